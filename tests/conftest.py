@@ -1,0 +1,91 @@
+"""Settings of every test: an asyncio loop that may not block, the two tiers, and what a skip costs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from blockbuster import blockbuster_ctx
+from hypothesis import HealthCheck, settings
+
+TESTS = Path(__file__).parent
+FULL_TIMEOUT_S = 60.0
+
+# No deadline: the machine may be shared. A model that needs seconds to draw says so by its own settings.
+settings.register_profile(
+    "default", deadline=None, max_examples=60, print_blob=True, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.register_profile("full", settings.get_profile("default"), max_examples=1000)
+
+
+class SkipsForbidden:
+    """With --no-skips: a run in which anything was skipped has failed."""
+
+    def __init__(self) -> None:
+        self.skips = 0
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Count a skipped test; an expected failure is no skip."""
+        self.skips += report.skipped and not hasattr(report, "wasxfail")
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        """Count a module that skipped itself."""
+        self.skips += report.skipped
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        """Say why the run failed; pytest's own list above has each skip and its reason."""
+        if self.skips:
+            terminalreporter.write_line(f"--no-skips: {self.skips} skipped, so this run has failed", red=True)
+
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """Turn a pass with skips into a failure."""
+        if self.skips and session.exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the two words that dev.py passes on."""
+    group = parser.getgroup("loomwire")
+    group.addoption("--full", action="store_true", help="run the tests marked full too, and look deeper everywhere")
+    group.addoption("--no-skips", action="store_true", help="fail when anything was skipped")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Choose the tier's depth and patience."""
+    full = bool(config.getoption("--full"))
+    settings.load_profile("full" if full else "default")
+    if full and config.getoption("--timeout") is None:
+        config.option.timeout = FULL_TIMEOUT_S
+    if config.getoption("--no-skips") and not hasattr(config, "workerinput"):
+        config.pluginmanager.register(SkipsForbidden())
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Mark what reads recordings, so that `-k wire` selects it by folder."""
+    if item.path.is_relative_to(TESTS / "wire"):
+        item.add_marker("wire")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Deselect the full tier unless it was asked for: it is absent from the default run, not skipped in it."""
+    if config.getoption("--full"):
+        return
+    later = [item for item in items if item.get_closest_marker("full")]
+    if later:
+        config.hook.pytest_deselected(items=later)
+        items[:] = [item for item in items if not item.get_closest_marker("full")]
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    """Run async tests on asyncio, the one loop that loomwire supports."""
+    return "asyncio"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def loop_may_not_block() -> Iterator[None]:
+    """Fail any call from loomwire that blocks a running loop, also loops that a sync test starts by itself."""
+    with blockbuster_ctx("loomwire"):
+        yield

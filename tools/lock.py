@@ -1,0 +1,63 @@
+"""Pins requirements/*.in into requirements/*.txt: every version and every file's hash, and no address.
+
+Run it in the project's environment: `.venv/bin/python tools/lock.py` keeps the pins that still fit,
+`--upgrade` takes the newest of everything. It asks the registry that pip is configured for.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+FOLDER = Path(__file__).resolve().parent.parent / "requirements"
+# Later files take the versions of earlier ones as constraints, so the order matters.
+NAMES = ("build", "core", "dev")
+# pip-compile drops what the locking machine does not need; click wants this one on Windows.
+WINDOWS_ONLY = {"core": ("colorama",), "dev": ("colorama",)}
+OPTIONS = (
+    "--quiet", "--generate-hashes", "--allow-unsafe", "--strip-extras", "--no-header", "--annotation-style=line",
+    "--no-emit-index-url", "--no-emit-find-links", "--no-emit-trusted-host", "--no-emit-options",
+)  # fmt: skip
+
+
+def compile_pins(source: Path, target: Path, *extra: str) -> str:
+    """Write and return the pins of one .in file.
+
+    Raises:
+        SystemExit: pip-compile failed; its words are on stderr.
+    """
+    command = [sys.executable, "-m", "piptools", "compile", *OPTIONS, *extra, "-o", str(target), str(source)]
+    done = subprocess.run(command, cwd=FOLDER, stdout=subprocess.DEVNULL, check=False)
+    if done.returncode:
+        raise SystemExit(f"pip-compile failed for {source.name}; nothing was written after it")
+    return target.read_text(encoding="utf-8")
+
+
+def windows_pins(names: tuple[str, ...]) -> str:
+    """Return the pins that only Windows installs, each with its marker."""
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder, "windows.in")
+        source.write_text("\n".join(names) + "\n", encoding="utf-8")
+        pins = compile_pins(source, Path(folder, "windows.txt"), "--no-annotate")
+    return re.sub(r"^(\S+==\S+)", r'\1 ; sys_platform == "win32"', pins, flags=re.MULTILINE)
+
+
+def main() -> None:
+    """Lock every requirement file, or stop with a message and leave the faulty one for inspection."""
+    extra = ["--upgrade"] if "--upgrade" in sys.argv[1:] else []
+    for name in NAMES:
+        target = FOLDER / f"{name}.txt"
+        text = compile_pins(Path(f"{name}.in"), target, *extra)
+        text += windows_pins(WINDOWS_ONLY[name]) if name in WINDOWS_ONLY else ""
+        if "://" in text or os.sep + "tmp" in text:
+            raise SystemExit(f"{target.name} names an address or a path of this machine")
+        target.write_text(text, encoding="utf-8", newline="\n")
+        print(f"{target.name}: {len(re.findall(r'^[a-zA-Z0-9]', text, re.MULTILINE))} packages")
+
+
+if __name__ == "__main__":
+    main()
