@@ -1,0 +1,5 @@
+"""`python -m loomwire`: the same as the command `loomwire`."""
+
+from loomwire.cli.main import main
+
+main()

@@ -1,0 +1,71 @@
+"""What a model can do, and who says so."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Literal, TypeAlias
+
+from loomwire.domain.requests import LLMRequest
+from loomwire.domain.values import JSON, NO_JSON, FrozenDict
+
+Source: TypeAlias = Literal["yaml", "detected", "catalogue", "family", "provider", "unknown"]
+"""Who says so, strongest first: yaml > detected > catalogue > family > provider > unknown."""
+
+_NO_SOURCES: Mapping[str, Source] = FrozenDict()
+
+
+@dataclass(frozen=True, slots=True)
+class ModelCapabilities:
+    """What a model can do. None means unknown: allowed, because a wrong guess would refuse good calls.
+
+    Attributes:
+        supports_tools: It can call tools.
+        supports_vision: It can read pictures.
+        supports_streaming: It can stream.
+        supports_json_mode: It can be held to JSON.
+        supports_json_schema: It can be held to a JSON Schema.
+        supports_system_message: It accepts system messages.
+        supports_reasoning: It thinks before it answers.
+        max_tokens: Longest answer in tokens.
+        context_window: Longest input plus output in tokens.
+        custom_capabilities: Free facts of the operator.
+        sources: For each known field, who says so.
+    """
+
+    supports_tools: bool | None = None
+    supports_vision: bool | None = None
+    supports_streaming: bool | None = None
+    supports_json_mode: bool | None = None
+    supports_json_schema: bool | None = None
+    supports_system_message: bool | None = None
+    supports_reasoning: bool | None = None
+    max_tokens: int | None = None
+    context_window: int | None = None
+    custom_capabilities: Mapping[str, JSON] = NO_JSON
+    sources: Mapping[str, Source] = _NO_SOURCES
+
+    def source(self, field: str) -> Source:
+        """Return who says so for a field; `unknown` when nobody does."""
+        return self.sources.get(field, "unknown")
+
+    def stated_by(self, source: Source) -> ModelCapabilities:
+        """Return the same facts, each marked as said by `source`."""
+        known = {f.name: source for f in fields(self) if f.name != "sources" and getattr(self, f.name) not in (None, {})}
+        return replace(self, sources=known)
+
+    def over(self, weaker: ModelCapabilities) -> ModelCapabilities:
+        """Return these facts with the gaps filled from a weaker source."""
+        gaps = {name: getattr(weaker, name) for name in weaker.sources if name not in self.sources}
+        return replace(self, **gaps, sources={**weaker.sources, **self.sources})
+
+    def unmet(self, request: LLMRequest) -> str | None:
+        """Return the first thing the request needs and the model is known not to do, as a word, or None."""
+        if self.supports_vision is False and request.has_images:
+            return "vision"
+        if self.supports_tools is False and request.tools and request.tool_choice != "none":
+            return "tools"
+        wanted = request.parameters.max_tokens
+        if wanted is not None and self.max_tokens is not None and wanted > self.max_tokens:
+            return f"max_tokens above {self.max_tokens}"
+        return None

@@ -1,0 +1,227 @@
+"""A configuration after everything is resolved: what the container builds from, and hosts without YAML write by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TypedDict
+
+from typing_extensions import Self, Unpack
+
+from loomwire.domain.capabilities import ModelCapabilities
+from loomwire.domain.errors import LLMValidationError
+from loomwire.domain.faults import Problem
+from loomwire.domain.policies import PoolPolicy, TimeoutPolicy, TransportPolicy, WireLimits
+from loomwire.domain.pricing import Prices
+from loomwire.domain.requests import NO_PARAMETERS, Parameters
+from loomwire.domain.values import JSON, NO_JSON, FrozenDict, Secret
+
+_NO_HEADERS: Mapping[str, str] = FrozenDict()
+
+
+class LLMSettings(TypedDict, total=False):
+    """What every quick constructor of `LLMConfig` takes besides the model.
+
+    Attributes:
+        name: The provider's name in answers and books; its type unless given.
+        api_key: The key as text or `Secret`.
+        base_url: Where the API stands.
+        temperature: 0 to 2.
+        top_p: 0 to 1.
+        max_tokens: Upper bound of output tokens.
+        frequency_penalty: -2 to 2.
+        presence_penalty: -2 to 2.
+        timeout_s: Seconds for one attempt.
+        headers: Further headers of every request.
+        extra: Vendor fields of every request body.
+        capabilities: What the model can do.
+        prices: What it costs.
+        free: It costs nothing.
+        allow_private: The address may be private or loopback.
+    """
+
+    name: str
+    api_key: str | Secret
+    base_url: str
+    temperature: float
+    top_p: float
+    max_tokens: int
+    frequency_penalty: float
+    presence_penalty: float
+    timeout_s: float
+    headers: Mapping[str, str]
+    extra: Mapping[str, JSON]
+    capabilities: ModelCapabilities
+    prices: Prices
+    free: bool
+    allow_private: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LLMConfig:
+    """One model on one provider, with everything needed to call it. Immutable and comparable.
+
+    Args:
+        type: A row of the provider table: openai, vllm, custom, rule, ...
+        model: The provider's own name of the model.
+        name: The provider's name in answers and books.
+        base_url: Where the API stands; None takes the row's.
+        dialect: The wire dialect, for type `custom`.
+        keys: API keys.
+        parameters: Defaults for the requests.
+        capabilities: What is known of the model.
+        prices: What it costs; None is unknown.
+        free: It costs nothing.
+        timeouts: How long things may take.
+        pool: How many connections.
+        limits: How much the server may send.
+        headers: Further headers of every request.
+        extra: Vendor fields of every request body.
+        allow_private: The address may be private or loopback.
+        lenient_terminal: Accept streams that end without a terminal sign; the answer says `complete=False`.
+        options: Options of the provider type, such as the rules of type `rule`.
+        tags: Free words of the operator.
+
+    Raises:
+        LLMValidationError: An empty name, or a setting out of its range.
+    """
+
+    type: str
+    model: str
+    name: str = ""
+    base_url: str | None = None
+    dialect: str | None = None
+    keys: tuple[Secret, ...] = ()
+    parameters: Parameters = NO_PARAMETERS
+    capabilities: ModelCapabilities = ModelCapabilities()
+    prices: Prices | None = None
+    free: bool = False
+    timeouts: TimeoutPolicy = TimeoutPolicy()
+    pool: PoolPolicy = PoolPolicy()
+    limits: WireLimits = WireLimits()
+    headers: Mapping[str, str] = _NO_HEADERS
+    extra: Mapping[str, JSON] = NO_JSON
+    allow_private: bool = False
+    lenient_terminal: bool = False
+    options: Mapping[str, JSON] = NO_JSON
+    tags: frozenset[str] = frozenset()
+
+    def __post_init__(self) -> None:
+        """Fill in the name and refuse what cannot be called."""
+        if not self.type or not self.model:
+            raise LLMValidationError("an LLMConfig needs a provider type and a model", hint="Give both.")
+        if not self.name:
+            object.__setattr__(self, "name", self.type)
+
+    @property
+    def target(self) -> str:
+        """provider/model, as steps and errors show it."""
+        return f"{self.name}/{self.model}"
+
+    @property
+    def transport(self) -> TransportPolicy:
+        """How the origin is talked to."""
+        times = self.timeouts
+        return TransportPolicy(self.pool, times.connect_s, times.pool_queue_s, self.allow_private, self.limits)
+
+    @classmethod
+    def of(cls, type: str, model: str, **settings: Unpack[LLMSettings]) -> Self:
+        """Describe a model on any provider type of the table, without YAML.
+
+        Args:
+            type: The provider's type, such as `groq`; the factory's error lists what exists.
+            model: The provider's own name of the model.
+            **settings: See `LLMSettings`.
+
+        Raises:
+            LLMValidationError: A parameter is out of its range.
+        """
+        return cls._built(type, model, None, settings)
+
+    @classmethod
+    def openai(cls, model: str, **settings: Unpack[LLMSettings]) -> Self:
+        """Describe a model of OpenAI; needs `api_key`."""
+        return cls._built("openai", model, None, settings)
+
+    @classmethod
+    def vllm(cls, model: str, **settings: Unpack[LLMSettings]) -> Self:
+        """Describe a model of a vLLM server; needs `base_url`, and `allow_private=True` when it is local."""
+        return cls._built("vllm", model, None, settings)
+
+    @classmethod
+    def lm_studio(cls, model: str, **settings: Unpack[LLMSettings]) -> Self:
+        """Describe a model of LM Studio on this machine."""
+        return cls._built("lm_studio", model, None, settings)
+
+    @classmethod
+    def llamacpp(cls, model: str, **settings: Unpack[LLMSettings]) -> Self:
+        """Describe a model of a llama.cpp server."""
+        return cls._built("llamacpp", model, None, settings)
+
+    @classmethod
+    def custom(cls, model: str, *, dialect: str = "openai_chat", **settings: Unpack[LLMSettings]) -> Self:
+        """Describe a model of any server that speaks a known dialect; needs `base_url`."""
+        return cls._built("custom", model, dialect, settings)
+
+    @classmethod
+    def _built(cls, type_: str, model: str, dialect: str | None, settings: LLMSettings) -> Self:
+        key = settings.get("api_key")
+        times = TimeoutPolicy()
+        return cls(
+            type=type_,
+            model=model,
+            name=settings.get("name", type_),
+            dialect=dialect,
+            base_url=settings.get("base_url"),
+            keys=() if key is None else (key if isinstance(key, Secret) else Secret(key),),
+            parameters=Parameters(
+                temperature=settings.get("temperature"),
+                top_p=settings.get("top_p"),
+                max_tokens=settings.get("max_tokens"),
+                frequency_penalty=settings.get("frequency_penalty"),
+                presence_penalty=settings.get("presence_penalty"),
+            ),
+            capabilities=settings.get("capabilities", ModelCapabilities()),
+            prices=settings.get("prices"),
+            free=settings.get("free", False),
+            timeouts=replace(times, attempt_s=settings.get("timeout_s", times.attempt_s)),
+            headers=settings.get("headers", _NO_HEADERS),
+            extra=settings.get("extra", NO_JSON),
+            allow_private=settings.get("allow_private", False),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClientConfig:
+    """One named client: its targets in order, and what holds for the whole call.
+
+    Args:
+        name: The name hosts resolve.
+        targets: The models it may ask, in order, each with the timeouts that hold for this client.
+        system: Instructions put before every conversation that has none, or None.
+        total_s: Seconds for a whole call, unless the request says otherwise.
+    """
+
+    name: str
+    targets: tuple[LLMConfig, ...]
+    system: str | None = None
+    total_s: float = TimeoutPolicy().total_s
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """A whole configuration, resolved and immutable.
+
+    Attributes:
+        digest: Identifies the content: equal content, equal digest.
+        clients: Every client by name.
+        models: Every model by name.
+        warnings: What was found and does not keep it from coming into force.
+        files: The files it came from, as the operator named them.
+    """
+
+    digest: str
+    clients: Mapping[str, ClientConfig]
+    models: Mapping[str, LLMConfig]
+    warnings: tuple[Problem, ...] = ()
+    files: tuple[str, ...] = ()

@@ -1,0 +1,94 @@
+"""The numbers that steer the layers. Seconds and bytes; the defaults are those of behaviour.md 2.0b."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+KIB = 1024
+MIB = 1024 * KIB
+
+
+@dataclass(frozen=True, slots=True)
+class TimeoutPolicy:
+    """How long things may take, in seconds.
+
+    Attributes:
+        connect_s: Opening a connection, name resolution and TLS included.
+        pool_queue_s: Waiting for a free connection.
+        ttft_s: First meaningful event of a stream.
+        idle_s: Silence between two reads of a stream.
+        attempt_s: One attempt on one target.
+        total_s: The whole call, unless the request says otherwise.
+        min_attempt_s: No attempt starts with less left.
+    """
+
+    connect_s: float = 5.0
+    pool_queue_s: float = 5.0
+    ttft_s: float = 60.0
+    idle_s: float = 60.0
+    attempt_s: float = 600.0
+    total_s: float = 900.0
+    min_attempt_s: float = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class PoolPolicy:
+    """Connections to one origin, per event loop.
+
+    Attributes:
+        max_connections: At most this many at once; further calls wait in a queue.
+        keepalive: Idle connections that are kept.
+        keepalive_expiry_s: How long an idle connection is kept.
+        trust_env: Use proxies of the environment.
+    """
+
+    max_connections: int = 100
+    keepalive: int = 20
+    keepalive_expiry_s: float = 30.0
+    trust_env: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class WireLimits:
+    """How much a server may send, and how much we send, in bytes unless said otherwise.
+
+    Attributes:
+        body: A whole answer, decompressed.
+        stream: All of a stream, decompressed.
+        event: One event or line of a stream.
+        error_body: What is read of an error's body.
+        headers: All response headers together.
+        json_depth: Nesting of JSON, in levels.
+        gzip_ratio: Decompressed to compressed, above 1 MiB.
+        codings: Content encodings stacked on one answer.
+        request: A whole request body.
+    """
+
+    body: int = 32 * MIB
+    stream: int = 64 * MIB
+    event: int = 1 * MIB
+    error_body: int = 64 * KIB
+    headers: int = 64 * KIB
+    json_depth: int = 64
+    gzip_ratio: int = 100
+    codings: int = 2
+    request: int = 32 * MIB
+
+
+@dataclass(frozen=True, slots=True)
+class TransportPolicy:
+    """How one origin is talked to. Origins with equal policies share their connections.
+
+    Attributes:
+        pool: How many connections.
+        connect_s: Seconds for opening one.
+        queue_s: Seconds to wait for a free one.
+        allow_private: Private, loopback and link-local addresses are allowed.
+        limits: How much the server may send.
+    """
+
+    pool: PoolPolicy = PoolPolicy()
+    connect_s: float = 5.0
+    queue_s: float = 5.0
+    allow_private: bool = False
+    limits: WireLimits = WireLimits()
