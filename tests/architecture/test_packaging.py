@@ -115,9 +115,11 @@ def test_development_and_core_pin_the_same_versions() -> None:
         assert pins(name).items() <= development.items(), f"dev.txt differs from {name}; run tools/lock.py"
 
 
-def test_the_wheel_is_the_source_tree_byte_by_byte(wheel: zipfile.ZipFile) -> None:
+def test_the_wheel_is_the_source_tree_and_the_sample_configuration_byte_by_byte(wheel: zipfile.ZipFile) -> None:
     packed = {name: wheel.read(name) for name in wheel.namelist() if ".dist-info/" not in name}
     source = {path.relative_to(ROOT / "src").as_posix(): path.read_bytes() for path in tracked_files()}
+    sample = [path for path in (ROOT / "config").rglob("*") if path.is_file()]
+    source |= {f"loomwire/_config/{path.relative_to(ROOT / 'config').as_posix()}": path.read_bytes() for path in sample}
     assert sorted(packed) == sorted(source)
     assert [name for name in packed if packed[name] != source[name]] == []
 

@@ -123,6 +123,9 @@ def module_remarks(package: Path) -> list[str]:
     return remarks
 
 
+PUBLIC_DOORS = frozenset({".", "testing"})  # what users import by the folder's name
+
+
 def folder_remarks(package: Path) -> list[str]:
     """Crowded folders, folders without an __init__.py, and room __init__.py files that are not empty."""
     remarks = []
@@ -134,7 +137,7 @@ def folder_remarks(package: Path) -> list[str]:
         init = folder / "__init__.py"
         if not init.is_file():
             remarks.append(f"{name}/ has no __init__.py")
-        elif folder != package and init.read_text(encoding="utf-8").strip():
+        elif name not in PUBLIC_DOORS and init.read_text(encoding="utf-8").strip():
             remarks.append(f"{name}/__init__.py is not empty")
     return remarks
 

@@ -1,0 +1,92 @@
+"""FittedClient: makes a request fit one target, or says what does not."""
+
+from __future__ import annotations
+
+from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
+
+from typing_extensions import override
+
+from loomwire.application.streaming import Streaming
+from loomwire.domain.config import LLMConfig
+from loomwire.domain.errors import CapabilityError, LLMError
+from loomwire.domain.ports.client import ILLMClient, LLMStream
+from loomwire.domain.requests import NO_PARAMETERS, LLMRequest
+from loomwire.domain.responses import LLMResponse
+
+
+class FittedClient(ILLMClient):
+    """Fills in the target's parameters and refuses what the target is known not to do, before anything is sent.
+
+    Args:
+        inner: The client below.
+        config: The target.
+    """
+
+    __slots__ = ("_config", "_inner")
+
+    def __init__(self, inner: ILLMClient, config: LLMConfig) -> None:
+        """Fit every request of `inner` to the target."""
+        self._inner = inner
+        self._config = config
+
+    @override
+    async def generate(self, request: LLMRequest) -> LLMResponse[str]:
+        try:
+            return await self._inner.generate(self.fitted(request))
+        except LLMError as error:
+            self.located(error)
+            raise
+
+    @override
+    def stream(self, request: LLMRequest) -> AbstractAsyncContextManager[LLMStream]:
+        return _FittedStreaming(self, self._inner, request)
+
+    def located(self, error: LLMError) -> None:
+        """Tell an error from below which target it came from."""
+        error.located(self._config.name, self._config.model)
+
+    def fitted(self, request: LLMRequest) -> LLMRequest:
+        """Return the request as the target should get it.
+
+        Raises:
+            CapabilityError: The target is known not to do what the request needs.
+        """
+        config = self._config
+        if config.parameters is not NO_PARAMETERS:
+            merged = request.parameters.over(config.parameters)
+            if merged is not request.parameters:
+                request = replace(request, parameters=merged)
+        unmet = config.capabilities.unmet(request)
+        if unmet is not None:
+            raise CapabilityError(
+                f"{config.target} cannot do what the request needs: {unmet}",
+                provider=config.name,
+                model=config.model,
+                hint=f"Use another model, or correct `capabilities` of {config.target} in the configuration.",
+            )
+        return request
+
+    @override
+    def __repr__(self) -> str:
+        return f"Fitted({self._config.target}) > {self._inner!r}"
+
+
+class _FittedStreaming(Streaming):
+    """Fits the request when it is entered."""
+
+    __slots__ = ("_inner", "_owner", "_request")
+
+    def __init__(self, owner: FittedClient, inner: ILLMClient, request: LLMRequest) -> None:
+        super().__init__()
+        self._owner = owner
+        self._inner = inner
+        self._request = request
+
+    @override
+    async def opened(self) -> LLMStream:
+        try:
+            return await self.enter(self._inner.stream(self._owner.fitted(self._request)))
+        except LLMError as error:
+            self._owner.located(error)
+            raise

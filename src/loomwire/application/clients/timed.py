@@ -1,0 +1,75 @@
+"""TimedClient: the time limits of one attempt."""
+
+from __future__ import annotations
+
+from contextlib import AbstractAsyncContextManager
+
+from typing_extensions import override
+
+from loomwire.application.scopes import within
+from loomwire.application.streaming import Streaming
+from loomwire.domain.policies import TimeoutPolicy
+from loomwire.domain.ports.client import ILLMClient, LLMStream
+from loomwire.domain.ports.clock import IClock
+from loomwire.domain.requests import Bound, LLMRequest
+from loomwire.domain.responses import LLMResponse
+
+
+class TimedClient(ILLMClient):
+    """Ends an attempt after `attempt_s`, and a stream that shows nothing within `ttft_s`.
+
+    Connecting, queueing and silence between two reads belong to the transport. An attempt that would outlast the
+    call's own bound is left to that bound, so that one timer does for both.
+
+    Args:
+        inner: The client below.
+        timeouts: The limits.
+        clock: The time.
+    """
+
+    __slots__ = ("_clock", "_inner", "_timeouts")
+
+    def __init__(self, inner: ILLMClient, *, timeouts: TimeoutPolicy, clock: IClock) -> None:
+        """Limit every attempt of `inner`."""
+        self._inner = inner
+        self._timeouts = timeouts
+        self._clock = clock
+
+    @override
+    async def generate(self, request: LLMRequest) -> LLMResponse[str]:
+        bound = Bound(self._clock.now() + self._timeouts.attempt_s, "attempt")
+        if request.bound is not None and request.bound.at <= bound.at:
+            return await self._inner.generate(request)
+        narrowed = request.with_bound(bound)
+        return await within(self._clock, bound.at, bound.reason, lambda: self._inner.generate(narrowed))
+
+    @override
+    def stream(self, request: LLMRequest) -> AbstractAsyncContextManager[LLMStream]:
+        return _TimedStreaming(self._inner, request, self._timeouts, self._clock)
+
+    @override
+    def __repr__(self) -> str:
+        return f"Timed > {self._inner!r}"
+
+
+class _TimedStreaming(Streaming):
+    """Enters a stream within the first-token limit or the bound, whichever ends first."""
+
+    __slots__ = ("_client", "_clock", "_request", "_timeouts")
+
+    def __init__(self, client: ILLMClient, request: LLMRequest, timeouts: TimeoutPolicy, clock: IClock) -> None:
+        super().__init__()
+        self._client = client
+        self._request = request
+        self._timeouts = timeouts
+        self._clock = clock
+
+    @override
+    async def opened(self) -> LLMStream:
+        now = self._clock.now()
+        bound = Bound(now + self._timeouts.attempt_s, "attempt")
+        if self._request.bound is not None and self._request.bound.at <= bound.at:
+            bound = self._request.bound
+        inner = self._client.stream(self._request.with_bound(bound))
+        at, reason = min((bound.at, bound.reason), (now + self._timeouts.ttft_s, "ttft"))
+        return await within(self._clock, at, reason, lambda: self.enter(inner))

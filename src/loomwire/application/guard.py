@@ -1,0 +1,53 @@
+"""What a guard is: something that surrounds any operation once and judges how it ended."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from contextlib import AbstractAsyncContextManager
+from typing import Protocol
+
+from loomwire.domain.errors import LLMError
+from loomwire.domain.faults import Step
+from loomwire.domain.pricing import Charge, Usage
+
+
+class Operation:
+    """What a guard may know of the operation it surrounds. A plain slotted class: one is made per guarded call."""
+
+    __slots__ = ("session", "streamed", "tags", "tenant")
+
+    def __init__(self, *, streamed: bool, tenant: str | None, session: str | None, tags: frozenset[str]) -> None:
+        """Take over the facts of a request."""
+        self.streamed = streamed
+        self.tenant = tenant
+        self.session = session
+        self.tags = tags
+
+
+class Outcome(Protocol):
+    """Told how the operation ended. Without a call of `answered` or `failed` it was cancelled or abandoned."""
+
+    __slots__ = ()
+
+    @property
+    @abstractmethod
+    def step(self) -> Step | None:
+        """What the guard notes on the answer or the error; None for nothing."""
+
+    @abstractmethod
+    def answered(self, usage: Usage, cost: Charge, model: str) -> None:
+        """The operation gave an answer."""
+
+    @abstractmethod
+    def failed(self, error: LLMError) -> None:
+        """The operation failed."""
+
+
+class Guard(Protocol):
+    """Surrounds chat calls, embeddings, upserts alike."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    def around(self, operation: Operation) -> AbstractAsyncContextManager[Outcome]:
+        """Return a context for one run of the operation. It never suppresses what leaves the body."""

@@ -1,0 +1,151 @@
+"""Observe: one record per call and one per attempt, answers from a cache and stand-ins included."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Literal, Self, TypeAlias
+
+from typing_extensions import override
+
+from loomwire.application.guard import Guard, Operation, Outcome
+from loomwire.application.state.stats import Tally
+from loomwire.domain.errors import LLMError
+from loomwire.domain.events import CallRecord
+from loomwire.domain.faults import Step
+from loomwire.domain.ports.clock import IClock
+from loomwire.domain.ports.events import IEventSink
+from loomwire.domain.pricing import Charge, Usage
+
+Ending: TypeAlias = Literal["answered", "failed", "cancelled", "abandoned"]
+
+_log = logging.getLogger("loomwire.observe")
+
+
+class Observe(Guard):
+    """Times operations, counts them in a tally and tells the sinks. At attempt level it also notes a step.
+
+    Args:
+        level: The whole call, or one attempt on one target.
+        client: The client's name.
+        provider: The target's provider; "" at call level, where the answer says who gave it.
+        model: The target's model; "" at call level.
+        tally: Where to count.
+        sinks: Whom to tell. A sink that raises is logged and never harms the call.
+        clock: For the latency.
+    """
+
+    __slots__ = ("client", "clock", "level", "model", "provider", "sinks", "tally", "target")
+
+    def __init__(
+        self,
+        level: Literal["call", "attempt"],
+        *,
+        client: str,
+        tally: Tally,
+        clock: IClock,
+        sinks: Sequence[IEventSink] = (),
+        provider: str = "",
+        model: str = "",
+    ) -> None:
+        """Keep what every record of this place has in common."""
+        self.level: Literal["call", "attempt"] = level
+        self.client = client
+        self.provider = provider
+        self.model = model
+        self.target = f"{provider}/{model}" if provider else ""
+        self.tally = tally
+        self.sinks = tuple(sinks)
+        self.clock = clock
+
+    @override
+    def around(self, operation: Operation) -> _Observation:
+        return _Observation(self, operation)
+
+    def tell(self, record: CallRecord) -> None:
+        """Hand a record to every sink, each on its own risk."""
+        for sink in self.sinks:
+            try:
+                sink.emit(record)
+            except Exception:  # noqa: BLE001  # a sink is host code; whatever it does, the call goes on
+                _log.warning("event sink %s raised; the record is lost", type(sink).__name__, exc_info=True)
+
+    @override
+    def __repr__(self) -> str:
+        return f"Observe({self.level})"
+
+
+class _Observation(Outcome):
+    """One observed operation; hand-written, because `@asynccontextmanager` costs a third more per call."""
+
+    __slots__ = ("_error", "_guard", "_operation", "_started", "_step", "_used")
+
+    def __init__(self, guard: Observe, operation: Operation) -> None:
+        self._guard = guard
+        self._operation = operation
+        self._started = 0.0
+        self._used: tuple[Usage, Charge, str] | None = None
+        self._error: LLMError | None = None
+        self._step: Step | None = None
+
+    async def __aenter__(self) -> Self:
+        self._started = self._guard.clock.now()
+        return self
+
+    @property
+    @override
+    def step(self) -> Step | None:
+        return self._step
+
+    @override
+    def answered(self, usage: Usage, cost: Charge, model: str) -> None:
+        self._used = (usage, cost, model)
+        self._note("answered", "")
+
+    @override
+    def failed(self, error: LLMError) -> None:
+        self._error = error
+        self._note("failed", error.reason)
+
+    def _note(self, outcome: str, reason: str) -> None:
+        guard = self._guard
+        if guard.level == "attempt":
+            self._step = Step("attempt", guard.target, outcome, reason, 0.0, guard.clock.now() - self._started)
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        guard = self._guard
+        latency = guard.clock.now() - self._started
+        if self._used is not None:
+            outcome: Ending = "answered"
+            guard.tally.answered(latency, self._used[0], self._used[1])
+        elif self._error is not None:
+            outcome = "failed"
+            guard.tally.failed(latency, self._error.code)
+        else:
+            outcome = "cancelled" if kind is not None and issubclass(kind, asyncio.CancelledError) else "abandoned"
+            guard.tally.left(cancelled=outcome == "cancelled")
+        if guard.sinks:
+            guard.tell(self._record(outcome, latency))
+
+    def _record(self, outcome: Ending, latency: float) -> CallRecord:
+        guard, operation, error = self._guard, self._operation, self._error
+        usage, cost, model = self._used or (None, None, error.model if error else None)
+        return CallRecord(
+            guard.level,
+            guard.client,
+            guard.provider or (error and error.provider) or "",
+            model or guard.model,
+            outcome,
+            latency,
+            error.code if error else "",
+            usage,
+            cost,
+            operation.streamed,
+            operation.tenant,
+            operation.session,
+            operation.tags,
+        )

@@ -1,0 +1,150 @@
+"""What was called, how it ended and what it used. Outlives every reload."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from loomwire.domain.pricing import Charge, Cost, Usage
+from loomwire.domain.values import JSON
+
+
+@dataclass(frozen=True, slots=True)
+class CallCounts:
+    """Totals of one client or one target.
+
+    Attributes:
+        answered: Calls that ended with an answer.
+        failed: Calls that ended with an error.
+        cancelled: Calls the caller cancelled.
+        abandoned: Streams the caller left early.
+        input_tokens: All input tokens the providers reported.
+        output_tokens: All output tokens the providers reported.
+        cost_micro_usd: The known costs, in millionths of a US dollar.
+        unpriced: Answers whose cost is not known.
+        latency_s: Seconds, summed over answered and failed calls.
+        errors: How often each error code came.
+    """
+
+    answered: int = 0
+    failed: int = 0
+    cancelled: int = 0
+    abandoned: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost_micro_usd: int = 0
+    unpriced: int = 0
+    latency_s: float = 0.0
+    errors: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def success_rate(self) -> float | None:
+        """Answered over answered and failed; None before the first. Cancelled and abandoned calls count for nobody."""
+        judged = self.answered + self.failed
+        return self.answered / judged if judged else None
+
+    def to_dict(self) -> dict[str, JSON]:
+        """Return the counts as JSON."""
+        return {
+            "answered": self.answered,
+            "failed": self.failed,
+            "cancelled": self.cancelled,
+            "abandoned": self.abandoned,
+            "success_rate": self.success_rate,
+            "input_tokens": self.input_tokens,
+            "output_tokens": self.output_tokens,
+            "cost_micro_usd": self.cost_micro_usd,
+            "unpriced": self.unpriced,
+            "latency_s": round(self.latency_s, 6),
+            "errors": dict(self.errors),
+        }
+
+
+class Tally:
+    """Running totals of one client or target. Safe for several threads; the lock is held for about a microsecond."""
+
+    __slots__ = (
+        "_abandoned",
+        "_answered",
+        "_cancelled",
+        "_cost",
+        "_errors",
+        "_failed",
+        "_in",
+        "_latency",
+        "_lock",
+        "_out",
+        "_unpriced",
+    )
+
+    def __init__(self) -> None:
+        """Start at nothing."""
+        self._lock = threading.Lock()
+        self._answered = self._failed = self._cancelled = self._abandoned = 0
+        self._in = self._out = self._cost = self._unpriced = 0
+        self._latency = 0.0
+        self._errors: dict[str, int] = {}
+
+    def answered(self, latency_s: float, usage: Usage, cost: Charge) -> None:
+        """Count an answer."""
+        with self._lock:
+            self._answered += 1
+            self._latency += latency_s
+            self._in += usage.input_tokens
+            self._out += usage.output_tokens
+            if isinstance(cost, Cost):
+                self._cost += cost.micro_usd
+            else:
+                self._unpriced += 1
+
+    def failed(self, latency_s: float, code: str) -> None:
+        """Count an error."""
+        with self._lock:
+            self._failed += 1
+            self._latency += latency_s
+            self._errors[code] = self._errors.get(code, 0) + 1
+
+    def left(self, *, cancelled: bool) -> None:
+        """Count a call that nobody waited for: cancelled, or a stream left early."""
+        with self._lock:
+            if cancelled:
+                self._cancelled += 1
+            else:
+                self._abandoned += 1
+
+    def counts(self) -> CallCounts:
+        """Return the totals so far."""
+        with self._lock:
+            return CallCounts(
+                self._answered,
+                self._failed,
+                self._cancelled,
+                self._abandoned,
+                self._in,
+                self._out,
+                self._cost,
+                self._unpriced,
+                self._latency,
+                dict(self._errors),
+            )
+
+
+class CallStats:
+    """The tallies of all clients (by name) and targets (by provider/model). Safe for several threads."""
+
+    def __init__(self) -> None:
+        """Start without tallies."""
+        self._lock = threading.Lock()
+        self._tallies: dict[str, Tally] = {}
+
+    def tally(self, key: str) -> Tally:
+        """Return the tally of a key, the same one for ever, so that a reload loses nothing. Called at build time."""
+        with self._lock:
+            return self._tallies.setdefault(key, Tally())
+
+    def counts(self, key: str) -> CallCounts:
+        """Return the totals of a key; all 0 when it was never built."""
+        with self._lock:
+            tally = self._tallies.get(key)
+        return CallCounts() if tally is None else tally.counts()

@@ -1,0 +1,46 @@
+"""The shared half of every layer's stream context: whoever entered an inner stream leaves it."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from contextlib import AbstractAsyncContextManager
+from types import TracebackType
+
+from typing_extensions import override
+
+from loomwire.domain.ports.client import LLMStream
+
+
+class Streaming(AbstractAsyncContextManager[LLMStream]):
+    """A context that opens an inner stream on entering and leaves it on leaving.
+
+    Hand-written, because `@asynccontextmanager` costs a third more. Nothing happens before it is entered, so that a
+    refusal is raised where the layers above look for it.
+    """
+
+    __slots__ = ("_entered",)
+
+    def __init__(self) -> None:
+        """Start not entered."""
+        self._entered: AbstractAsyncContextManager[LLMStream] | None = None
+
+    @abstractmethod
+    async def opened(self) -> LLMStream:
+        """Open the inner stream with `enter` and return what the caller reads."""
+
+    async def enter(self, inner: AbstractAsyncContextManager[LLMStream]) -> LLMStream:
+        """Enter the inner stream and remember to leave it."""
+        stream = await inner.__aenter__()
+        self._entered = inner
+        return stream
+
+    @override
+    async def __aenter__(self) -> LLMStream:
+        return await self.opened()
+
+    @override
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._entered is not None:
+            await self._entered.__aexit__(kind, error, trace)

@@ -1,0 +1,134 @@
+"""`loomwire check`: is this configuration good, and if not, where and why. No network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from loomwire.domain.errors import ConfigError
+    from loomwire.domain.faults import Problem
+    from loomwire.domain.values import JSON
+
+
+@click.command()
+@click.argument("folder", type=click.Path(path_type=Path), default=Path("config"))
+@click.option("--strict", is_flag=True, help="Warnings count as errors.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["text", "json", "github"]),
+    default="text",
+    help="For a person, a program, or annotations of a GitHub workflow.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Short for --format json.")
+def check(folder: Path, strict: bool, form: str, as_json: bool) -> None:  # noqa: FBT001  # click passes flags by name
+    """Validate a configuration FOLDER (default: config) and build every client, without network.
+
+    Exit code 0 when it may come into force, 3 when not.
+    """
+    from loomwire.domain.errors import ConfigError, ConfigRejectedError
+
+    problems: tuple[Problem, ...] = ()
+    other: ConfigError | None = None
+    summary: dict[str, JSON] = {}
+    try:
+        summary, problems = _looked_at(folder)
+    except ConfigRejectedError as error:
+        problems = error.problems
+    except ConfigError as error:
+        other = error
+    bad = other is not None or any(strict or problem.severity == "error" for problem in problems)
+    _report("json" if as_json else form, problems, other, {"folder": str(folder), "ok": not bad, **summary})
+    if bad:
+        raise click.exceptions.Exit(3)
+
+
+def _looked_at(folder: Path) -> tuple[dict[str, JSON], tuple[Problem, ...]]:
+    from loomwire.container.facade import LLMContainer
+
+    with LLMContainer.open(folder, watch=False) as container:
+        container.check_wiring()
+        health = container.health()
+        facts: dict[str, JSON] = {
+            "clients": list(container.names()),
+            "targets": sorted(health.targets),
+            "files": list(health.files),
+            "digest": health.digest,
+        }
+        return facts, health.warnings
+
+
+def _report(form: str, problems: tuple[Problem, ...], other: ConfigError | None, summary: dict[str, JSON]) -> None:
+    if form == "json":
+        _dump(problems, other, summary)
+        return
+    if form == "github":
+        _annotate(problems, other)
+    else:
+        _tell(problems, other)
+    if summary["ok"]:
+        names = summary["clients"]
+        listed = ", ".join(map(str, names)) if isinstance(names, list) else ""
+        # Annotations are the data there; anything else on stdout would be noise in the workflow's log.
+        click.echo(f"{summary['folder']}: ok, clients {listed}", err=form == "github")
+        return
+    codes = [problem.code for problem in problems] + ([other.code] if other else [])
+    count = f"{len(codes)} problem{'s' if len(codes) > 1 else ''}"
+    click.echo(f"{summary['folder']}: {count}; to read more: loomwire explain {codes[0]}", err=True)
+
+
+def _dump(problems: tuple[Problem, ...], other: ConfigError | None, summary: dict[str, JSON]) -> None:
+    from loomwire.cli.output import show_json
+
+    found: list[JSON] = [_as_json(problem) for problem in problems]
+    if other is not None:
+        found.append(other.to_dict())
+    show_json({"schema": "loomwire/check/1", **summary, "problems": found})
+
+
+def _tell(problems: tuple[Problem, ...], other: ConfigError | None) -> None:
+    from loomwire.cli.output import show_block, show_error
+
+    for problem in problems:
+        show_block(problem.render())
+        click.echo(err=True)
+    if other is not None:
+        show_error(other)
+
+
+def _annotate(problems: tuple[Problem, ...], other: ConfigError | None) -> None:
+    for problem in problems:
+        click.echo(_annotation(problem))
+    if other is not None:
+        click.echo(f"::error title={other.code}::{_escaped(str(other))}")
+
+
+def _annotation(problem: Problem) -> str:
+    facts = {"file": problem.file, "line": problem.line or None, "col": problem.column or None, "title": problem.code}
+    # In front of the message, `,` and `:` are GitHub's own.
+    listed = (f"{name}={_escaped(str(fact), ',:')}" for name, fact in facts.items() if fact is not None)
+    hint = problem.hint or (f"did you mean `{problem.suggestion}`?" if problem.suggestion else "")
+    where = f" in {problem.path}" if problem.path else ""
+    said = f"{problem.message}{where}{f'; {hint}' if hint else ''}"
+    return f"::{problem.severity} {','.join(listed)}::{_escaped(said)}"
+
+
+def _escaped(text: str, more: str = "") -> str:
+    return "".join(f"%{ord(char):02X}" if char in "%\r\n" or char in more else char for char in text)
+
+
+def _as_json(problem: Problem) -> JSON:
+    return {
+        "code": problem.code,
+        "reason": problem.reason,
+        "severity": problem.severity,
+        "message": problem.message,
+        "path": problem.path,
+        "file": problem.file,
+        "line": problem.line,
+        "column": problem.column,
+        "suggestion": problem.suggestion,
+    }

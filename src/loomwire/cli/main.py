@@ -1,0 +1,104 @@
+"""The command `loomwire`: a thin shell over the library. Commands are imported when they are used."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from importlib import import_module
+from typing import NoReturn
+
+import click
+from typing_extensions import override
+
+from loomwire import __version__
+from loomwire.cli.output import exit_code, show_error
+
+COMMANDS = {
+    "ask": "loomwire.cli.ask",
+    "check": "loomwire.cli.check",
+    "demo": "loomwire.cli.demo",
+    "explain": "loomwire.cli.reference",
+    "schema": "loomwire.cli.reference",
+}
+
+
+class ReaderLeftError(Exception):
+    """Nobody reads our stdout any more. click would make a failure of it, which `loomwire schema | head` is not."""
+
+
+class LazyGroup(click.Group):
+    """A group whose commands live in modules that are imported on use, so that `--help` stays instant."""
+
+    @override
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(COMMANDS)
+
+    @override
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        module = COMMANDS.get(cmd_name)
+        if module is None:
+            return None
+        command: click.Command = getattr(import_module(module), cmd_name)
+        return command
+
+    @override
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except (click.exceptions.Exit, click.Abort, click.ClickException):
+            raise
+        except BrokenPipeError:
+            raise ReaderLeftError from None
+        except Exception as error:  # noqa: BLE001  # the last stop: a person sees what to do, not a trace
+            # Here and not in `main`, because the choice of colours ends with the context.
+            if os.environ.get("LOOMWIRE_DEBUG"):
+                traceback.print_exc()
+            show_error(error)
+            ctx.exit(exit_code(error))
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="loomwire")
+@click.option(
+    "--color",
+    type=click.Choice(["auto", "always", "never"]),
+    default="auto",
+    help="Colour on a terminal only (auto; NO_COLOR and FORCE_COLOR are obeyed), always, or never.",
+)
+@click.pass_context
+def cli(ctx: click.Context, color: str) -> None:
+    """One typed layer between a workflow engine and every LLM."""
+    forced = {"always": True, "never": False}.get(color)
+    if forced is None and os.environ.get("NO_COLOR"):
+        forced = False
+    elif forced is None and os.environ.get("FORCE_COLOR"):
+        forced = True
+    ctx.color = forced
+
+
+def main(words: Sequence[str] | None = None) -> NoReturn:
+    """Run the command line and leave with an exit code.
+
+    Args:
+        words: What was typed after `loomwire`; None takes it from the process.
+
+    Raises:
+        SystemExit: Always, with 0 ok; 1 internal; 2 usage; 3 configuration invalid; 4 authentication or permission;
+            5 budget; 6 no provider could answer; 7 rate limited; 9 request refused as invalid or filtered; 10 timeout;
+            130 interrupted.
+    """
+    try:
+        code = cli.main(words, prog_name="loomwire", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("interrupted", err=True)
+        sys.exit(130)
+    except ReaderLeftError:
+        # Nothing is left to say, and the interpreter must not say it either when it flushes stdout at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    sys.exit(code if isinstance(code, int) else 0)

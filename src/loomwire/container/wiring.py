@@ -1,0 +1,78 @@
+"""The composition root: the one place that names every concrete class.
+
+About ten sync, eager providers. Nothing async and nothing reloadable lives in a provider: what has a name or changes
+with the YAML lives in the registry. A host embeds it with `providers.Container(Wiring, config_root=...)` and may
+override any provider.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from dependency_injector import containers, providers
+
+from loomwire.application.pipeline import Parts
+from loomwire.application.registry import ClientRegistry, build_generation
+from loomwire.application.state.stats import CallStats
+from loomwire.domain.config import Snapshot
+from loomwire.domain.ports.client import ILLMClientFactory
+from loomwire.domain.ports.clock import IClock
+from loomwire.domain.ports.events import IEventSink
+from loomwire.domain.ports.output import IOutputSchemas
+from loomwire.domain.ports.pool import IConnectionPool
+from loomwire.infrastructure.configuration.loader import ConfigLoader
+from loomwire.infrastructure.providers.factory import ClientFactory
+from loomwire.infrastructure.providers.table import DIALECTS, PROVIDERS, option_checks
+from loomwire.infrastructure.telemetry.clock import SystemClock
+from loomwire.infrastructure.telemetry.sinks import LoggingSink
+from loomwire.infrastructure.transport.pool import ConnectionPool
+
+
+def _environ() -> Mapping[str, str]:
+    return dict(os.environ)
+
+
+def _output_schemas() -> IOutputSchemas:
+    # pydantic's TypeAdapter is needed only once a typed client is asked for.
+    from loomwire.infrastructure.outputs.pydantic_schemas import PydanticOutputSchemas
+
+    return PydanticOutputSchemas()
+
+
+def _config_loader(environ: Mapping[str, str]) -> ConfigLoader:
+    return ConfigLoader(PROVIDERS, DIALECTS, option_checks(), environ)
+
+
+def _client_factory(pool: IConnectionPool, clock: IClock) -> ILLMClientFactory:
+    return ClientFactory(pool, clock)
+
+
+def _snapshot(loader: ConfigLoader, root: str | Path) -> Snapshot:
+    return loader.load(Path(root))
+
+
+def _parts(factory: ILLMClientFactory, clock: IClock, stats: CallStats, sink: IEventSink) -> Parts:
+    return Parts(factory, clock, stats, (sink,))
+
+
+def _registry(snapshot: Snapshot, parts: Parts) -> ClientRegistry:
+    return ClientRegistry(build_generation(1, snapshot, parts))
+
+
+class Wiring(containers.DeclarativeContainer):
+    """How the parts fit together. Override a provider to replace a part; `check_wiring()` says whether it fits."""
+
+    config_root = providers.Dependency(instance_of=object)
+    environ = providers.Singleton(_environ)
+    clock = providers.Singleton(SystemClock)
+    event_sink = providers.Singleton(LoggingSink)
+    call_stats = providers.Singleton(CallStats)
+    output_schemas = providers.Singleton(_output_schemas)
+    connection_pool = providers.Singleton(ConnectionPool)
+    client_factory = providers.Singleton(_client_factory, pool=connection_pool, clock=clock)
+    config_loader = providers.Singleton(_config_loader, environ=environ)
+    snapshot = providers.Singleton(_snapshot, loader=config_loader, root=config_root)
+    parts = providers.Singleton(_parts, factory=client_factory, clock=clock, stats=call_stats, sink=event_sink)
+    registry = providers.Singleton(_registry, snapshot=snapshot, parts=parts)

@@ -1,0 +1,221 @@
+"""Turns what pydantic has against a configuration into problems: our words, our positions, and never the input."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator, Mapping
+from typing import TYPE_CHECKING, Final
+
+from loomwire.domain.faults import Problem
+from loomwire.infrastructure.configuration.documents import nearest
+from loomwire.infrastructure.configuration.scalars import KeyPath, Plain
+from loomwire.infrastructure.configuration.schema.reserved import reserved_keys
+from loomwire.infrastructure.configuration.schema.secrecy import quoted
+from loomwire.infrastructure.configuration.schema.settings import known_keys
+from loomwire.infrastructure.configuration.tree import ConfigTree
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
+    from pydantic_core import ErrorDetails
+
+# By pydantic's error type: our reason, and our words with the bounds that the schema, not the input, sets.
+_WORDS: Final[Mapping[str, tuple[str, str]]] = {
+    "string_type": ("wrong_type", "must be a text"),
+    "is_instance_of": ("wrong_type", "must be {class}"),
+    "int_type": ("wrong_type", "must be a whole number"),
+    "int_from_float": ("wrong_type", "must be a whole number"),
+    "float_type": ("wrong_type", "must be a number"),
+    "bool_type": ("wrong_type", "must be true or false"),
+    "list_type": ("wrong_type", "must be a list"),
+    "dict_type": ("wrong_type", "must be a mapping"),
+    "model_type": ("wrong_type", "must be a mapping"),
+    "model_attributes_type": ("wrong_type", "must be a mapping"),
+    "size": ("wrong_type", "must be a number of bytes or a size such as 32MiB"),
+    "greater_than": ("out_of_range", "must be greater than {gt}"),
+    "greater_than_equal": ("out_of_range", "must be at least {ge}"),
+    "less_than": ("out_of_range", "must be less than {lt}"),
+    "less_than_equal": ("out_of_range", "must be at most {le}"),
+    "literal_error": ("out_of_range", "must be {expected}"),
+    "too_short": ("out_of_range", "must have {min_length} or more entries"),
+    "too_long": ("out_of_range", "must have {max_length} entries or fewer"),
+    "string_too_short": ("out_of_range", "must not be empty"),
+}
+_NUMBERS: Final = frozenset({"int_type", "float_type", "bool_type", "is_instance_of"})
+_OURS: Final = frozenset({"url", "header", "version"})
+_HARMLESS = "Nothing breaks: it will count as soon as a release acts on it."
+_CLASSES: Final = {"Secret": "a text", "Decimal": "a number"}
+_BAD_NAME = "a name must begin with a small letter and go on with at most 63 small letters, digits, `-` and `_`"
+
+
+def problems_of(error: ValidationError, tree: ConfigTree, values: Mapping[str, Plain]) -> Iterator[Problem]:
+    """Yield every complaint as a problem, at the place it is about.
+
+    Args:
+        error: Pydantic's errors.
+        tree: Knows the places.
+        values: What was validated, to say what stands there instead; only its kind is told.
+    """
+    for details in error.errors(include_url=False, include_input=False):
+        path: KeyPath = details["loc"]
+        kind = details["type"]
+        if path in tree.failed:
+            continue
+        if kind == "missing":
+            yield from _missing(path, tree)
+        elif kind == "extra_forbidden":
+            yield _unknown(path, tree)
+        elif kind == "string_pattern_mismatch":
+            is_key = path[-1] == "[key]"
+            yield tree.problem(
+                "out_of_range", _BAD_NAME, path[:-1] if is_key else path, at="key" if is_key else "value"
+            )
+        else:
+            yield _unfit(details, tree, _at(path, values))
+
+
+def _unfit(details: ErrorDetails, tree: ConfigTree, value: Plain) -> Problem:
+    """Return the problem with a value of the wrong type, or outside its range."""
+    kind = details["type"]
+    context: Mapping[str, object] = details.get("ctx", {})
+    reason, words = _WORDS.get(kind, ("out_of_range", "is not allowed here"))
+    shown = {key: _shown(bound) for key, bound in context.items()}
+    message = details["msg"] if kind in _OURS else words.format(**shown)
+    found = _found(value) if reason == "wrong_type" else ""
+    return tree.problem(
+        reason,
+        message + found,
+        details["loc"],
+        hint=_quotes_hint(kind, value, is_injected=tree.is_injected(details["loc"])),
+        suggestion=_meant(context, value) if kind == "literal_error" else None,
+    )
+
+
+def reserved_problems(tree: ConfigTree, values: Mapping[str, Plain]) -> Iterator[Problem]:
+    """Yield what is promised and not in force yet: errors where ignoring it would be dangerous, else warnings."""
+    for finding in reserved_keys(values):
+        row = finding.row
+        more = f" (and in {finding.more} other places)" if finding.more else ""
+        message = f"`{row.path[-1]}` is not in force yet: {row.says}{more}"
+        hint = _HARMLESS if row.severity == "warning" else None
+        yield tree.problem("not_in_force", message, finding.path, at="key", severity=row.severity, hint=hint)
+
+
+def reference_problems(
+    tree: ConfigTree, values: Mapping[str, Plain], known_types: Collection[str], known_dialects: Collection[str]
+) -> Iterator[Problem]:
+    """Yield names that nothing has, and clients that could ask nobody.
+
+    Args:
+        tree: Knows the places.
+        values: The whole configuration; it need not be valid.
+        known_types: What `type` of a provider may be.
+        known_dialects: What `dialect` may be.
+    """
+    providers, models, clients = (_section(values, name) for name in ("providers", "models", "clients"))
+    for name, provider in providers.items():
+        path = ("providers", name)
+        yield from _unknown_names(tree, (*path, "type"), provider.get("type"), known_types, "provider type")
+        yield from _unknown_names(tree, (*path, "dialect"), provider.get("dialect"), known_dialects, "dialect")
+        if provider.get("api_key") is not None and provider.get("keys"):
+            yield tree.problem("out_of_range", "cannot stand beside `api_key`", (*path, "keys"), at="key")
+    if tree.is_broken:
+        return  # what seems to be missing may stand where we did not get
+    for name, model in models.items():
+        yield from _unknown_names(tree, ("models", name, "provider"), model.get("provider"), providers, "provider")
+    for name, client in clients.items():
+        yield from _client_problems(tree, name, client, models)
+    if not values.get("clients"):
+        hint = "Add one: `clients: {planner: {models: [...]}}`."
+        yield tree.problem("missing_key", "there are no clients, so nothing could be resolved", (), hint=hint)
+
+
+def _client_problems(
+    tree: ConfigTree, name: str, client: Mapping[str, Plain], models: Collection[str]
+) -> Iterator[Problem]:
+    wanted = client.get("models")
+    path = ("clients", name, "models")
+    if isinstance(wanted, list):
+        for place, model in enumerate(wanted):
+            yield from _unknown_names(tree, (*path, place), model, models, "model")
+        if not wanted:
+            yield tree.problem("out_of_range", "must name at least one model", path)
+    elif wanted is None and "pool" not in client and path not in tree.failed:
+        yield tree.problem("missing_key", "`models` is missing", path[:2], at="key")
+
+
+def _unknown_names(
+    tree: ConfigTree, path: KeyPath, name: Plain, known: Collection[str], what: str
+) -> Iterator[Problem]:
+    if not isinstance(name, str) or name in known or path in tree.failed:
+        return
+    if tree.is_injected(path):
+        yield tree.problem("unknown_name", f"there is no {what} of the name that comes in here", path)
+        return
+    near = nearest(name, known)
+    hint = None if near else f"Known: {', '.join(known)}." if known else f"There is no {what} at all."
+    yield tree.problem("unknown_name", f"there is no {what} {quoted(name)}", path, suggestion=near, hint=hint)
+
+
+def _section(values: Mapping[str, Plain], name: str) -> dict[str, Mapping[str, Plain]]:
+    section = values.get(name)
+    entries = section.items() if isinstance(section, Mapping) else ()
+    return {key: entry for key, entry in entries if isinstance(entry, Mapping)}
+
+
+def _missing(path: KeyPath, tree: ConfigTree) -> Iterator[Problem]:
+    # In a file that could not be read to its end, the key may stand where we did not get.
+    if not (tree.is_broken and len(path) == 1):
+        hint = "Put `version: 1` at the top." if path == ("version",) else None
+        yield tree.problem("missing_key", f"`{path[-1]}` is missing", path[:-1], at="key", hint=hint)
+
+
+def _unknown(path: KeyPath, tree: ConfigTree) -> Problem:
+    key, above = str(path[-1]), path[:-1]
+    keys = known_keys(above)
+    # A level too high is as common as a letter too many: `temperature` instead of `parameters.temperature`.
+    deeper = (f"{block}.{near}" for block in keys if (near := nearest(key, known_keys((*above, block)))))
+    meant = nearest(key, keys) or next(deeper, None)
+    hint = None if meant else f"Known here: {', '.join(keys)}."
+    message = f"unknown key {quoted(key)}"
+    return tree.problem("unknown_key", message, path, at="key", shown=above, suggestion=meant, hint=hint)
+
+
+def _quotes_hint(kind: str, value: Plain, *, is_injected: bool) -> str | None:
+    if kind == "string_type" and isinstance(value, int | float | None):
+        return "Put it in quotes to make it a text."
+    if is_injected and isinstance(value, str) and kind in _NUMBERS:
+        return "Without quotes, on a line of its own, ${...} is taken for a number if it looks like one."
+    return None
+
+
+def _meant(context: Mapping[str, object], value: Plain) -> str | None:
+    allowed = re.findall(r"'([^']*)'", str(context.get("expected")))
+    return nearest(value, allowed) if isinstance(value, str) else None
+
+
+def _shown(bound: object) -> str:
+    if isinstance(bound, float):
+        return f"{bound:g}"
+    return _CLASSES.get(str(bound), str(bound)).replace("'", "")
+
+
+def _found(value: Plain) -> str:
+    if value is None:
+        return ", not empty"
+    kinds = (
+        (bool, "true or false"),
+        (int | float, "a number"),
+        (str, "a text"),
+        (Mapping, "a mapping"),
+        (list, "a list"),
+    )
+    return next((f", not {word}" for kind, word in kinds if isinstance(value, kind)), "")
+
+
+def _at(path: KeyPath, values: Plain) -> Plain:
+    for step in path:
+        if isinstance(values, Mapping) and isinstance(step, str):
+            values = values.get(step)
+        elif isinstance(values, list) and isinstance(step, int) and step < len(values):
+            values = values[step]
+    return values

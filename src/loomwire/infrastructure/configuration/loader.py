@@ -1,0 +1,171 @@
+"""Loads a configuration: a folder of YAML files becomes one immutable snapshot, or one error with every problem."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Final, final
+
+from pydantic import ValidationError
+
+from loomwire.domain.config import Snapshot
+from loomwire.domain.errors import ConfigRejectedError
+from loomwire.domain.faults import Problem
+from loomwire.infrastructure.configuration.complaints import problems_of, reference_problems, reserved_problems
+from loomwire.infrastructure.configuration.documents import MAX_BYTES, Document
+from loomwire.infrastructure.configuration.environment import Overrides, find_overrides, overlay, read_dotenv
+from loomwire.infrastructure.configuration.files import UnreadableError, read_regular
+from loomwire.infrastructure.configuration.injection import Injector
+from loomwire.infrastructure.configuration.options import OPTIONS, OptionCheck, OptionReader
+from loomwire.infrastructure.configuration.scalars import Plain
+from loomwire.infrastructure.configuration.schema.settings import Settings
+from loomwire.infrastructure.configuration.snapshot import resolved_clients, resolved_models
+from loomwire.infrastructure.configuration.tree import ConfigTree
+
+SUFFIXES: Final = frozenset({".yaml", ".yml"})
+
+
+@final
+class ConfigLoader:
+    """Reads configurations. It keeps nothing between loads and may be used from any thread; a load blocks on files.
+
+    Args:
+        known_types: What `type` of a provider may be.
+        known_dialects: What `dialect` of a provider may be.
+        option_checks: By option (`rules`, `script`), what is wrong with a value: pairs of the way into it and a
+            sentence. The value is frozen: mappings are `FrozenDict`, lists are tuples.
+        environ: The process environment; read again at every load.
+
+    Raises:
+        ValueError: A check for an option that does not exist.
+    """
+
+    def __init__(
+        self,
+        known_types: Collection[str],
+        known_dialects: Collection[str],
+        option_checks: Mapping[str, OptionCheck],
+        environ: Mapping[str, str],
+    ) -> None:
+        """Read nothing yet."""
+        if unknown := option_checks.keys() - OPTIONS.keys():
+            raise ValueError(f"option_checks knows {', '.join(OPTIONS)}, not {', '.join(sorted(unknown))}")
+        self._known_types = known_types
+        self._known_dialects = known_dialects
+        self._option_checks = option_checks
+        self._environ = environ
+
+    def load(self, root: Path) -> Snapshot:
+        """Return what a folder, or a single file, says.
+
+        Every `*.yaml` and `*.yml` directly in the folder is read and merged in name order; hidden files are not.
+
+        Args:
+            root: The folder; problems name files below it as it is written here.
+
+        Returns:
+            The snapshot; what is odd but not wrong is in its `warnings`.
+
+        Raises:
+            ConfigRejectedError: With every problem, in the order of files and lines.
+        """
+        snapshot, problems = self._read(root)
+        if snapshot is None:
+            # Raised from here, so that no frame of its traceback has a value of the configuration among its locals.
+            raise ConfigRejectedError(_summary(root, problems), problems=problems)
+        return snapshot
+
+    def _read(self, root: Path) -> tuple[Snapshot | None, tuple[Problem, ...]]:
+        problems: list[Problem] = []
+        documents = [Document(name, data) for name, data in _files(root, problems)]
+        folder = root.parent if root.is_file() else root
+        dotenv = read_dotenv(folder)
+        injector = Injector(self._environ, dotenv, folder)
+        tree = ConfigTree(documents, injector)
+        overrides = find_overrides((self._environ, dotenv), tree.values, injector)
+        tree.origins = overrides.origins
+        values = _merged(tree, overrides)
+        options = OptionReader(tree, folder, injector, self._option_checks).read(values.get("providers"))
+        problems += [*tree.problems, *options.problems]
+        settings = self._judged(tree, overrides, values, problems) if documents else None
+        found = tuple(sorted(problems, key=_order))
+        if settings is None or any(problem.severity == "error" for problem in found):
+            return None, found
+        models = resolved_models(settings, options.values)
+        read = [*documents, *options.documents]
+        snapshot = Snapshot(
+            digest=_digest(folder, read, injector.used),
+            clients=resolved_clients(settings, models),
+            models=models,
+            warnings=found,
+            files=tuple(document.name for document in read),
+        )
+        return snapshot, found
+
+    def _judged(
+        self, tree: ConfigTree, overrides: Overrides, values: Mapping[str, Plain], problems: list[Problem]
+    ) -> Settings | None:
+        """Return the settings, or None when they are not valid; everything wrong with them is added."""
+        if not tree.is_broken:
+            problems += overrides.problems
+        problems += reserved_problems(tree, values)
+        problems += reference_problems(tree, values, self._known_types, self._known_dialects)
+        try:
+            return Settings.read([*overrides.layers, tree.values])
+        except ValidationError as error:
+            problems += problems_of(error, tree, values)
+            return None
+
+
+def _files(root: Path, problems: list[Problem]) -> Iterator[tuple[str, bytes]]:
+    """Yield name and content of every file; what cannot be read is a problem."""
+    try:
+        found = sorted(path for path in root.iterdir() if _is_config(path)) if root.is_dir() else [root]
+    except OSError:
+        problems.append(Problem("not_yaml", "the folder cannot be read", file=str(root)))
+        return
+    if not found:
+        hint = "Write one, for example config/loomwire.yaml."
+        problems.append(Problem("unknown_name", "there is no *.yaml or *.yml file in it", file=str(root), hint=hint))
+    for path in found:
+        try:
+            yield str(path), read_regular(path, MAX_BYTES)
+        except UnreadableError as error:
+            if path.exists():
+                problems.append(Problem("not_yaml", f"the file cannot be read: {error}", file=str(path)))
+            else:
+                hint = "Give the folder with your YAML files."
+                problems.append(Problem("unknown_name", "there is no such folder or file", file=str(path), hint=hint))
+
+
+def _is_config(path: Path) -> bool:
+    # Editors and Kubernetes keep hidden files beside the real ones.
+    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
+
+
+def _merged(tree: ConfigTree, overrides: Overrides) -> Mapping[str, Plain]:
+    values: Plain = tree.values
+    for layer in reversed(overrides.layers):
+        values = overlay(values, layer)
+    return values if isinstance(values, Mapping) else tree.values
+
+
+def _order(problem: Problem) -> tuple[bool, str, int, int]:
+    return problem.file is None, problem.file or problem.message, problem.line, problem.column
+
+
+def _summary(root: Path, problems: Sequence[Problem]) -> str:
+    first = next((problem for problem in problems if problem.severity == "error"), problems[0])
+    where = f" in {first.path}" if first.path else ""
+    rest = f" (the first of {len(problems)} problems)" if len(problems) > 1 else ""
+    return f"configuration {root} is not in force: {first.place}: {first.message}{where}{rest}"
+
+
+def _digest(folder: Path, documents: Sequence[Document], used: Mapping[str, bytes]) -> str:
+    """Return one word for files, variables and secret files; it reveals none of them."""
+    whole = hashlib.blake2b(digest_size=16)
+    parts = [(Path(document.name).relative_to(folder).as_posix(), document.digest) for document in documents]
+    for name, digest in [*parts, *((f"${name}", digest) for name, digest in sorted(used.items()))]:
+        whole.update(f"{len(name)}:{name}:{digest.hex()};".encode(errors="surrogatepass"))
+    return whole.hexdigest()

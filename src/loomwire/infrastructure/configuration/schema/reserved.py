@@ -1,0 +1,162 @@
+"""What the schema promises and this release does not act on yet: never ignored silently.
+
+An error where ignoring it would be dangerous (nobody would stop the spending), a warning where it is harmless.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final, Literal, TypeAlias
+
+from loomwire.infrastructure.configuration.scalars import KeyPath, Plain
+
+IsAbsent: TypeAlias = Callable[[Plain], bool]
+"""Tells whether a value asks for nothing but what happens anyway."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reserved:
+    """One key that is not in force.
+
+    Attributes:
+        path: The keys down to it; `*` stands for every name.
+        severity: How bad it would be to ignore it.
+        says: What happens instead.
+        is_absent: Values that are fine, because they ask for what happens anyway.
+        partly: Much of what the key can say is in force.
+    """
+
+    path: tuple[str, ...]
+    severity: Literal["error", "warning"]
+    says: str
+    is_absent: IsAbsent
+    partly: bool = False
+
+
+def _empty(value: Plain) -> bool:
+    return not value
+
+
+def _just(key: str, *fine: Plain) -> IsAbsent:
+    """Return a check for a block that holds at most one key, with one of these values."""
+
+    def holds(value: Plain) -> bool:
+        return isinstance(value, Mapping) and value.keys() <= {key} and value.get(key, fine[0]) in fine
+
+    return holds
+
+
+def _one_of(*fine: Plain) -> IsAbsent:
+    return lambda value: value in fine
+
+
+def _at_most_one(value: Plain) -> bool:
+    return not isinstance(value, list) or len(value) < 2
+
+
+def _ordered(value: Plain) -> bool:
+    return value == "ordered" or _just("policy", "ordered")(value)
+
+
+_NOTHING_STOPS = "nothing would stop the spending"
+_NOT_CACHED = "every call is sent, whatever was answered before"
+_ONE_ATTEMPT = "every target is asked once"
+_NOT_LOOKED_AFTER = "this release does not do it yet"
+
+NOT_YET: Final[tuple[Reserved, ...]] = (
+    Reserved(("budgets",), "error", _NOTHING_STOPS, _empty),
+    Reserved(("limits",), "error", "nothing would slow the calls down", _empty),
+    Reserved(("cache",), "error", _NOT_CACHED, _just("mode", "off")),
+    Reserved(("defaults", "cache"), "error", _NOT_CACHED, _just("mode", "off")),
+    Reserved(("clients", "*", "cache"), "error", _NOT_CACHED, _just("mode", "off")),
+    Reserved(("clients", "*", "pool"), "error", "nothing would choose a model; list them in `models`", _empty),
+    Reserved(
+        ("clients", "*", "on_exhausted"), "error", "a call that nobody answers raises", _one_of("raise"), partly=True
+    ),
+    Reserved(("memory",), "error", "nothing would keep to the limit", _empty),
+    Reserved(("defaults", "memory"), "error", "nothing would keep to the limit", _empty),
+    Reserved(("health",), "error", "nothing would look after targets", _empty),
+    Reserved(("defaults", "health"), "error", "nothing would look after targets", _empty),
+    Reserved(("events",), "error", "no event would be sent", _empty),
+    Reserved(("hooks",), "error", "no hook would run", _empty),
+    Reserved(("plugins",), "error", "no plugin would be loaded", _empty),
+    Reserved(("catalogue",), "error", "no catalogue would be read", _empty),
+    Reserved(("state",), "error", "processes would share nothing", _empty),
+    *(
+        Reserved((*above, key), "warning", says, is_absent)
+        for above in (("defaults",), ("providers", "*"), ("models", "*"), ("clients", "*"))
+        for key, says, is_absent in (
+            ("retry", _ONE_ATTEMPT, _just("attempts", 1)),
+            ("retry_budget", _ONE_ATTEMPT, _empty),
+            ("breaker", "a failing target is asked all the same", _empty),
+        )
+    ),
+    *(
+        Reserved((*above, "pool"), "warning", "HTTP/1.1 is spoken", lambda value: not _get(value, "http2"), partly=True)
+        for above in (("defaults",), ("providers", "*"), ("models", "*"))
+    ),
+    Reserved(("clients", "*", "balance"), "warning", "the first model is asked", _ordered),
+    Reserved(("defaults", "balance"), "warning", "the first model is asked", _ordered),
+    Reserved(("clients", "*", "models"), "warning", "only the first is asked", _at_most_one, partly=True),
+    Reserved(("providers", "*", "keys"), "warning", "only the first is used", _at_most_one, partly=True),
+    *(
+        Reserved(("defaults", key), "warning", _NOT_LOOKED_AFTER, _empty)
+        for key in ("rate", "ledger", "budget", "shutdown", "reload")
+    ),
+)
+"""Every key that is not in force."""
+
+_BY_PLACE: Final[dict[tuple[str, ...], dict[str, Reserved]]] = {}
+for _row in NOT_YET:
+    _BY_PLACE.setdefault(_row.path[:-1], {})[_row.path[-1]] = _row
+
+
+@dataclass(slots=True)
+class Finding:
+    """A reserved key that is used.
+
+    Attributes:
+        row: What it is.
+        path: Where it is used first.
+        more: In how many other places.
+    """
+
+    row: Reserved
+    path: KeyPath
+    more: int = 0
+
+
+def reserved_keys(values: Mapping[str, Plain]) -> Iterator[Finding]:
+    """Yield every use of a reserved key that is an error, and of the others the first with a count."""
+    warned: dict[tuple[str, ...], Finding] = {}
+    for row, path, value in _uses(values):
+        if value is None or row.is_absent(value):
+            continue
+        if row.severity == "error":
+            yield Finding(row, path)
+        elif row.path in warned:
+            warned[row.path].more += 1
+        else:
+            warned[row.path] = Finding(row, path)
+    yield from warned.values()
+
+
+def _uses(values: Mapping[str, Plain]) -> Iterator[tuple[Reserved, KeyPath, Plain]]:
+    for above, rows in _BY_PLACE.items():
+        for here, block in _blocks(above, values):
+            # Thousands of clients times every row would be slow; few keys of a client are reserved.
+            for key in rows.keys() & block.keys():
+                yield rows[key], (*here, key), block[key]
+
+
+def _blocks(above: tuple[str, ...], values: Mapping[str, Plain]) -> Iterator[tuple[KeyPath, dict[str, Plain]]]:
+    section = values.get(above[0]) if above else values
+    if isinstance(section, dict) and above[-1:] == ("*",):
+        yield from (((above[0], name), block) for name, block in section.items() if isinstance(block, dict))
+    elif isinstance(section, dict):
+        yield above, section
+
+
+def _get(value: Plain, key: str) -> Plain:
+    return value.get(key) if isinstance(value, Mapping) else None

@@ -1,0 +1,144 @@
+"""Turns valid settings into the domain's own values, with every inherited number resolved."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from loomwire.domain.capabilities import ModelCapabilities
+from loomwire.domain.config import ClientConfig, LLMConfig
+from loomwire.domain.policies import PoolPolicy, TimeoutPolicy, WireLimits
+from loomwire.domain.pricing import Prices
+from loomwire.domain.requests import NO_PARAMETERS, Parameters
+from loomwire.domain.values import JSON, NO_JSON, FrozenDict, JSONObject
+from loomwire.infrastructure.configuration.scalars import Plain, freeze
+from loomwire.infrastructure.configuration.schema import blocks, entities
+from loomwire.infrastructure.configuration.schema.settings import Settings
+
+
+def resolved_models(settings: Settings, options: Mapping[str, JSONObject]) -> FrozenDict[str, LLMConfig]:
+    """Return every model with what holds for it: its own words, then its provider's, then the defaults.
+
+    Args:
+        settings: Valid settings whose references all exist.
+        options: The options of offline providers, by provider.
+    """
+    defaults = settings.defaults
+    base = _tuned(LLMConfig(type="none", model="none"), defaults.timeouts, defaults.limits, defaults.pool)
+    providers = {
+        name: _provider(base, name, provider, options.get(name, NO_JSON))
+        for name, provider in settings.providers.items()
+    }
+    return FrozenDict({name: _model(providers[model.provider], model) for name, model in settings.models.items()})
+
+
+def resolved_clients(settings: Settings, models: Mapping[str, LLMConfig]) -> FrozenDict[str, ClientConfig]:
+    """Return every client. Targets of a client without own blocks are the very objects in `models`."""
+    return FrozenDict({name: _client(name, client, models) for name, client in settings.clients.items()})
+
+
+def _provider(base: LLMConfig, name: str, provider: entities.Provider, options: JSONObject) -> LLMConfig:
+    keys = provider.keys if provider.api_key is None else [provider.api_key]
+    return replace(
+        _tuned(base, provider.timeouts, provider.limits, provider.pool),
+        type=provider.type,
+        name=name,
+        dialect=provider.dialect,
+        base_url=provider.base_url,
+        keys=tuple(keys),
+        headers=FrozenDict({header: value.reveal() for header, value in provider.headers.items()}),
+        extra=_frozen(provider.extra),
+        allow_private=provider.allow_private,
+        free=provider.free,
+        lenient_terminal=provider.lenient_terminal,
+        options=options,
+    )
+
+
+def _model(provider: LLMConfig, model: entities.Model) -> LLMConfig:
+    return replace(
+        _tuned(provider, model.timeouts, model.limits, model.pool),
+        model=model.model,
+        parameters=_parameters(model.parameters),
+        capabilities=_capabilities(model.capabilities),
+        prices=None if model.prices is None else _prices(model.prices),
+        extra=FrozenDict({**provider.extra, **_frozen(model.extra)}) if model.extra else provider.extra,
+        tags=frozenset(model.tags),
+    )
+
+
+def _client(name: str, client: entities.Client, models: Mapping[str, LLMConfig]) -> ClientConfig:
+    targets = tuple(_tuned(models[model], client.timeouts, client.limits, None) for model in client.models)
+    # Without fallback, the first target is the whole call, so what holds for it holds for the call.
+    return ClientConfig(name=name, targets=targets, system=client.system, total_s=targets[0].timeouts.total_s)
+
+
+def _tuned(
+    config: LLMConfig, timeouts: blocks.Timeouts | None, limits: blocks.WireSizes | None, pool: blocks.Pool | None
+) -> LLMConfig:
+    """Return the same object when no block says anything, so that generations can tell by identity what changed."""
+    if not any(block is not None and block.model_fields_set for block in (timeouts, limits, pool)):
+        return config
+    return replace(
+        config,
+        timeouts=config.timeouts if timeouts is None else _timeouts(config.timeouts, timeouts),
+        limits=config.limits if limits is None else _limits(config.limits, limits),
+        pool=config.pool if pool is None else _pool(config.pool, pool),
+    )
+
+
+def _timeouts(policy: TimeoutPolicy, block: blocks.Timeouts) -> TimeoutPolicy:
+    return replace(policy, **{f"{name}_s": getattr(block, name) for name in block.model_fields_set})
+
+
+def _limits(policy: WireLimits, block: blocks.WireSizes) -> WireLimits:
+    return replace(policy, **{name: getattr(block, name) for name in block.model_fields_set})
+
+
+def _pool(policy: PoolPolicy, block: blocks.Pool) -> PoolPolicy:
+    names = {"max_connections": "max_connections", "keepalive": "keepalive", "trust_env": "trust_env"}
+    names["keepalive_expiry"] = "keepalive_expiry_s"
+    return replace(policy, **{names[name]: getattr(block, name) for name in block.model_fields_set & names.keys()})
+
+
+def _parameters(block: entities.Parameters) -> Parameters:
+    if not block.model_fields_set:
+        return NO_PARAMETERS
+    return Parameters(
+        temperature=block.temperature,
+        top_p=block.top_p,
+        max_tokens=block.max_tokens,
+        stop=tuple(block.stop),
+        seed=block.seed,
+        presence_penalty=block.presence_penalty,
+        frequency_penalty=block.frequency_penalty,
+        reasoning_effort=block.reasoning_effort,
+    )
+
+
+def _capabilities(block: entities.Capabilities) -> ModelCapabilities:
+    return ModelCapabilities(
+        supports_tools=block.tools,
+        supports_vision=block.vision,
+        supports_streaming=block.streaming,
+        supports_json_mode=block.json_mode,
+        supports_json_schema=block.json_schema,
+        supports_system_message=block.system_message,
+        supports_reasoning=block.reasoning,
+        max_tokens=block.max_tokens,
+        context_window=block.context_window,
+        custom_capabilities=_frozen(block.custom),
+    ).stated_by("yaml")
+
+
+def _prices(block: entities.Prices) -> Prices:
+    return Prices.per_mtok(
+        block.input_usd_per_mtok,
+        block.output_usd_per_mtok,
+        block.cache_read_usd_per_mtok,
+        block.cache_write_usd_per_mtok,
+    )
+
+
+def _frozen(values: Mapping[str, Plain]) -> FrozenDict[str, JSON]:
+    return FrozenDict({key: freeze(value) for key, value in values.items()})

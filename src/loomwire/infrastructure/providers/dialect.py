@@ -1,0 +1,113 @@
+"""What a wire dialect is: how requests become bytes, and bytes answers, events and errors."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from loomwire.domain.config import LLMConfig
+from loomwire.domain.errors import LLMError
+from loomwire.domain.events import StreamEvent
+from loomwire.domain.policies import WireLimits
+from loomwire.domain.requests import LLMRequest
+from loomwire.infrastructure.providers.answer import Answer
+
+
+class Framer(Protocol):
+    """Cuts the bytes of one stream into events. Belongs to one task."""
+
+    __slots__ = ()
+
+    @property
+    @abstractmethod
+    def stray(self) -> bytes:
+        """Text that is no stream of this framing but JSON, such as a bare error body; else empty."""
+
+    @abstractmethod
+    def feed(self, data: bytes, /) -> Sequence[tuple[str, bytes]]:
+        """Take the next bytes and return the events they complete, each as name and data.
+
+        Raises:
+            LLMProtocolError: An event is larger than allowed (too_large).
+        """
+
+    @abstractmethod
+    def flush(self) -> Sequence[tuple[str, bytes]]:
+        """Take the end of the body and return what was whole but not closed."""
+
+
+class EventReader(Protocol):
+    """Reads the events of one stream into its `Answer`. Belongs to one task."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    def decode_event(self, event: str, data: bytes) -> Sequence[StreamEvent]:
+        """Return what one framed event says, possibly nothing. Closes the answer when nothing more belongs to it.
+
+        Args:
+            event: The event's name, "" or "message" when it has none.
+            data: The event's data.
+
+        Raises:
+            LLMError: The server reports an error in the stream, or the data is not what the dialect says.
+        """
+
+    @abstractmethod
+    def end(self) -> Sequence[StreamEvent]:
+        """Close the answer, because the body ended, and return its last events.
+
+        Raises:
+            StreamInterruptedError: There was no terminal sign, and the configuration does not forgive that.
+        """
+
+
+class Dialect(Protocol):
+    """One way to talk to models: pure functions of bytes and values. Immutable, safe to share."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    def framer(self, limits: WireLimits) -> Framer:
+        """Return what cuts one stream into events."""
+
+    @abstractmethod
+    def path(self, config: LLMConfig, *, stream: bool) -> str:
+        """Return path and query below the base URL."""
+
+    @abstractmethod
+    def headers(self, config: LLMConfig) -> Mapping[str, str]:
+        """Return the dialect's own headers, names in lower case; key, content type and accept come from the client."""
+
+    @abstractmethod
+    def encode(self, request: LLMRequest, config: LLMConfig, *, stream: bool) -> bytes:
+        """Return the body of a request.
+
+        Raises:
+            CapabilityError: The vendor cannot express what the request asks for.
+            LLMValidationError: A value is no JSON, or `extra` sets a field that is loomwire's own.
+        """
+
+    @abstractmethod
+    def decode(self, body: bytes, answer: Answer) -> Sequence[StreamEvent]:
+        """Read a whole answer and close it; returns the events that a stream of it would have had.
+
+        Raises:
+            LLMError: The body reports an error, or is not what the dialect says.
+        """
+
+    @abstractmethod
+    def reader(self, answer: Answer) -> EventReader:
+        """Return the reader of one stream."""
+
+    @abstractmethod
+    def error_for(self, status: int, headers: Mapping[str, str], body: bytes, config: LLMConfig) -> LLMError:
+        """Return the error that a body reports; not raised.
+
+        Args:
+            status: The HTTP status; 200 for an error inside an answer or a stream.
+            headers: Response headers, names in lower case.
+            body: What the server said; any bytes.
+            config: The target.
+        """

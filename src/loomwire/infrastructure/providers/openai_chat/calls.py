@@ -1,0 +1,129 @@
+"""Puts streamed fragments of tool calls together, whatever the server does with ids and indexes (TRAPS 26 to 32)."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+
+import msgspec
+from msgspec import Struct
+
+from loomwire.domain.errors import llm_error
+from loomwire.domain.events import StreamEvent, ToolCallDelta, ToolCallStart
+from loomwire.infrastructure.providers.answer import Answer, PendingCall
+from loomwire.infrastructure.providers.wire_bodies import parse_arguments
+
+
+class WireFunction(Struct, gc=False):
+    """The function of a call, or the custom tool, whose `input` is plain text."""
+
+    name: object = None
+    arguments: object = None
+    input: object = None
+
+
+class WireCall(Struct):
+    """A call, or a fragment of one."""
+
+    index: object = None
+    id: object = None
+    function: WireFunction | None = None
+    custom: WireFunction | None = None
+    extra_content: object = None
+
+
+_NO_FUNCTION = WireFunction()
+
+
+class CallTracker:
+    """Knows which call of an answer a fragment belongs to.
+
+    A new id is a new call, also at an index that is in use; a fragment without id continues the call at its index, or
+    the last one when it has no index either.
+
+    Args:
+        answer: Where the calls go.
+    """
+
+    __slots__ = ("_answer", "_at", "_by_id", "_last")
+
+    def __init__(self, answer: Answer) -> None:
+        """Know no call yet."""
+        self._answer = answer
+        self._at: dict[int, PendingCall] = {}
+        self._by_id: dict[str, PendingCall] = {}
+        self._last: PendingCall | None = None
+
+    def read(self, wire: WireCall, events: list[StreamEvent]) -> None:
+        """Note a fragment; adds the events it makes."""
+        function = wire.function or wire.custom or _NO_FUNCTION
+        name, id_ = _text(function.name), _text(wire.id)
+        index = wire.index if isinstance(wire.index, int) else None
+        call = self._continued(index, id_, name) or self._opened(index, id_)
+        self._last = call
+        if name and not call.name:
+            _announce(call, name, events)
+        if isinstance(wire.extra_content, Mapping):
+            call.signature = msgspec.json.encode(wire.extra_content).decode()
+        arguments = _arguments(function)
+        if arguments:
+            event = self._answer.add_arguments(call.index, arguments)
+            # Nobody can make use of arguments before the name is known.
+            events += [event] if call.name else []
+
+    def check(self) -> None:
+        """Raise LLMProtocolError when a call never got a name."""
+        if not all(call.name for call in self._answer.calls):
+            raise llm_error("protocol", "the answer has a tool call without a name")
+
+    def _continued(self, index: int | None, id: str, name: str) -> PendingCall | None:
+        known = self._by_id.get(id)
+        if index is None:
+            # Mistral and Google send no index (28); Google no id either, so only the name tells calls apart.
+            return known if id else self._last_unless(name)
+        there = self._at.get(index)
+        if not name:
+            return there or known or self._last_unless(id)
+        if there is None or known is there:
+            return there
+        return None if id or _is_whole(there) else there
+
+    def _last_unless(self, word: str) -> PendingCall | None:
+        return None if word else self._last
+
+    def _opened(self, index: int | None, id: str) -> PendingCall:
+        own = id if id and id not in self._by_id else made_up_id()
+        self._answer.start_call(own, "")  # announced with its name
+        call = self._answer.calls[-1]
+        self._by_id[own] = call
+        if index is not None:
+            self._at[index] = call
+        return call
+
+
+def made_up_id() -> str:
+    """Return an id for a call that came without (27): nine letters and digits, which every vendor takes back."""
+    return os.urandom(5).hex()[:9]
+
+
+def _announce(call: PendingCall, name: str, events: list[StreamEvent]) -> None:
+    call.name = name
+    events.append(ToolCallStart(call.index, call.id, name))
+    if call.arguments:
+        events.append(ToolCallDelta(call.index, "".join(call.arguments)))
+
+
+def _is_whole(call: PendingCall) -> bool:
+    raw = "".join(call.arguments)
+    return bool(raw) and parse_arguments(raw) is not None
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _arguments(function: WireFunction) -> str:
+    value = function.input if function.arguments is None else function.arguments
+    if isinstance(value, Mapping | Sequence) and not isinstance(value, str):
+        return msgspec.json.encode(value).decode()  # an object where a text belongs (26)
+    return _text(value)

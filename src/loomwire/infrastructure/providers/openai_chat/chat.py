@@ -1,0 +1,74 @@
+"""The chat dialect: OpenAI's chat completions, as about a dozen vendors speak it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import final
+
+from typing_extensions import override
+
+from loomwire.domain.config import LLMConfig
+from loomwire.domain.errors import LLMError
+from loomwire.domain.events import StreamEvent
+from loomwire.domain.policies import WireLimits
+from loomwire.domain.requests import LLMRequest
+from loomwire.domain.values import FrozenDict
+from loomwire.infrastructure.providers.answer import Answer
+from loomwire.infrastructure.providers.dialect import Dialect, EventReader, Framer
+from loomwire.infrastructure.providers.openai_chat.decode import ChatReader
+from loomwire.infrastructure.providers.openai_chat.encode import encode_chat
+from loomwire.infrastructure.providers.openai_chat.errors import CHAT_ERRORS
+from loomwire.infrastructure.providers.openai_chat.quirks import ChatQuirks
+from loomwire.infrastructure.providers.wire_errors import provider_error
+from loomwire.infrastructure.transport.framing import SSEDecoder
+
+_NO_HEADERS: Mapping[str, str] = FrozenDict()
+
+
+@final
+class OpenAIChat(Dialect):
+    """Speaks chat completions with one vendor.
+
+    Args:
+        quirks: How the vendor differs from OpenAI.
+    """
+
+    __slots__ = ("_quirks",)
+
+    def __init__(self, quirks: ChatQuirks = ChatQuirks()) -> None:
+        """Speak with these quirks."""
+        self._quirks = quirks
+
+    @override
+    def framer(self, limits: WireLimits) -> Framer:
+        return SSEDecoder(limits.event, limits.error_body)
+
+    @override
+    def path(self, config: LLMConfig, *, stream: bool) -> str:
+        return "/chat/completions"
+
+    @override
+    def headers(self, config: LLMConfig) -> Mapping[str, str]:
+        return _NO_HEADERS
+
+    @override
+    def encode(self, request: LLMRequest, config: LLMConfig, *, stream: bool) -> bytes:
+        return encode_chat(request, config, self._quirks, stream=stream)
+
+    @override
+    def decode(self, body: bytes, answer: Answer) -> Sequence[StreamEvent]:
+        return self._reader(answer).decode_whole(body)
+
+    @override
+    def reader(self, answer: Answer) -> EventReader:
+        return self._reader(answer)
+
+    @override
+    def error_for(self, status: int, headers: Mapping[str, str], body: bytes, config: LLMConfig) -> LLMError:
+        return provider_error(status, headers, body, config, CHAT_ERRORS)
+
+    def _reader(self, answer: Answer) -> ChatReader:
+        def error_in(data: bytes) -> LLMError:
+            return provider_error(200, _NO_HEADERS, data, answer.config, CHAT_ERRORS)
+
+        return ChatReader(answer, self._quirks, error_in)

@@ -1,0 +1,246 @@
+"""Reads answers of the chat dialect, whole and streamed. One reader does both: a whole answer is one large delta.
+
+Fields whose type some server gets wrong are declared `object` and ignored unless they are what they should be; a
+wrong structure is a protocol error. What each line is for stands in TRAPS.md of the recordings; numbers point there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeAlias
+
+import msgspec
+from msgspec import Struct
+from typing_extensions import override
+
+from loomwire.domain.errors import LLMError, llm_error
+from loomwire.domain.events import StreamEvent
+from loomwire.domain.responses import Finish
+from loomwire.infrastructure.providers.answer import Answer
+from loomwire.infrastructure.providers.dialect import EventReader
+from loomwire.infrastructure.providers.openai_chat.calls import CallTracker, WireCall, WireFunction
+from loomwire.infrastructure.providers.openai_chat.quirks import ChatQuirks
+from loomwire.infrastructure.providers.openai_chat.reasoning import ThoughtItems
+from loomwire.infrastructure.providers.openai_chat.usage import read_usage
+from loomwire.infrastructure.providers.wire_bodies import deeper_than, read_json
+
+ErrorMaker: TypeAlias = Callable[[bytes], LLMError]
+
+_DONE = b"[DONE]"
+_SMALL = 1024
+_FINISHES: Mapping[str, Finish] = {
+    "stop": "stop",
+    "eos": "stop",  # Together (20)
+    "length": "length",
+    "model_length": "length",  # Mistral
+    "tool_calls": "tool_calls",
+    "function_call": "tool_calls",
+    "content_filter": "content_filter",
+    "refusal": "content_filter",
+}
+_FAILURES = frozenset({"error", "network_error"})
+
+
+class _Delta(Struct, gc=False):
+    content: object = None
+    reasoning: object = None
+    reasoning_content: object = None
+    reasoning_details: object = None
+    refusal: object = None
+    tool_calls: list[WireCall] | None = None
+    function_call: WireFunction | None = None
+
+
+class _Choice(Struct, gc=False):
+    index: object = 0
+    delta: _Delta | None = None
+    message: _Delta | None = None
+    finish_reason: object = None
+    native_finish_reason: object = None
+    error: object = None
+
+
+class _Groq(Struct, gc=False):
+    usage: object = None
+    error: object = None
+
+
+class _Chunk(Struct, gc=False):
+    id: object = None
+    kind: object = msgspec.field(name="object", default=None)
+    model: object = None
+    choices: list[_Choice] | None = None
+    usage: object = None
+    error: object = None
+    x_groq: _Groq | None = None
+
+
+_CHUNK = msgspec.json.Decoder(_Chunk)
+
+
+class ChatReader(EventReader):
+    """Reads chunks of a stream, or a whole answer, into an `Answer`.
+
+    Args:
+        answer: Collects what comes.
+        quirks: How the vendor differs.
+        error_in: Makes the error from data that reports one.
+    """
+
+    __slots__ = ("_answer", "_calls", "_error_in", "_is_named", "_quirks", "_thoughts")
+
+    def __init__(self, answer: Answer, quirks: ChatQuirks, error_in: ErrorMaker) -> None:
+        """Begin before the first event."""
+        self._answer = answer
+        self._quirks = quirks
+        self._error_in = error_in
+        self._calls = CallTracker(answer)
+        self._thoughts = ThoughtItems()
+        self._is_named = False
+
+    @override
+    def decode_event(self, event: str, data: bytes) -> Sequence[StreamEvent]:
+        if data.startswith(_DONE):
+            return self._done()
+        if event == "error":  # Groq, LM Studio (5)
+            raise self._error_in(data)
+        chunk = self._chunk(data)
+        events: list[StreamEvent] = []
+        for choice in chunk.choices or ():
+            if choice.index == 0 or choice.index is None:
+                self._read_choice(choice, choice.delta, events)
+        if chunk.usage is not None or chunk.x_groq is not None:
+            self._read_usage(chunk, events)
+        return events
+
+    @override
+    def end(self) -> Sequence[StreamEvent]:
+        answer = self._answer
+        if answer.finished:
+            return ()
+        if answer.finish_wire is None:
+            if not (answer.config.lenient_terminal and answer.delivered):
+                raise answer.interrupted("the stream ended without a finish reason and without [DONE]")
+            answer.complete = False
+        return self._closed()
+
+    def decode_whole(self, body: bytes) -> Sequence[StreamEvent]:
+        """Read a whole answer and close it.
+
+        Raises:
+            LLMError: It reports an error, or holds no answer.
+        """
+        chunk = self._chunk(body)
+        choices = chunk.choices or []
+        choice = next((each for each in choices if each.index == 0), choices[0] if choices else None)
+        if choice is None:
+            raise llm_error("protocol", "the answer has no choices")
+        events: list[StreamEvent] = []
+        self._read_choice(choice, choice.message, events)
+        if choice.message is None or self._is_silent():
+            raise llm_error("protocol", "the answer's choice has no message")
+        self._read_usage(chunk, events)
+        return [*events, *self._closed()]
+
+    def _chunk(self, data: bytes) -> _Chunk:
+        chunk = read_json(data, _CHUNK)
+        if chunk.error or chunk.kind == "error" or (chunk.x_groq is not None and chunk.x_groq.error):
+            raise self._error_in(data)
+        # What is handed on from a small chunk is checked where it is parsed.
+        if len(data) > _SMALL:
+            self._check_depth(data)
+        if not self._is_named:
+            self._read_names(chunk)
+        return chunk
+
+    def _check_depth(self, data: bytes) -> None:
+        if deeper_than(data, self._answer.config.limits.json_depth):
+            raise llm_error("protocol", "the answer's JSON is nested deeper than limits.json_depth allows")
+
+    def _read_names(self, chunk: _Chunk) -> None:
+        answer = self._answer
+        # Not simply from chunk one: Azure's is empty (15), and some servers send no id at all.
+        if answer.response_id is None and isinstance(chunk.id, str) and chunk.id:
+            answer.response_id = chunk.id
+        if isinstance(chunk.model, str) and chunk.model:
+            answer.model = chunk.model
+            self._is_named = answer.response_id is not None
+
+    def _read_choice(self, choice: _Choice, delta: _Delta | None, events: list[StreamEvent]) -> None:
+        if choice.error:
+            raise self._error_in(msgspec.json.encode({"error": choice.error}))
+        if delta is not None:
+            # Before the finish reason, which may come with the last text (17).
+            self._read_delta(delta, events)
+        if choice.finish_reason is not None:
+            self._read_finish(choice)
+
+    def _read_finish(self, choice: _Choice) -> None:
+        words = [word for word in (choice.finish_reason, choice.native_finish_reason) if isinstance(word, str | int)]
+        if not _FAILURES.isdisjoint(words):
+            raise llm_error("server", "the provider broke its answer off", provider_code=str(words[0]))
+        if words and words[0] != "":
+            self._answer.finish_wire = str(words[0])
+            self._answer.finish = _FINISHES.get(str(words[0]), "other")
+
+    def _read_delta(self, delta: _Delta, events: list[StreamEvent]) -> None:
+        if delta.reasoning_content or delta.reasoning or delta.reasoning_details:
+            self._read_thought(delta, events)
+        content = delta.content
+        if content:
+            if isinstance(content, str):
+                events.append(self._answer.add_text(content))
+            else:
+                self._read_parts(content, events)
+        if delta.refusal:
+            self._read_refusal(delta.refusal)
+        if delta.tool_calls:
+            for call in delta.tool_calls:
+                self._calls.read(call, events)
+        elif delta.function_call is not None:
+            self._calls.read(WireCall(function=delta.function_call), events)
+
+    def _read_refusal(self, refusal: object) -> None:
+        if isinstance(refusal, str):
+            self._answer.refusal = (self._answer.refusal or "") + refusal
+
+    def _read_thought(self, delta: _Delta, events: list[StreamEvent]) -> None:
+        thought = delta.reasoning_content or delta.reasoning
+        # The same thinking once more, to be sent back (37).
+        detailed = self._thoughts.add_details(delta.reasoning_details)
+        thought = thought or detailed
+        if isinstance(thought, str) and thought:
+            events.append(self._answer.add_reasoning(thought))
+
+    def _read_parts(self, parts: object, events: list[StreamEvent]) -> None:
+        for part in parts if isinstance(parts, list) else ():
+            if not isinstance(part, Mapping):
+                continue
+            if part.get("type") == "thinking":  # Mistral (37)
+                thought = self._thoughts.add_thinking(part)
+                events += [self._answer.add_reasoning(thought)] if thought else []
+            text = part.get("text")
+            if part.get("type") == "text" and isinstance(text, str) and text:
+                events.append(self._answer.add_text(text))
+
+    def _read_usage(self, chunk: _Chunk, events: list[StreamEvent]) -> None:
+        raw = chunk.usage or (chunk.x_groq.usage if chunk.x_groq is not None else None)
+        usage = read_usage(raw, self._quirks)
+        if usage is not None:
+            events.append(self._answer.set_usage(usage))
+
+    def _is_silent(self) -> bool:
+        answer = self._answer
+        return answer.finish_wire is None and answer.refusal is None and not answer.delivered
+
+    def _done(self) -> Sequence[StreamEvent]:
+        if self._is_silent():
+            raise llm_error("protocol", "the stream held no answer")
+        return self._closed()
+
+    def _closed(self) -> Sequence[StreamEvent]:
+        self._calls.check()
+        if not self._answer.finished:
+            for item in self._thoughts.items():
+                self._answer.keep_item(item)
+        return self._answer.end()

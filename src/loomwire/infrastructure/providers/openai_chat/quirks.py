@@ -1,0 +1,56 @@
+"""The ways in which vendors of the chat dialect differ. Data only: the provider table is read without the dialect."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+ReasoningBack: TypeAlias = Literal["no", "reasoning", "reasoning_content", "reasoning_details", "thinking_parts"]
+ReasoningEffortField: TypeAlias = Literal["no", "reasoning_effort", "reasoning.effort"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChatQuirks:
+    """How one vendor's chat completions differ from OpenAI's. What a vendor does not know is left out of the body.
+
+    Args:
+        max_tokens: The field that bounds the output.
+        stream_usage: `stream_options.include_usage` may be sent.
+        seed: The field of the seed; None when there is none.
+        stop_limit: How many stop texts it takes.
+        system_role: The role of instructions.
+        speaker_names: Messages may carry the speaker's name.
+        content_parts: Content may be a list of parts; else texts are joined and pictures refused.
+        image_detail: Pictures may say how closely to look.
+        required: Its word for "must call a tool".
+        named_tool: One tool can be forced by name; else that tool is the only one sent, and required.
+        strict_tools: Tools may ask to be kept to strictly.
+        tool_names: Tool results carry the tool's name.
+        short_call_ids: Ids of tool calls must be nine letters and digits; others are replaced, alike everywhere.
+        call_extras: `extra_content` of a tool call goes back with it.
+        json_schema: Answers can be held to a JSON Schema.
+        json_object: Answers can be held to any JSON object; else an open schema says the same.
+        reasoning_effort: The field of the reasoning effort.
+        reasoning_back: The form in which thinking goes back in the history.
+        reasoning_beside: Reasoning tokens stand beside the completion tokens, not inside.
+    """
+
+    max_tokens: str = "max_tokens"
+    stream_usage: bool = True
+    seed: str | None = "seed"
+    stop_limit: int = 16
+    system_role: str = "system"
+    speaker_names: bool = True
+    content_parts: bool = True
+    image_detail: bool = True
+    required: str = "required"
+    named_tool: bool = True
+    strict_tools: bool = True
+    tool_names: bool = False
+    short_call_ids: bool = False
+    call_extras: bool = False
+    json_schema: bool = True
+    json_object: bool = True
+    reasoning_effort: ReasoningEffortField = "reasoning_effort"
+    reasoning_back: ReasoningBack = "no"
+    reasoning_beside: bool = False

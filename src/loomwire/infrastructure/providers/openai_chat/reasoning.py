@@ -1,0 +1,113 @@
+"""Keeps the reasoning items that a vendor wants back, and gives them back (TRAPS 37, 38)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from loomwire.domain.messages import Reasoning
+from loomwire.domain.values import JSON, JSONObject
+from loomwire.infrastructure.providers.openai_chat.quirks import ChatQuirks
+
+_GROWING = ("text", "summary", "thinking")
+
+
+class _Item:
+    """One item while it comes: the vendor's object, and the pieces of what grows in it."""
+
+    __slots__ = ("pieces", "wire")
+
+    def __init__(self, wire: dict[str, JSON]) -> None:
+        self.wire = wire
+        self.pieces: dict[str, list[str]] = {}
+
+    def grow(self, key: str, text: str) -> None:
+        self.pieces.setdefault(key, []).append(text)
+
+    def whole(self) -> Reasoning:
+        grown = {key: "".join(pieces) for key, pieces in self.pieces.items()}
+        text = next((grown[key] for key in _GROWING if grown.get(key)), "")
+        if "thinking" in grown:
+            self.wire["thinking"] = [{"type": "text", "text": grown.pop("thinking")}]
+        self.wire.update(grown)
+        return Reasoning(text, _text(self.wire, "signature") or None, None, _text(self.wire, "id") or None, self.wire)
+
+
+class ThoughtItems:
+    """Puts streamed reasoning items together. Belongs to one answer."""
+
+    __slots__ = ("_items",)
+
+    def __init__(self) -> None:
+        """Hold nothing."""
+        self._items: list[_Item] = []
+
+    def add_details(self, details: object) -> str:
+        """Note OpenRouter's `reasoning_details`; returns their readable text."""
+        said = []
+        for detail in _objects(details):
+            last = self._items[-1] if self._items else None
+            if last is not None and _continues(last.wire, detail):
+                last.wire.update({key: value for key, value in detail.items() if value is not None})
+            else:
+                last = _Item(dict(detail))
+                self._items.append(last)
+            for key in ("text", "summary"):
+                piece = _text(detail, key)
+                if piece:
+                    said.append(piece)
+                    last.grow(key, piece)
+        return "".join(said)
+
+    def add_thinking(self, part: JSONObject) -> str:
+        """Note Mistral's part of type `thinking`; returns its text."""
+        said = "".join(_text(piece, "text") for piece in _objects(part.get("thinking")))
+        last = self._items[-1] if self._items else None
+        if last is None or last.wire.get("type") != "thinking":
+            last = _Item(dict(part))
+            self._items.append(last)
+        last.grow("thinking", said)
+        return said
+
+    def items(self) -> Iterator[Reasoning]:
+        """Yield what came, each item whole."""
+        return (item.whole() for item in self._items)
+
+
+def reasoning_back(parts: Sequence[Reasoning], quirks: ChatQuirks) -> tuple[str, JSON]:
+    """Return the field and the value with which thinking goes back in an assistant's message; ("", None) for none.
+
+    For `thinking_parts` the field is `content` and the value are parts to stand in front of the text.
+    """
+    form = quirks.reasoning_back
+    if form == "thinking_parts":
+        # Only Mistral's own thinking: its other models refuse such parts.
+        thinking = _wires(parts, "thinking")
+        return ("content", thinking) if thinking else ("", None)
+    if form == "reasoning_details":
+        details = _wires(parts, "reasoning.")
+        if details:
+            return form, details
+        form = "reasoning"
+    text = "" if form == "no" else "".join(part.text for part in parts)
+    return (form, text) if text else ("", None)
+
+
+def _wires(parts: Sequence[Reasoning], kind: str) -> list[JSON]:
+    return [part.wire for part in parts if part.wire is not None and str(part.wire.get("type")).startswith(kind)]
+
+
+def _continues(last: JSONObject, detail: JSONObject) -> bool:
+    """Tell whether a fragment belongs to the item before it. Encrypted items always come whole."""
+    same = all(last.get(key) == detail.get(key) for key in ("type", "index"))
+    same_id = detail.get("id") is None or last.get("id") in (None, detail.get("id"))
+    return same and same_id and detail.get("type") != "reasoning.encrypted"
+
+
+def _objects(value: object) -> Iterator[JSONObject]:
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        yield from (each for each in value if isinstance(each, Mapping))
+
+
+def _text(item: JSONObject, key: str) -> str:
+    value = item.get(key)
+    return value if isinstance(value, str) else ""

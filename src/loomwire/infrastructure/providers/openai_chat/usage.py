@@ -1,0 +1,71 @@
+"""Reads usage in all its shapes into the inclusive convention (TRAPS 41 to 45)."""
+
+from __future__ import annotations
+
+from loomwire.domain.pricing import Usage
+from loomwire.infrastructure.providers.openai_chat.quirks import ChatQuirks
+
+MOST_TOKENS = 100_000_000
+"""No answer uses more; a server that says so is not believed."""
+
+_NOTHING: dict[str, object] = {}
+
+
+def read_usage(raw: object, quirks: ChatQuirks) -> Usage | None:
+    """Return the usage that a server reports, or None when it says nothing.
+
+    Numbers that cannot be (negative, absurd, a part larger than its whole) are clamped, and the usage is marked as
+    estimated.
+    """
+    # dict and not Mapping: the decoder makes nothing else, and the check runs for every answer.
+    if not isinstance(raw, dict):
+        return None
+    prompt, completion = _number(raw.get("prompt_tokens")), _number(raw.get("completion_tokens"))
+    if prompt is None and completion is None:
+        return None
+    total = _number(raw.get("total_tokens"))
+    inside, outside = _object(raw, "prompt_tokens_details"), _object(raw, "completion_tokens_details")
+    thought = _first(outside.get("reasoning_tokens"), raw.get("reasoning_tokens"))
+    read = _first(inside.get("cached_tokens"), raw.get("prompt_cache_hit_tokens"), raw.get("cached_tokens"))
+    written = _first(inside.get("cache_write_tokens"))
+    input_tokens, output_tokens = prompt or 0, completion or 0
+    if thought and _beside(input_tokens, output_tokens, thought, total, quirks):
+        output_tokens += thought
+    return _believable((input_tokens, output_tokens, read, written, thought), total)
+
+
+def _believable(sent: tuple[int, int, int, int, int], total: int | None) -> Usage:
+    input_tokens, output_tokens, read, written, thought = sent
+    input_tokens = min(max(input_tokens, 0), MOST_TOKENS)
+    output_tokens = min(max(output_tokens, 0), MOST_TOKENS)
+    read = min(max(read, 0), input_tokens)
+    written = min(max(written, 0), input_tokens - read)
+    thought = min(max(thought, 0), output_tokens)
+    believed = (input_tokens, output_tokens, read, written, thought)
+    return Usage(*believed, estimated=believed != sent, reported_total=total)
+
+
+def _beside(prompt: int, completion: int, thought: int, total: int | None, quirks: ChatQuirks) -> bool:
+    # xAI counts reasoning beside the completion (44), through other vendors' gateways too; the total gives it away.
+    if total is None:
+        return quirks.reasoning_beside
+    return total == prompt + completion + thought
+
+
+def _first(*values: object) -> int:
+    for value in values:
+        number = _number(value)
+        if number is not None:
+            return number
+    return 0
+
+
+def _object(raw: dict[str, object], key: str) -> dict[str, object]:
+    value = raw.get(key)
+    return value if isinstance(value, dict) else _NOTHING
+
+
+def _number(value: object) -> int | None:
+    if type(value) is int:
+        return value
+    return int(value) if isinstance(value, float) else None

@@ -1,0 +1,186 @@
+"""The provider table: one row per vendor. A vendor that speaks a known dialect needs nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TypeAlias
+
+from loomwire.domain.capabilities import ModelCapabilities
+from loomwire.domain.values import JSON
+from loomwire.infrastructure.providers.openai_chat.quirks import ChatQuirks
+
+DIALECTS: Mapping[str, str] = MappingProxyType(
+    {"openai_chat": "loomwire.infrastructure.providers.openai_chat.chat:OpenAIChat"}
+)
+"""Where each dialect's class is; imported when the first client needs it. It is built with a row's quirks."""
+
+OptionCheck: TypeAlias = Callable[[JSON], Iterable[tuple[tuple[str | int, ...], str]]]
+"""Says what is wrong with a provider's option: the way into the value, and a sentence; nothing when it is right."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProviderType:
+    """One row: everything that tells a vendor from others of its dialect.
+
+    Attributes:
+        name: What `type` says in the configuration.
+        dialect: A name of `DIALECTS`; None with `client`, or when the configuration must say.
+        client: `module:Class` of a client without a network, built with a config and a clock.
+        base_url: Where the API stands; None when the configuration must say.
+        path: What is added to a configured base URL that has no path.
+        auth: bearer, none, or the name of the header that carries the key.
+        needs_key: A call without a key cannot succeed.
+        private: The row's own base URL is on this machine, so its address may be private.
+        quirks: How it differs from its dialect.
+        capabilities: What holds for all its models, unless somebody who knows the model says otherwise.
+        hint: A variable or an address for the error that says what is missing.
+    """
+
+    name: str
+    dialect: str | None = "openai_chat"
+    client: str | None = None
+    base_url: str | None = None
+    path: str = ""
+    auth: str = "bearer"
+    needs_key: bool = True
+    private: bool = False
+    quirks: ChatQuirks = ChatQuirks()
+    capabilities: ModelCapabilities = ModelCapabilities()
+    hint: str = ""
+
+
+def _local(name: str, quirks: ChatQuirks, base_url: str | None, hint: str) -> ProviderType:
+    private = base_url is not None
+    return ProviderType(
+        name=name, base_url=base_url, path="/v1", needs_key=False, private=private, quirks=quirks, hint=hint
+    )
+
+
+def _hosted(
+    name: str, base_url: str, hint: str, quirks: ChatQuirks, capabilities: ModelCapabilities = ModelCapabilities()
+) -> ProviderType:
+    return ProviderType(name=name, base_url=base_url, hint=hint, quirks=quirks, capabilities=capabilities)
+
+
+def _offline(name: str, client: str) -> ProviderType:
+    return ProviderType(name=name, dialect=None, client=client, auth="none", needs_key=False)
+
+
+_ROWS: tuple[ProviderType, ...] = (
+    _hosted(
+        "openai",
+        "https://api.openai.com/v1",
+        "OPENAI_API_KEY",
+        # Reasoning models refuse max_tokens; all know max_completion_tokens (openai-...-empty-text-7f7206).
+        ChatQuirks(max_tokens="max_completion_tokens", stop_limit=4),
+        ModelCapabilities(supports_json_mode=True),
+    ),
+    _local(
+        "vllm",
+        # `reasoning` since 0.19.1; older servers ignore it (TRAPS 37).
+        ChatQuirks(reasoning_back="reasoning"),
+        None,
+        "http://127.0.0.1:8000/v1",
+    ),
+    _local(
+        "lm_studio",
+        # It answers 400 to a forced tool in object form and to response_format json_object.
+        ChatQuirks(named_tool=False, json_object=False),
+        "http://127.0.0.1:1234/v1",
+        "http://127.0.0.1:1234/v1",
+    ),
+    _local(
+        "llamacpp",
+        # A tool_choice that is no word is silently read as "auto".
+        ChatQuirks(named_tool=False, reasoning_back="reasoning_content"),
+        "http://127.0.0.1:8080/v1",
+        "http://127.0.0.1:8080/v1",
+    ),
+    _hosted(
+        "deepseek",
+        "https://api.deepseek.com",
+        "DEEPSEEK_API_KEY",
+        # Thinking must go back while tools are used. Content is a text only; JSON mode knows no schema.
+        ChatQuirks(
+            content_parts=False, seed=None, strict_tools=False, json_schema=False, reasoning_back="reasoning_content"
+        ),
+        ModelCapabilities(supports_vision=False, supports_json_mode=True, supports_json_schema=False),
+    ),
+    _hosted(
+        "groq",
+        "https://api.groq.com/openai/v1",
+        "GROQ_API_KEY",
+        ChatQuirks(max_tokens="max_completion_tokens", stop_limit=4, reasoning_back="reasoning"),
+    ),
+    _hosted(
+        "mistral",
+        "https://api.mistral.ai/v1",
+        "MISTRAL_API_KEY",
+        # It refuses unknown fields with 422 (TRAPS 36); usage comes unasked (mistral-...-stream-finish-length-9a08c8),
+        # the seed is random_seed, "must call" is "any" (mistral-...-stream-tool-single-039716).
+        ChatQuirks(
+            stream_usage=False,
+            seed="random_seed",
+            speaker_names=False,
+            required="any",
+            tool_names=True,
+            short_call_ids=True,
+            reasoning_effort="no",
+            reasoning_back="thinking_parts",
+        ),
+        ModelCapabilities(supports_json_mode=True),
+    ),
+    _hosted(
+        "openrouter",
+        "https://openrouter.ai/api/v1",
+        "OPENROUTER_API_KEY",
+        ChatQuirks(stop_limit=4, reasoning_effort="reasoning.effort", reasoning_back="reasoning_details"),
+    ),
+    _hosted("together", "https://api.together.xyz/v1", "TOGETHER_API_KEY", ChatQuirks(strict_tools=False)),
+    _hosted(
+        "xai",
+        "https://api.x.ai/v1",
+        "XAI_API_KEY",
+        # Total = prompt + completion + reasoning in 32 of 32 recordings (TRAPS 44).
+        ChatQuirks(max_tokens="max_completion_tokens", stop_limit=4, reasoning_beside=True),
+    ),
+    _hosted(
+        "perplexity",
+        "https://api.perplexity.ai",
+        "PERPLEXITY_API_KEY",
+        ChatQuirks(seed=None, json_object=False),
+        ModelCapabilities(supports_tools=False, supports_json_schema=True),
+    ),
+    ProviderType(
+        name="custom",
+        dialect=None,
+        needs_key=False,
+        # Gemini's chat endpoint needs the signature in extra_content back (TRAPS 38); others ignore it.
+        quirks=ChatQuirks(call_extras=True),
+        hint="https://llm.example.com/v1",
+    ),
+    _offline("mock", "loomwire.infrastructure.providers.mock:MockClient"),
+    _offline("rule", "loomwire.infrastructure.providers.rule:RuleClient"),
+)
+
+PROVIDERS: Mapping[str, ProviderType] = MappingProxyType({row.name: row for row in _ROWS})
+"""Every provider type by name."""
+
+
+def option_checks() -> Mapping[str, OptionCheck]:
+    """Return the check of every option that an offline provider takes, by the option's name."""
+    return {"script": _script_problems, "rules": _rules_problems}
+
+
+def _script_problems(value: JSON) -> Iterable[tuple[tuple[str | int, ...], str]]:
+    from loomwire.infrastructure.providers.mock import check_script
+
+    return check_script(value)
+
+
+def _rules_problems(value: JSON) -> Iterable[tuple[tuple[str | int, ...], str]]:
+    from loomwire.infrastructure.providers.rule import check_rules
+
+    return check_rules(value)

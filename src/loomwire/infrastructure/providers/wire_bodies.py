@@ -1,0 +1,259 @@
+"""Reading what servers send: JSON that may be broken, error bodies of every shape, and waits of every form."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import TypeVar
+
+import msgspec
+
+from loomwire.domain.errors import LLMError, llm_error
+from loomwire.domain.policies import WireLimits
+from loomwire.domain.values import JSON, JSONObject
+
+T = TypeVar("T")
+
+MAX_WAIT_S = 86_400.0
+"""Longer waits are not believed."""
+
+_DEPTH = WireLimits().json_depth
+_BOM = b"\xef\xbb\xbf"
+_STRINGS = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
+_NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+_AS_BRACES = bytes.maketrans(b"[]", b"{}")
+# A pair of surrogates, a lone one (group 1), or any other escape, so that an escaped backslash hides nothing.
+_ESCAPES = re.compile(
+    rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(u[dD][89a-fA-F][0-9a-fA-F]{2})|.)", re.DOTALL
+)
+_ANY_JSON: msgspec.json.Decoder[JSON] = msgspec.json.Decoder()
+_DURATION = re.compile(
+    r"(?:(\d{1,9})h)?(?:(\d{1,9})m(?!s))?(?:(\d{1,9}(?:\.\d{1,12})?) ?(?:seconds?|secs?|s))?"
+    r"(?:(\d{1,12}(?:\.\d{1,12})?) ?ms)?"
+)
+_UNITS = (3600.0, 60.0, 1.0, 0.001)
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorBody:
+    """What a body says, whatever its shape.
+
+    Attributes:
+        words: Codes and types as texts, the most telling first.
+        code: The provider's code, or None.
+        type: The provider's type, or None.
+        message: The provider's sentences, "" when there are none.
+        status: A status that the body names, or None.
+        wait_s: A wait that stands in a field, or None.
+    """
+
+    words: tuple[str, ...] = ()
+    code: str | None = None
+    type: str | None = None
+    message: str = ""
+    status: int | None = None
+    wait_s: float | None = None
+
+
+def deeper_than(data: bytes, levels: int) -> bool:
+    """Tell whether well-formed JSON is nested deeper than allowed. Cheap unless there are more brackets than levels."""
+    if data.count(b"[") + data.count(b"{") <= levels:
+        return False
+    brackets = _STRINGS.sub(b"", data).translate(_AS_BRACES, _NOT_BRACKETS)
+    for _ in range(levels):
+        brackets = brackets.replace(b"{}", b"")
+        if not brackets:
+            return False
+    return True
+
+
+def read_json(data: bytes, decoder: msgspec.json.Decoder[T]) -> T:
+    """Decode JSON from a server; text that is no Unicode (bad UTF-8, lone surrogates) becomes U+FFFD.
+
+    Raises:
+        LLMProtocolError: It is no JSON, or not of the decoder's shape. The data is not part of the error.
+    """
+    try:
+        return decoder.decode(data)
+    except (ValueError, RecursionError) as error:
+        if isinstance(error, msgspec.ValidationError):
+            raise _unreadable(error) from None
+    text = data.removeprefix(_BOM).decode("utf-8", "replace").encode()
+    try:
+        return decoder.decode(_ESCAPES.sub(lambda escape: rb"\ufffd" if escape[1] else escape[0], text))
+    except (ValueError, RecursionError) as error:
+        raise _unreadable(error) from None
+
+
+def parse_arguments(raw: str, depth: int = _DEPTH) -> dict[str, JSON] | None:
+    """Return the JSON object in `raw`; {} for empty text or null, None when it is no JSON object or nested too deep."""
+    if not raw.strip():
+        return {}
+    try:
+        data = raw.encode()
+        value = _ANY_JSON.decode(data)
+    except (ValueError, RecursionError):
+        return None
+    if value is None:
+        return {}
+    return value if isinstance(value, dict) and not deeper_than(data, depth) else None
+
+
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """Return the seconds that `retry-after-ms` or `retry-after` ask to wait, or None when they say nothing sensible."""
+    precise = wait_in(headers["retry-after-ms"] + "ms") if "retry-after-ms" in headers else None
+    rough = wait_in(headers["retry-after"]) if "retry-after" in headers else None
+    # Azure sends `retry-after-ms: 0` beside `retry-after: 1` (azure-ai-...-error-429-65efad).
+    return precise or (precise if rough is None else rough)
+
+
+def wait_in(text: str) -> float | None:
+    """Return the seconds from now that a text means, or None.
+
+    Reads seconds, durations (`1m30.5s`, `644ms`), epoch seconds and milliseconds, HTTP dates and RFC 3339. Anything
+    negative, not finite or beyond `MAX_WAIT_S` is None.
+    """
+    text = text.strip()
+    match = _DURATION.fullmatch(text) if text else None
+    seconds = _parsed(text) if match is None else _duration(match)
+    return seconds if seconds is not None and 0 <= seconds <= MAX_WAIT_S else None
+
+
+def duration_at(text: str, start: int) -> float | None:
+    """Return the seconds of the duration that stands in a text at `start`, or None."""
+    match = _DURATION.match(text, start)
+    return None if match is None else wait_in(match.group())
+
+
+def read_error_body(body: bytes) -> ErrorBody:
+    """Return what an error's body says. Reads every shape of TRAPS 46; what it cannot read says nothing."""
+    text = body.decode("utf-8", "replace").strip().removeprefix("data:").strip()
+    value = _json(text)
+    if value is not None:
+        return _read(value)
+    # A page or a cut body has no sentence to quote.
+    return ErrorBody(message="" if text.startswith(("<", "{", "[")) else text)
+
+
+def _unreadable(error: Exception) -> LLMError:
+    why = "is no JSON"
+    if isinstance(error, RecursionError):
+        why = "is nested too deep"
+    elif isinstance(error, msgspec.ValidationError):
+        why = f"has an unexpected shape: {error}"  # msgspec names types and places, never values
+    return llm_error("protocol", f"the server's answer {why}")
+
+
+def _duration(match: re.Match[str]) -> float | None:
+    parts = [float(part) * unit for part, unit in zip(match.groups(), _UNITS, strict=True) if part is not None]
+    return sum(parts) if parts else None
+
+
+def _parsed(text: str) -> float | None:
+    try:
+        number = float(text)
+    except ValueError:
+        return _until(text)
+    if number > 1e11:
+        number /= 1000
+    return number - time.time() if number > 1e9 else number
+
+
+def _until(text: str) -> float | None:
+    for parse in (datetime.fromisoformat, parsedate_to_datetime):
+        try:
+            moment = parse(text)
+        except (ValueError, TypeError, OverflowError, IndexError):
+            continue
+        return (moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)).timestamp() - time.time()
+    return None
+
+
+def _json(text: str) -> JSON:
+    try:
+        value: JSON = msgspec.json.decode(text)
+    except (ValueError, RecursionError):
+        return None
+    return value
+
+
+def _read(value: JSON) -> ErrorBody:
+    if isinstance(value, list):
+        value = value[0] if value else None  # Google wraps an error into a list of one
+    if isinstance(value, Mapping):
+        return _read_object(value)
+    return ErrorBody(message=value) if isinstance(value, str) else ErrorBody()
+
+
+def _read_object(value: JSONObject) -> ErrorBody:
+    objects = [each for each in (value.get("error"), value) if isinstance(each, Mapping)]
+    message = _message(value)
+    inside = _inside(objects[0], message)
+    type_ = _text(objects, "type", "status", "error_type")
+    return ErrorBody(
+        words=(*_words(objects), *inside.words),
+        code=_text(objects, "code"),
+        type=type_ if type_ != "error" else None,
+        message=inside.message or message,
+        status=_status(objects) or inside.status,
+        wait_s=_wait_field(objects[0]) or inside.wait_s,
+    )
+
+
+def _words(objects: Sequence[JSONObject]) -> Iterator[str]:
+    for each in objects:
+        deeper = each.get("innererror")
+        details = each.get("details")
+        places = [each, deeper, *(details if isinstance(details, Sequence) else ())]
+        for place in places:
+            if isinstance(place, Mapping):
+                found = (place.get(key) for key in ("code", "type", "status", "reason", "error_type"))
+                yield from (word for word in found if isinstance(word, str))
+
+
+def _message(value: JSONObject) -> str:
+    inner = value.get("error")
+    found = [inner.get("message") if isinstance(inner, Mapping) else inner, value.get("message"), value.get("detail")]
+    said = next((each for each in found if each), "")
+    return said if isinstance(said, str) else msgspec.json.encode(said).decode()
+
+
+def _inside(inner: JSONObject, message: str) -> ErrorBody:
+    """Read what stands as JSON inside a text, and OpenRouter's `metadata.raw`, which holds the upstream's words."""
+    metadata = inner.get("metadata")
+    raw = metadata.get("raw") if isinstance(metadata, Mapping) else None
+    text = raw if isinstance(raw, str) else message
+    value = _json(text) if text.startswith("{") else None
+    if isinstance(value, Mapping) and ("error" in value or "message" in value):
+        return _read(value)
+    return ErrorBody(message=f"{message}: {raw}" if isinstance(raw, str) else "")
+
+
+def _text(objects: Sequence[JSONObject], *keys: str) -> str | None:
+    found = (each[key] for each in objects for key in keys if key in each)
+    return next((str(value) for value in found if isinstance(value, str | int) and value != ""), None)
+
+
+def _status(objects: Sequence[JSONObject]) -> int | None:
+    for each in objects:
+        for key in ("status_code", "raw_status_code", "code", "status"):
+            value = each.get(key)
+            number = int(value) if isinstance(value, str) and len(value) == 3 and value.isdecimal() else value
+            if isinstance(number, int) and 400 <= number <= 599:
+                return number
+    return None
+
+
+def _wait_field(inner: JSONObject) -> float | None:
+    details, metadata = inner.get("details"), inner.get("metadata")
+    for detail in details if isinstance(details, Sequence) else ():
+        delay = detail.get("retryDelay") if isinstance(detail, Mapping) else None
+        if isinstance(delay, str):
+            return wait_in(delay)
+    echoed = metadata.get("headers") if isinstance(metadata, Mapping) else None
+    reset = echoed.get("X-RateLimit-Reset") if isinstance(echoed, Mapping) else None
+    return wait_in(reset) if isinstance(reset, str) else None

@@ -1,0 +1,183 @@
+"""From what a server said to one typed error: statuses, body shapes, waits, and no secrets. Shared by all dialects.
+
+The order is that of behaviour.md 2.1: a specific code of the body (which 401, 402 and 413 outrank), `x-should-retry`,
+the status, the coarse type of the body. Text is read only by the anchored patterns of a dialect's `ErrorTable`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+
+from loomwire.domain.config import LLMConfig
+from loomwire.domain.errors import MAX_PROVIDER_MESSAGE, ErrorContext, LLMError, LLMRateLimitError, llm_error
+from loomwire.domain.faults import ErrorCategory
+from loomwire.infrastructure.providers.wire_bodies import ErrorBody, duration_at, read_error_body, retry_after, wait_in
+
+_REQUEST_IDS = ("x-request-id", "request-id", "apim-request-id", "mistral-correlation-id")
+_STATUS_REASONS: Mapping[int, str] = {
+    **dict.fromkeys((400, 422), "invalid_request"),
+    **dict.fromkeys((401, 498), "credentials"),
+    **dict.fromkeys((408, 504, 524), "gateway"),
+    **dict.fromkeys((409, 425), "conflict"),
+    **dict.fromkeys((499, 500, 502), "server"),
+    **dict.fromkeys((501, 505), "unsupported"),
+    **dict.fromkeys((503, 529), "overloaded"),
+    402: "quota_exhausted",
+    403: "denied",
+    404: "model",
+    413: "request_too_large",
+    429: "throttled",
+}
+# These say more than any code beside them: Groq sends 413 with `rate_limit_exceeded` (TRAPS 50).
+_OUTRANKING = frozenset({401, 402, 413})
+# Only what is coarse may be refined by a pattern of the text.
+_COARSE = frozenset({"invalid_request", "request_too_large", "throttled", "server", "unknown"})
+
+_KEYS = re.compile(
+    r"\b[Bb]earer\s+\S+"
+    r"|\b(?:sk|pk|rk|gsk|xai|pplx|nvapi|hf|tgp|key)[-_][\w*.-]{6,}"
+    r"|\bAIza[\w-]{10,}"
+    r"|[^\s*]{0,64}\*{3,}\S{0,64}"  # what vendors leave of a key when they mask it themselves
+)
+_HIDDEN = "[redacted]"
+_SHORTEST_HEADER_SECRET = 6
+# More than an error shows, so that no key is cut before it is found.
+_MOST_QUOTED = 4 * MAX_PROVIDER_MESSAGE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ErrorTable:
+    """What one dialect knows of its errors.
+
+    Attributes:
+        codes: Specific codes and types of the body, each with its reason.
+        endings: Endings of specific codes, each with its reason.
+        types: Coarse types, asked when neither code nor status says anything.
+        context_length: How a too long conversation is told in words; matched at the beginning.
+        too_large: The same for a request that is too large.
+        wait: How a wait is told; a duration such as `1m30.5s` or `2 seconds` follows.
+    """
+
+    codes: Mapping[str, str]
+    endings: Mapping[str, str]
+    types: Mapping[str, str]
+    context_length: re.Pattern[str]
+    too_large: re.Pattern[str]
+    wait: re.Pattern[str]
+
+
+def provider_error(
+    status: int, headers: Mapping[str, str], body: bytes, config: LLMConfig, table: ErrorTable
+) -> LLMError:
+    """Return the error that an answer stands for; not raised.
+
+    Args:
+        status: The HTTP status; below 400 the body's own status counts.
+        headers: Response headers, names in lower case.
+        body: Any bytes.
+        config: The target; its keys and header values never appear in the error.
+        table: The dialect's words.
+    """
+    said = read_error_body(body)
+    told = status if status >= 400 else said.status
+    reason, is_specific = _reason(told, said, table)
+    what = "the provider reports an error" if status < 400 else f"the provider answered with status {status}"
+    context = _context(said, config)
+    context["reason"] = reason
+    context["status"] = told or status
+    context["request_id"] = request_id(headers)
+    context["retry_after"] = _wait(told, reason, headers, said, table)
+    if reason == "request_too_large" and told == 429:
+        # Waiting does not cure it (TRAPS 50); hosts that sort by category still see a matter of pace.
+        return LLMRateLimitError(what, category=ErrorCategory.RATE_LIMIT, **context)
+    error = llm_error(reason, what, **context)
+    if reason == "unknown":
+        error.disposition = replace(error.disposition, trips_breaker=status >= 500)
+    if not is_specific:
+        _take_advice(error, headers.get("x-should-retry", "").lower())
+    return error
+
+
+def _context(said: ErrorBody, config: LLMConfig) -> ErrorContext:
+    return {
+        "provider": config.name,
+        "model": config.model,
+        "provider_code": redacted(said.code or said.type or "", config) or None,
+        "provider_message": redacted(said.message, config) or None,
+    }
+
+
+def _take_advice(error: LLMError, advice: str) -> None:
+    if advice in ("true", "false"):
+        error.retryable = advice == "true"
+        error.disposition = replace(error.disposition, retry_same=error.retryable)
+
+
+def request_id(headers: Mapping[str, str]) -> str | None:
+    """Return the provider's id of the request, or None."""
+    return next((headers[name] for name in _REQUEST_IDS if name in headers), None)
+
+
+def redacted(text: str, config: LLMConfig) -> str:
+    """Return a provider's words without keys: those of the configuration, and whatever looks like one."""
+    text = text[:_MOST_QUOTED]
+    secrets = [key.reveal() for key in config.keys]
+    for value in config.headers.values():
+        secrets += [word for word in value.split() if len(word) >= _SHORTEST_HEADER_SECRET]
+    for secret in secrets:
+        text = text.replace(secret, _HIDDEN)
+    return _KEYS.sub(_HIDDEN, text)
+
+
+def _reason(told: int | None, said: ErrorBody, table: ErrorTable) -> tuple[str, bool]:
+    specific = None if told in _OUTRANKING else _specific(said, table)
+    if specific is not None:
+        reason = specific
+    elif told is not None:
+        reason = _STATUS_REASONS.get(told, "unknown")
+    else:
+        reason = next((table.types[word] for word in said.words if word in table.types), "server")
+    if reason in _COARSE:
+        if table.context_length.match(said.message):
+            return "context_length", True
+        if table.too_large.match(said.message):
+            return "request_too_large", True
+    return reason, specific is not None or told in _OUTRANKING
+
+
+def _specific(said: ErrorBody, table: ErrorTable) -> str | None:
+    for word in said.words:
+        reason = table.codes.get(word)
+        if reason is not None:
+            return reason
+        for ending, reason_of_ending in table.endings.items():
+            if word.endswith(ending):
+                return reason_of_ending
+    return None
+
+
+def _wait(
+    told: int | None, reason: str, headers: Mapping[str, str], said: ErrorBody, table: ErrorTable
+) -> float | None:
+    wait = retry_after(headers)
+    if wait is None:
+        wait = said.wait_s
+    if wait is None and reason == "throttled":
+        match = table.wait.search(said.message)
+        wait = None if match is None else duration_at(said.message, match.end())
+    return _reset(headers) if wait is None and told == 429 else wait
+
+
+def _reset(headers: Mapping[str, str]) -> float | None:
+    used_up = [f"x-ratelimit-reset-{kind}" for kind in _spent(headers, "x-ratelimit-remaining-", "")]
+    used_up += [f"anthropic-ratelimit-{kind}-reset" for kind in _spent(headers, "anthropic-ratelimit-", "-remaining")]
+    waits = [wait_in(headers.get(name, "")) for name in ("x-ratelimit-reset", *used_up)]
+    return max((wait for wait in waits if wait is not None), default=None)
+
+
+def _spent(headers: Mapping[str, str], start: str, end: str) -> Iterator[str]:
+    for name, left in headers.items():
+        if name.startswith(start) and name.endswith(end) and left.strip() == "0":
+            yield name[len(start) : len(name) - len(end)]

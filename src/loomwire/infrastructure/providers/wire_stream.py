@@ -1,0 +1,221 @@
+"""One stream over the wire: bytes to events, with exactly one end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+
+from typing_extensions import override
+
+from loomwire.domain.errors import ErrorContext, LLMError, StreamInterruptedError
+from loomwire.domain.events import StreamEvent
+from loomwire.domain.faults import ErrorCategory
+from loomwire.domain.policies import KIB
+from loomwire.domain.ports.client import LLMStream
+from loomwire.domain.ports.clock import IClock
+from loomwire.domain.ports.pool import WireAnswer
+from loomwire.domain.responses import LLMResponse
+from loomwire.infrastructure.providers.answer import Answer
+from loomwire.infrastructure.providers.dialect import Dialect
+
+DRAIN_BYTES = 64 * KIB
+DRAIN_S = 0.5
+
+
+class WireStream(LLMStream):
+    """A stream that is being read; it is its own iterator, and pulls bytes only when asked for an event.
+
+    It ends in exactly one way: after `Finished`, or with an error, which further reads raise again. An error after
+    something was delivered is a `StreamInterruptedError` with the partial answer: a broken connection has the reason
+    stream_interrupted; a time limit, a size limit or an error that the provider reports keeps its own reason, category
+    and disposition. `metadata["cause"]` always names the reason of what happened.
+
+    Args:
+        exchange: The answer whose body is the stream.
+        answer: Collects what comes.
+        dialect: Reads it.
+        clock: For the drain after the end.
+        release: Gives the connection back; called once.
+    """
+
+    __slots__ = (
+        "_answer",
+        "_at_end",
+        "_buffer",
+        "_chunks",
+        "_clock",
+        "_closed",
+        "_dialect",
+        "_exchange",
+        "_failure",
+        "_framer",
+        "_reader",
+        "_release",
+    )
+
+    def __init__(
+        self, exchange: WireAnswer, answer: Answer, dialect: Dialect, clock: IClock, release: Callable[[], None]
+    ) -> None:
+        """Read nothing yet."""
+        self._exchange = exchange
+        self._answer = answer
+        self._dialect = dialect
+        self._clock = clock
+        self._release = release
+        self._chunks = exchange.chunks()
+        self._framer = dialect.framer(answer.config.limits)
+        self._reader = dialect.reader(answer)
+        # Newest first, so that an event is taken with one pop() from the end.
+        self._buffer: list[StreamEvent] = []
+        self._failure: LLMError | None = None
+        self._at_end = False
+        self._closed = False
+
+    @override
+    def __aiter__(self) -> WireStream:
+        return self
+
+    async def __anext__(self) -> StreamEvent:
+        """Return the next event."""
+        buffer = self._buffer
+        while not buffer:
+            await self._advance()
+        return buffer.pop()
+
+    @property
+    @override
+    def response(self) -> LLMResponse[str]:
+        return self._answer.result()
+
+    @property
+    @override
+    def error(self) -> LLMError | None:
+        return self._answer.error
+
+    @property
+    @override
+    def finished(self) -> bool:
+        return self._answer.finished
+
+    async def begin(self) -> None:
+        """Wait for the first event that a caller can see.
+
+        Raises:
+            LLMError: Nothing was delivered before it, so the request may be sent again.
+        """
+        answer = self._answer
+        while not (answer.delivered or answer.finished):
+            if self._failure is not None:
+                answer.error = self._failure
+                raise self._failure
+            await self._advance()
+
+    async def begin_whole(self) -> None:
+        """Take a whole answer from a server that does not stream, though it was asked to.
+
+        Raises:
+            LLMError: The body reports an error, or holds no answer.
+        """
+        self._put(self._dialect.decode(await self._exchange.read(), self._answer))
+        self._at_end = True
+
+    def close(self) -> None:
+        """Give the connection back if the body was read to its end, else close it. Never waits, idempotent."""
+        if not self._closed:
+            self._closed = True
+            self._exchange.close()
+            self._release()
+
+    async def _advance(self) -> None:
+        if self._failure is not None:
+            raise self._interruption(self._failure)
+        if self._answer.finished:
+            await self._drain()
+            raise StopAsyncIteration
+        if self._closed:
+            raise self._interruption(self._answer.interrupted("the stream was left before its end"))
+        fresh: list[StreamEvent] = []
+        try:
+            data = await self._chunks.__anext__()
+            self._take(self._framer.feed(data), fresh)
+        except StopAsyncIteration:
+            self._at_end = True
+            self._take_end(fresh)
+        except LLMError as error:
+            self._take_failure(error, fresh)
+        self._put(fresh)
+
+    def _put(self, events: Sequence[StreamEvent]) -> None:
+        self._buffer[:0] = events[::-1]
+
+    def _take(self, events: Sequence[tuple[str, bytes]], fresh: list[StreamEvent]) -> None:
+        answer, decode_event = self._answer, self._reader.decode_event
+        try:
+            for event, data in events:
+                fresh += decode_event(event, data)
+                if answer.finished:
+                    return
+        except LLMError as error:
+            self._failure = error
+
+    def _take_end(self, fresh: list[StreamEvent]) -> None:
+        self._take(self._framer.flush(), fresh)
+        if self._failure is not None or self._answer.finished:
+            return
+        stray = b"" if self._answer.finish_wire is not None else self._framer.stray
+        try:
+            if not stray:
+                fresh += self._reader.end()
+            elif b'"choices"' in stray and not self._answer.delivered:
+                fresh += self._dialect.decode(stray, self._answer)
+            else:
+                self._failure = self._dialect.error_for(200, {}, stray, self._answer.config)
+        except LLMError as error:
+            self._failure = error
+
+    def _take_failure(self, error: LLMError, fresh: list[StreamEvent]) -> None:
+        if self._answer.finish_wire is None:
+            self._failure = error
+            return
+        # The provider said why it stopped, so nothing of the answer is missing.
+        self._at_end = True
+        try:
+            fresh += self._reader.end()
+        except LLMError as unfit:
+            self._failure = unfit
+
+    def _interruption(self, error: LLMError) -> LLMError:
+        answer = self._answer
+        if answer.error is None:
+            answer.error = _interrupted(error, answer)
+        return answer.error
+
+    async def _drain(self) -> None:
+        """Read what follows the end, so that the connection can be used again; not much, and not for long."""
+        left = 0 if self._at_end or self._closed else DRAIN_BYTES
+        until = self._clock.now() + DRAIN_S
+        with suppress(StopAsyncIteration, TimeoutError, LLMError):
+            while left > 0:
+                async with self._clock.timeout_at(until):
+                    left -= len(await self._chunks.__anext__())
+        self.close()
+
+
+def _interrupted(error: LLMError, answer: Answer) -> StreamInterruptedError:
+    if isinstance(error, StreamInterruptedError):
+        made = error
+    else:
+        context: ErrorContext = {
+            "reason": None if error.category is ErrorCategory.NETWORK else error.reason,
+            "endpoint": error.endpoint,
+            "status": error.status,
+            "retry_after": error.retry_after,
+            "provider_code": error.provider_code,
+            "provider_message": error.provider_message,
+        }
+        made = answer.interrupted(f"the stream broke off: {error.message}", **context)
+        if error.category is not ErrorCategory.NETWORK:
+            made.category, made.retryable, made.disposition = error.category, error.retryable, error.disposition
+    made.phase = "stream_after_token"
+    made.metadata = {"cause": error.reason}
+    return made

@@ -1,0 +1,127 @@
+"""Content codings, undone while the bytes come: bounded pieces, bounded growth, no bomb."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator, Sequence
+
+from loomwire.domain.policies import MIB, WireLimits
+from loomwire.infrastructure.transport.failures import Failed
+
+PIECE = 64 * 1024
+
+_GZIP_MAGIC = b"\x1f\x8b"
+_MAX_MEMBERS = 64
+
+
+class _Inflate:
+    """One coding of one answer."""
+
+    __slots__ = ("_begun", "_coming", "_gone", "_gzip", "_head", "_inflate", "_members", "_ratio")
+
+    def __init__(self, *, gzip: bool, ratio: int) -> None:
+        self._gzip = gzip
+        self._ratio = ratio
+        self._inflate = zlib.decompressobj(zlib.MAX_WBITS | 16) if gzip else None
+        self._head = b""
+        self._begun = False
+        self._members = 1
+        self._coming = 0
+        self._gone = 0
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        self._begun = self._begun or bool(data)
+        self._coming += len(data)
+        inflate = self._inflate
+        if inflate is None:
+            data = self._head + data
+            inflate = self._sniffed(data)
+        while inflate is not None and data:
+            try:
+                piece = inflate.decompress(data, PIECE)
+            except zlib.error:
+                raise Failed("protocol", "the compressed answer is damaged") from None
+            data = inflate.unconsumed_tail
+            if inflate.eof:
+                data = self._next_member(inflate.unused_data)
+                inflate = self._inflate
+            if piece:
+                self._count(len(piece), self._coming - len(data))
+                yield piece
+
+    def finish(self) -> None:
+        if self._begun and not (self._inflate is not None and self._inflate.eof):
+            raise Failed("eof", "the compressed answer is cut")
+
+    def _sniffed(self, data: bytes) -> zlib._Decompress | None:
+        # "deflate" means zlib by the standard and a raw stream by habit; the first two bytes tell them apart.
+        if len(data) < 2:
+            self._head = data
+            return None
+        wrapped = data[0] & 0x0F == zlib.DEFLATED and int.from_bytes(data[:2]) % 31 == 0
+        self._inflate = zlib.decompressobj(zlib.MAX_WBITS if wrapped else -zlib.MAX_WBITS)
+        return self._inflate
+
+    def _next_member(self, rest: bytes) -> bytes:
+        if not self._gzip or not rest.startswith(_GZIP_MAGIC):
+            return b""
+        self._members += 1
+        if self._members > _MAX_MEMBERS:
+            raise Failed("too_large", f"the answer has more than {_MAX_MEMBERS} gzip members")
+        self._inflate = zlib.decompressobj(zlib.MAX_WBITS | 16)
+        return rest
+
+    def _count(self, size: int, consumed: int) -> None:
+        self._gone += size
+        if self._gone > MIB and self._gone > self._ratio * consumed:
+            raise Failed("too_large", f"the answer grows more than {self._ratio} times (limits.gzip_ratio)")
+
+
+class Decoder:
+    """Undoes the content codings of one answer. Every piece it delivers has at most 64 KiB.
+
+    Args:
+        codings: The codings in the order in which the server applied them.
+        limits: `codings` and `gzip_ratio` of it hold.
+
+    Raises:
+        Failed: A coding that was not asked for (protocol), or too many of them (too_large).
+    """
+
+    __slots__ = ("_stages",)
+
+    def __init__(self, codings: Sequence[str], limits: WireLimits) -> None:
+        """Prepare one stage per coding."""
+        if len(codings) > limits.codings:
+            raise Failed("too_large", f"the answer has more than {limits.codings} content codings (limits.codings)")
+        self._stages: list[_Inflate] = []
+        for coding in reversed(codings):
+            if coding not in ("gzip", "x-gzip", "deflate", "identity"):
+                raise Failed("protocol", "the answer has a content coding that was not asked for")
+            if coding != "identity":
+                self._stages.append(_Inflate(gzip=coding != "deflate", ratio=limits.gzip_ratio))
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """Deliver what `data` gives, piece by piece, so that no more than a piece is ever held.
+
+        Raises:
+            Failed: Damaged data (protocol), or growth above `limits.gzip_ratio` beyond 1 MiB (too_large).
+        """
+        pieces: Iterator[bytes] = iter((data,))
+        for stage in self._stages:
+            pieces = _through(stage, pieces)
+        return pieces
+
+    def finish(self) -> None:
+        """Check that the body was whole.
+
+        Raises:
+            Failed: It is cut (eof).
+        """
+        for stage in self._stages:
+            stage.finish()
+
+
+def _through(stage: _Inflate, pieces: Iterator[bytes]) -> Iterator[bytes]:
+    for piece in pieces:
+        yield from stage.feed(piece)

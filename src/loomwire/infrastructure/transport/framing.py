@@ -1,0 +1,275 @@
+"""Bytes to events and lines: server-sent events and newline-delimited JSON, right for every cut, linear in the bytes.
+
+Server-sent events follow the WHATWG standard's "interpreting an event stream". Only CR, LF and CRLF end a line: U+2028
+and U+0085 inside JSON are text (TRAPS.md 1, 2, 9). `id` and `retry` mean nothing here, because nothing reconnects.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import msgspec
+
+from loomwire.domain.errors import LLMError, llm_error
+from loomwire.domain.policies import WireLimits
+
+_BOM = b"\xef\xbb\xbf"
+_DONE = b"[DONE]"
+_BLANKS = b" \t\r\n"
+
+
+class SSEEvent(NamedTuple):
+    """One server-sent event.
+
+    Attributes:
+        event: Its name; "message" when it has none.
+        data: Its data lines, joined by a line feed.
+    """
+
+    event: str
+    data: bytes
+
+
+class SSEDecoder:
+    """Cuts a body into server-sent events.
+
+    A body that is no event stream but JSON (an error that came as status 200) is collected in `stray`.
+
+    Args:
+        limit: Bytes of the largest event or line.
+        stray_limit: Bytes of stray text that are kept.
+
+    Attributes:
+        unfinished: After `flush`: the body ended in the middle of an event.
+    """
+
+    __slots__ = (
+        "_after_cr",
+        "_begun",
+        "_data",
+        "_limit",
+        "_name",
+        "_size",
+        "_stray",
+        "_stray_left",
+        "_tail",
+        "_tail_size",
+        "unfinished",
+    )
+
+    def __init__(self, limit: int = WireLimits().event, stray_limit: int = WireLimits().error_body) -> None:
+        """Start before the first byte."""
+        self._limit = limit
+        self._tail: list[bytes] = []
+        self._tail_size = 0
+        self._after_cr = False
+        self._begun = False
+        self._name = ""
+        self._data: list[bytes] = []
+        self._size = 0
+        self._stray: list[bytes] = []
+        self._stray_left = stray_limit
+        self.unfinished = False
+
+    @property
+    def stray(self) -> bytes:
+        """Lines that are no event stream, from the first that begins with a brace or bracket; else empty."""
+        return b"\n".join(self._stray)
+
+    def feed(self, data: bytes) -> list[SSEEvent]:
+        """Take the next bytes and return the events they complete.
+
+        Raises:
+            LLMProtocolError: An event or line is larger than the limit (too_large). Do not go on after it.
+        """
+        event = self._whole_event(data)
+        if event is not None:
+            return [event]
+        if self._after_cr and data:
+            self._after_cr = False
+            if data[0] == 10:
+                data = data[1:]
+        if b"\n" not in data and b"\r" not in data:
+            if data:
+                self._keep(data)
+            return []
+        if self._tail:
+            self._tail.append(data)
+            data = b"".join(self._tail)
+            self._tail.clear()
+        if b"\r" in data:
+            self._after_cr = data.endswith(b"\r")
+            data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        lines = data.split(b"\n")
+        self._tail_size = 0
+        rest = lines.pop()
+        events = self._events(lines)
+        if rest:
+            self._keep(rest)
+        return events
+
+    def flush(self) -> list[SSEEvent]:
+        """Take the end of the body and return the last event, if it is whole.
+
+        An event without its blank line counts as whole when its data is JSON or `[DONE]`; else `unfinished` is set.
+        """
+        rest = b"".join(self._tail)
+        self._tail.clear()
+        self._tail_size = 0
+        if rest:
+            self._line(rest)
+            self.unfinished = rest.startswith(b"event") or b"data:".startswith(rest) or b"event:".startswith(rest)
+        if not self._data:
+            self.unfinished = self.unfinished or bool(self._name)
+            return []
+        event = self._dispatched()
+        whole = event.data.strip(_BLANKS) == _DONE or _is_json(event.data)
+        self.unfinished = self.unfinished or not whole
+        return [] if self.unfinished else [event]
+
+    def _whole_event(self, data: bytes) -> SSEEvent | None:
+        # One whole event per chunk is what servers send, so it must cost next to nothing.
+        if not data.endswith(b"\n\n") or self._tail or self._data or self._name or self._after_cr:
+            return None
+        if b"\r" in data or len(data) > self._limit:
+            return None
+        first, _, second = data[:-2].partition(b"\n")
+        if not second and first.startswith(b"data: "):
+            self._begun = True
+            return SSEEvent("message", first[6:])
+        if first.startswith(b"event: ") and second.startswith(b"data: ") and b"\n" not in second:
+            self._begun = True
+            return SSEEvent(first[7:].decode("utf-8", "replace"), second[6:])
+        return None
+
+    def _events(self, lines: list[bytes]) -> list[SSEEvent]:
+        events: list[SSEEvent] = []
+        for line in lines:
+            if line:
+                self._line(line)
+            elif self._data:
+                events.append(self._dispatched())
+            else:
+                self._name = ""
+        return events
+
+    def _dispatched(self) -> SSEEvent:
+        event = SSEEvent(self._name or "message", self._data[0] if len(self._data) == 1 else b"\n".join(self._data))
+        self._name = ""
+        self._data.clear()
+        self._size = 0
+        return event
+
+    def _line(self, line: bytes) -> None:
+        if self._size + len(line) > self._limit:
+            raise _too_large("event", self._limit)
+        if not self._begun:
+            self._begun = True
+            line = line.removeprefix(_BOM)
+        if line.startswith(b"data: "):
+            self._add(line[6:])
+        elif line.startswith(b"event: "):
+            self._name = line[7:].decode("utf-8", "replace")
+        else:
+            self._rare_line(line)
+
+    def _rare_line(self, line: bytes) -> None:
+        field, _, value = line.partition(b":")
+        if field == b"data":
+            self._add(value)
+        elif field == b"event":
+            self._name = value.decode("utf-8", "replace")
+        elif self._stray or line.lstrip(_BLANKS)[:1] in (b"{", b"["):
+            self._keep_stray(line)
+
+    def _add(self, value: bytes) -> None:
+        self._data.append(value)
+        self._size += len(value) + 1
+
+    def _keep(self, part: bytes) -> None:
+        self._tail.append(part)
+        self._tail_size += len(part)
+        if self._size + self._tail_size > self._limit:
+            raise _too_large("event", self._limit)
+
+    def _keep_stray(self, line: bytes) -> None:
+        if self._stray_left > 0:
+            self._stray.append(line[: self._stray_left])
+            self._stray_left -= len(line) + 1
+
+
+class NDJSONDecoder:
+    """Cuts a body into lines of JSON. Empty lines are skipped, blanks around a line removed.
+
+    Args:
+        limit: Bytes of the longest line.
+
+    Attributes:
+        unfinished: After `flush`: the body ended in the middle of a line.
+    """
+
+    __slots__ = ("_begun", "_limit", "_tail", "_tail_size", "unfinished")
+
+    def __init__(self, limit: int = WireLimits().event) -> None:
+        """Start before the first byte."""
+        self._limit = limit
+        self._tail: list[bytes] = []
+        self._tail_size = 0
+        self._begun = False
+        self.unfinished = False
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """Take the next bytes and return the lines they complete.
+
+        Raises:
+            LLMProtocolError: A line is larger than the limit (too_large). Do not go on after it.
+        """
+        if b"\n" not in data:
+            if data:
+                self._keep(data)
+            return []
+        self._tail.append(data)
+        lines = b"".join(self._tail).split(b"\n")
+        self._tail.clear()
+        self._tail_size = 0
+        rest = lines.pop()
+        whole = [stripped for stripped in map(self._line, lines) if stripped]
+        if rest:
+            self._keep(rest)
+        return whole
+
+    def flush(self) -> list[bytes]:
+        """Take the end of the body and return the last line if it is whole JSON, else set `unfinished`."""
+        rest = self._line(b"".join(self._tail))
+        self._tail.clear()
+        self._tail_size = 0
+        if not rest:
+            return []
+        self.unfinished = not _is_json(rest)
+        return [] if self.unfinished else [rest]
+
+    def _line(self, line: bytes) -> bytes:
+        if len(line) > self._limit:
+            raise _too_large("line", self._limit)
+        if not self._begun and line:
+            self._begun = True
+            line = line.removeprefix(_BOM)
+        return line.strip(_BLANKS)
+
+    def _keep(self, part: bytes) -> None:
+        self._tail.append(part)
+        self._tail_size += len(part)
+        if self._tail_size > self._limit:
+            raise _too_large("line", self._limit)
+
+
+def _is_json(data: bytes) -> bool:
+    try:
+        msgspec.json.decode(data)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def _too_large(what: str, limit: int) -> LLMError:
+    return llm_error("too_large", f"the stream has a {what} larger than {limit} bytes (limits.event)", phase="body")

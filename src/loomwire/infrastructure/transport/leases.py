@@ -1,0 +1,258 @@
+"""Leases, and the places they are for: one base URL under one policy on one event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import threading
+import warnings
+from collections.abc import Callable
+
+import httpx
+from typing_extensions import override
+
+from loomwire.domain.errors import ConfigError, llm_error
+from loomwire.domain.policies import TransportPolicy
+from loomwire.domain.ports.pool import ConnectionLease, WireRequest
+from loomwire.infrastructure.transport.addresses import Origin
+from loomwire.infrastructure.transport.answer import HTTPAnswer, close_body
+from loomwire.infrastructure.transport.engine import AiohttpTransport, RequestBody
+from loomwire.infrastructure.transport.failures import Failed, failure
+from loomwire.infrastructure.transport.waiting import Alarm, Permits
+
+_KEPT_FORMS = 64
+_TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+_FIELD_VALUE = re.compile(r"[^\x00-\x08\x0a-\x1f\x7f]*")
+_OURS = frozenset({"host", "content-length", "transfer-encoding", "connection", "upgrade", "te", "trailer"})
+
+
+class Tally:
+    """What a pool has done so far, counted from every loop and thread.
+
+    Attributes:
+        total: Requests sent.
+        successful: Requests that got response headers.
+        reused: Requests sent on a connection that had carried one before.
+        opened: Connections opened.
+    """
+
+    __slots__ = ("_lock", "opened", "reused", "successful", "total")
+
+    def __init__(self) -> None:
+        """Start at zero."""
+        self._lock = threading.Lock()
+        self.total = 0
+        self.successful = 0
+        self.reused = 0
+        self.opened = 0
+
+    def sent(self) -> None:
+        """Count a request."""
+        with self._lock:
+            self.total += 1
+
+    def answered(self) -> None:
+        """Count response headers."""
+        with self._lock:
+            self.successful += 1
+
+    def carried(self, used: bool) -> None:  # noqa: FBT001 - the engine's callback
+        """Count a connection that takes a request; `used` says that it is not its first."""
+        with self._lock:
+            self.reused += used
+            self.opened += not used
+
+
+class Station:
+    """One origin under one policy on one event loop: the engine, and the line in front of it.
+
+    Attributes:
+        endpoint: Scheme, host and port, for errors.
+        policy: How to talk to it.
+        transport: The engine, or what the host put in its place.
+        loop: The loop it belongs to.
+        permits: Who may send.
+        tally: Where requests are counted.
+        gone: It is closed, or was left behind by a fork.
+    """
+
+    __slots__ = ("endpoint", "gone", "loop", "permits", "policy", "tally", "transport")
+
+    def __init__(
+        self, origin: Origin, policy: TransportPolicy, transport: httpx.AsyncBaseTransport, tally: Tally
+    ) -> None:
+        """Belong to the running loop."""
+        self.endpoint = origin.endpoint
+        self.policy = policy
+        self.transport = transport
+        self.loop = asyncio.get_running_loop()
+        self.permits = Permits(self.loop, policy.pool.max_connections)
+        self.tally = tally
+        self.gone = False
+
+    @property
+    def unused(self) -> bool:
+        """Whether it can be forgotten: nobody has or waits for a lease, and no connection is open."""
+        quiet = not self.permits.out and not self.permits.waiting
+        return quiet and isinstance(self.transport, AiohttpTransport) and not self.transport.connections
+
+
+class Site:
+    """One base URL of a station. Knows the heads of the requests that go there.
+
+    Attributes:
+        base_url: What was asked for.
+        station: Whom it belongs to.
+    """
+
+    __slots__ = ("_forms", "_normal", "base_url", "station")
+
+    def __init__(self, base_url: str, normal: str, station: Station) -> None:
+        """Know no request yet; `normal` is the base URL without a final slash."""
+        self.base_url = base_url
+        self.station = station
+        self._normal = normal
+        self._forms: dict[tuple[str, str, tuple[tuple[str, str], ...]], _Form] = {}
+
+    def request(self, request: WireRequest) -> httpx.Request:
+        """Return the request as httpx knows it; URL and headers are prepared once.
+
+        Raises:
+            ConfigError: The path leads elsewhere, or a header is not allowed. The message never holds a value.
+        """
+        key = (request.method, request.path, request.headers)
+        form = self._forms.get(key)
+        if form is None:
+            if len(self._forms) >= _KEPT_FORMS:
+                self._forms.clear()
+            form = self._forms[key] = _Form(request.method, self._url(request.path), request.headers)
+        return form.filled(request.body)
+
+    def _url(self, path: str) -> httpx.URL:
+        base = httpx.URL(self._normal)
+        try:
+            url = httpx.URL(self._normal + (path if path.startswith("/") else f"/{path}"))
+        except httpx.InvalidURL:
+            raise ConfigError("the request's path is no path", reason="out_of_range") from None
+        if (url.scheme, url.netloc, url.userinfo) != (base.scheme, base.netloc, base.userinfo) or url.fragment:
+            raise ConfigError("the request's path leads to another place", reason="out_of_range")
+        return url
+
+
+class _Form:
+    """A request without its body."""
+
+    __slots__ = ("_headers", "_method", "_url")
+
+    def __init__(self, method: str, url: httpx.URL, headers: tuple[tuple[str, str], ...]) -> None:
+        self._method = method
+        self._url = url
+        lines = [(b"Host", url.netloc)]
+        if not any(name.lower() == "accept-encoding" for name, _ in headers):
+            lines.append((b"Accept-Encoding", b"gzip, identity"))
+        lines += [_line(name, value) for name, value in headers]
+        self._headers = httpx.Headers(lines)
+
+    def filled(self, body: bytes) -> httpx.Request:
+        request = httpx.Request(self._method, self._url, headers=self._headers, stream=RequestBody(body))
+        if body or self._method not in ("GET", "HEAD"):
+            request.headers["Content-Length"] = str(len(body))
+        return request
+
+
+def _line(name: str, value: str) -> tuple[bytes, bytes]:
+    if not _TOKEN.fullmatch(name) or name.lower() in _OURS:
+        raise ConfigError(f"the header {name[:40]!r} cannot be set", reason="out_of_range")
+    if not _FIELD_VALUE.fullmatch(value):
+        raise ConfigError(
+            f"the value of the header {name} has a control character",
+            reason="out_of_range",
+            hint="Look for a line break at the end of the key.",
+        )
+    return name.encode("ascii"), value.encode("utf-8")
+
+
+class Lease(ConnectionLease):
+    """A permit of a station, for one request at a time."""
+
+    __slots__ = ("_answer", "_released", "_site")
+
+    def __init__(self, site: Site) -> None:
+        """Hold a permit that was taken already."""
+        self._site = site
+        self._answer: HTTPAnswer | None = None
+        self._released = False
+
+    def __del__(self, _warn: Callable[[str, type[Warning]], None] = warnings.warn) -> None:
+        """Give back what was forgotten, from whatever thread the collector runs on."""
+        station = self._site.station
+        if self._released or station.gone or station.loop.is_closed():
+            return
+        self._released = True
+        station.loop.call_soon_threadsafe(_forget, station, self._answer)
+        _warn(f"a lease for {station.endpoint} was never released", ResourceWarning)
+
+    @property
+    @override
+    def base_url(self) -> str:
+        return self._site.base_url
+
+    @override
+    async def send(self, request: WireRequest) -> HTTPAnswer:
+        station = self._site.station
+        self._check(request)
+        wire = self._site.request(request)
+        station.tally.sent()
+        alarm = Alarm(station.loop, request.bound)
+        try:
+            response = await alarm.wait(station.transport.handle_async_request(wire))
+            station.tally.answered()
+            alarm.limit_silence(request.idle_s)
+            self._answer = _answer(response, station, alarm)
+            return self._answer
+        except Exception as error:
+            alarm.stop()
+            failed = failure(error, station.endpoint, "headers")
+            if failed is None:
+                raise
+        except BaseException:
+            alarm.stop()
+            raise
+        raise failed
+
+    def release(self) -> None:
+        """Give the permit back, and close an answer that was left open. Idempotent."""
+        if self._released:
+            return
+        self._released = True
+        if self._answer is not None:
+            self._answer.close()
+            self._answer = None
+        if not self._site.station.gone:
+            self._site.station.permits.give_back()
+
+    def _check(self, request: WireRequest) -> None:
+        station = self._site.station
+        if self._released or station.gone:
+            raise llm_error("reset", "the lease is over", endpoint=station.endpoint, phase="connect")
+        if self._answer is not None:
+            self._answer.close()
+        cap = station.policy.limits.request
+        if len(request.body) > cap:
+            message = f"the request body has {len(request.body)} bytes, more than {cap} (limits.request)"
+            raise llm_error("request_too_large", message, endpoint=station.endpoint, phase="connect")
+
+
+def _forget(station: Station, answer: HTTPAnswer | None) -> None:
+    if answer is not None:
+        answer.close()
+    station.permits.give_back()
+
+
+def _answer(response: httpx.Response, station: Station, alarm: Alarm) -> HTTPAnswer:
+    try:
+        return HTTPAnswer(response, station.policy.limits, alarm, station.endpoint)
+    except Failed:
+        if isinstance(response.stream, httpx.AsyncByteStream):
+            close_body(response.stream)
+        raise

@@ -1,0 +1,91 @@
+"""Bodies and events of OpenAI chat completions, as the loopback server says them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Final
+
+from loomwire.domain.pricing import Usage
+from loomwire.domain.values import JSON, ToolCall
+from loomwire.infrastructure.providers.offline.reply import Reply, arguments_text, first_characters, pieces
+
+NUMBER: Final = "\0" * 12
+"""Stands for the request's number. JSON text and headers can never hold these bytes, so it cannot hit what is said."""
+
+
+def whole_body(reply: Reply, model: str, usage: Usage) -> bytes:
+    """Return the body of a plain answer."""
+    message: dict[str, JSON] = {"role": "assistant", "content": reply.text or None}
+    if reply.reasoning:
+        message["reasoning_content"] = reply.reasoning
+    if reply.tool_calls:
+        message["tool_calls"] = [
+            {"id": _call_id(call, index), "type": "function", "function": _function(call.name, arguments_text(call))}
+            for index, call in enumerate(reply.tool_calls)
+        ]
+    choice: JSON = {"index": 0, "message": message, "finish_reason": _finish(reply)}
+    return _object("chat.completion", model, {"choices": [choice], "usage": _wire_usage(usage)})
+
+
+def stream_events(reply: Reply, model: str, usage: Usage | None) -> Iterator[bytes]:
+    """Yield the server-sent events of a stream; without `usage` none tells it, and a cut reply has no end."""
+    said = reply if reply.cut_after is None else first_characters(reply, reply.cut_after)
+    for delta in _deltas(said):
+        yield _event(model, {"choices": [{"index": 0, "delta": delta, "finish_reason": None}]})
+    if reply.cut_after is not None:
+        return
+    yield _event(model, {"choices": [{"index": 0, "delta": {}, "finish_reason": _finish(reply)}]})
+    if usage is not None:
+        yield _event(model, {"choices": [], "usage": _wire_usage(usage)})
+    yield b"data: [DONE]\n\n"
+
+
+def told_usage(reply: Reply, size: int) -> Usage:
+    """Return the reply's usage, or four bytes for a token of a request of `size` bytes and of what is said."""
+    if reply.usage is not None:
+        return reply.usage
+    said = reply.text + reply.reasoning + "".join(map(arguments_text, reply.tool_calls))
+    return Usage(-(-size // 4), -(-len(said.encode(errors="surrogatepass")) // 4))
+
+
+def _deltas(reply: Reply) -> Iterator[JSON]:
+    yield {"role": "assistant", "content": ""}
+    yield from ({"reasoning_content": piece} for piece in pieces(reply.reasoning))
+    yield from ({"content": piece} for piece in pieces(reply.text))
+    for index, call in enumerate(reply.tool_calls):
+        start = {"id": _call_id(call, index), "type": "function", "function": _function(call.name, "")}
+        yield {"tool_calls": [{"index": index, **start}]}
+        for piece in pieces(arguments_text(call)):
+            yield {"tool_calls": [{"index": index, "function": {"arguments": piece}}]}
+
+
+def _function(name: str, arguments: str) -> JSON:
+    return {"name": name, "arguments": arguments}
+
+
+def _finish(reply: Reply) -> str:
+    return reply.finish or ("tool_calls" if reply.tool_calls else "stop")
+
+
+def _call_id(call: ToolCall, index: int) -> str:
+    return call.id or f"call_{index}"
+
+
+def _wire_usage(usage: Usage) -> JSON:
+    return {
+        "prompt_tokens": usage.input_tokens,
+        "completion_tokens": usage.output_tokens,
+        "total_tokens": usage.total_tokens,
+        "prompt_tokens_details": {"cached_tokens": usage.cache_read_tokens},
+        "completion_tokens_details": {"reasoning_tokens": usage.reasoning_tokens},
+    }
+
+
+def _event(model: str, fields: dict[str, JSON]) -> bytes:
+    return b"data: %b\n\n" % _object("chat.completion.chunk", model, fields)
+
+
+def _object(kind: str, model: str, fields: dict[str, JSON]) -> bytes:
+    rest = json.dumps({"object": kind, "created": 1_700_000_000, "model": model, **fields}, default=dict)
+    return f'{{"id": "chatcmpl-{NUMBER}", {rest[1:]}'.encode()

@@ -1,0 +1,225 @@
+"""One connection of the loopback server: HTTP/1.1 read by hand, replies played piece by piece."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import socket
+import struct
+from asyncio.trsock import TransportSocket
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Final, TypeAlias, final
+
+from typing_extensions import override
+
+from loomwire.testing.traffic import Traffic
+from loomwire.testing.wire import End, HttpReply, LoopbackRequest, Piece
+
+Answering: TypeAlias = Callable[[LoopbackRequest], Iterable[Piece]]
+
+_FRAMING = re.compile(rb"\r\n(content-length|transfer-encoding|connection|expect):[ \t]*([^\r\n]*)", re.IGNORECASE)
+_START = re.compile(rb"([A-Z]+) ([^ ]+) HTTP/1\.([01])")
+_MOST_HEAD: Final = 64 * 1024
+_MOST_BODY: Final = 64 * 1024 * 1024
+_READ_AHEAD: Final = 1024 * 1024
+
+
+class _RefusedError(Exception):
+    """What came is no request that we read."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(status)
+        self.status = status
+
+
+@dataclass(frozen=True, slots=True)
+class _Head:
+    method: str
+    path: str
+    raw: bytes
+    length: int
+    keeps: bool
+
+
+@final
+class Connection(asyncio.Protocol):
+    """Reads requests one after the other and plays a reply to each before it looks at the next."""
+
+    def __init__(self, traffic: Traffic, answer: Answering) -> None:
+        """Wait for a connection."""
+        self._traffic = traffic
+        self._answer = answer
+        self._number = 0
+        self._buffer = bytearray()
+        self._head: _Head | None = None
+        self._playing: asyncio.Task[None] | None = None
+        self._is_said = True
+        self._writable = asyncio.Event()
+        self._transport: asyncio.Transport | None = None
+
+    @override
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport if isinstance(transport, asyncio.Transport) else None
+        self._writable.set()
+        self._traffic.accepted += 1
+        self._number = self._traffic.accepted
+        self._traffic.connections.add(self)
+        self._traffic.changed()
+
+    @override
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._transport = None
+        self._writable.set()
+        self._traffic.connections.discard(self)
+        if self._playing is not None and not self._is_said:
+            self._playing.cancel()
+            self._traffic.abandoned += 1
+        self._traffic.changed()
+
+    @override
+    def pause_writing(self) -> None:
+        self._writable.clear()
+
+    @override
+    def resume_writing(self) -> None:
+        self._writable.set()
+
+    @override
+    def data_received(self, data: bytes) -> None:
+        self._buffer += data
+        if self._playing is None:
+            self._work()
+        elif len(self._buffer) > _READ_AHEAD and self._transport is not None:
+            self._transport.pause_reading()
+
+    def abort(self) -> asyncio.Task[None] | None:
+        """Break the connection; returns what still plays, already told to stop."""
+        playing = self._playing
+        if self._transport is not None:
+            self._transport.abort()
+        if playing is not None:
+            playing.cancel()
+        return playing
+
+    def _work(self) -> None:
+        transport = self._transport
+        while self._playing is None and transport is not None and not transport.is_closing():
+            try:
+                request = self._next_request(transport)
+            except _RefusedError as refusal:
+                self._buffer.clear()
+                transport.write(
+                    b"".join(piece for piece in HttpReply(refusal.status).whole() if isinstance(piece, bytes))
+                )
+                transport.close()
+                return
+            if request is None:
+                return
+            self._serve(request, transport)
+
+    def _next_request(self, transport: asyncio.Transport) -> LoopbackRequest | None:
+        if self._head is None:
+            self._head = self._read_head(transport)
+        head = self._head
+        if head is None or len(self._buffer) < head.length:
+            return None
+        body = bytes(self._buffer[: head.length])
+        del self._buffer[: head.length]
+        traffic = self._traffic
+        traffic.received += 1
+        request = LoopbackRequest(head.method, head.path, head.raw, body, (traffic.received, self._number))
+        traffic.requests.append(request)
+        traffic.changed()
+        return request
+
+    def _read_head(self, transport: asyncio.Transport) -> _Head | None:
+        end = self._buffer.find(b"\r\n\r\n")
+        if end < 0:
+            if len(self._buffer) > _MOST_HEAD:
+                raise _RefusedError(431)
+            return None
+        raw = bytes(self._buffer[:end])
+        del self._buffer[: end + 4]
+        start = _START.match(raw)
+        if start is None:
+            raise _RefusedError(400)
+        framing = {name.lower(): value.strip().lower() for name, value in _FRAMING.findall(raw)}
+        length = _body_length(framing)
+        if framing.get(b"expect") == b"100-continue":
+            transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        wish = framing.get(b"connection", b"keep-alive" if start[3] == b"1" else b"close")
+        return _Head(start[1].decode(), start[2].decode("latin-1"), raw, length, wish != b"close")
+
+    def _serve(self, request: LoopbackRequest, transport: asyncio.Transport) -> None:
+        try:
+            pieces = self._answer(request)
+        except Exception as error:  # noqa: BLE001 - a test's callable may raise anything; the server reports it at its end
+            self._traffic.failures.append(error)
+            pieces = (*HttpReply(500, {"error": {"message": "the test's reply failed"}}).whole(), End.CLOSE)
+        keeps = self._head is None or self._head.keeps
+        self._head = None
+        self._is_said = False
+        if type(pieces) is tuple and len(pieces) == 1 and isinstance(pieces[0], bytes):
+            # What every ordinary reply is: no task, no wait.
+            transport.write(pieces[0])
+            self._ended(transport, None if keeps else End.CLOSE)
+        else:
+            self._playing = asyncio.get_running_loop().create_task(self._play(pieces, transport, keeps=keeps))
+            self._playing.add_done_callback(self._go_on)
+
+    async def _play(self, pieces: Iterable[Piece], transport: asyncio.Transport, *, keeps: bool) -> None:
+        end = None if keeps else End.CLOSE
+        try:
+            for piece in pieces:
+                if isinstance(piece, End):
+                    end = piece
+                    break
+                await self._do(piece, transport)
+        except Exception as error:  # noqa: BLE001 - as in _serve
+            self._traffic.failures.append(error)
+            end = End.RESET
+        self._ended(transport, end)
+
+    async def _do(self, piece: bytes | float | asyncio.Event, transport: asyncio.Transport) -> None:
+        if isinstance(piece, bytes):
+            transport.write(piece)
+            await self._writable.wait()
+        elif isinstance(piece, asyncio.Event):
+            await piece.wait()
+        else:
+            await asyncio.sleep(piece)
+
+    def _go_on(self, _: asyncio.Task[None]) -> None:
+        self._playing = None
+        if self._transport is not None:
+            self._transport.resume_reading()
+        self._work()
+
+    def _ended(self, transport: asyncio.Transport, end: End | None) -> None:
+        self._is_said = True
+        self._traffic.answered += 1
+        if end is End.CLOSE:
+            transport.close()
+        elif end is End.RESET:
+            _reset(transport)
+        self._traffic.changed()
+
+
+def _body_length(framing: Mapping[bytes, bytes]) -> int:
+    length = framing.get(b"content-length", b"0")
+    if b"transfer-encoding" in framing:
+        raise _RefusedError(411)
+    if not length.isdigit():
+        raise _RefusedError(400)
+    # Python itself refuses to read a number of more than 4,300 digits.
+    if len(length) > 18 or int(length) > _MOST_BODY:
+        raise _RefusedError(413)
+    return int(length)
+
+
+def _reset(transport: asyncio.Transport) -> None:
+    raw: TransportSocket = transport.get_extra_info("socket")
+    # Linger for no time: the kernel then sends RST in place of FIN.
+    raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    transport.abort()

@@ -1,0 +1,61 @@
+"""What a container hands out, and what the front door's values are."""
+
+from __future__ import annotations
+
+from typing import assert_type
+
+from loomwire import (
+    Cost,
+    Finished,
+    ILLMClient,
+    ILLMClientFactory,
+    LLMContainer,
+    LLMRequest,
+    LLMResponse,
+    Message,
+    ReasoningDelta,
+    SyncLLMClient,
+    TextDelta,
+    ToolCallEnd,
+    Unpriced,
+)
+
+
+async def clients(container: LLMContainer) -> None:
+    assert_type(container.resolve(ILLMClient, "planner"), ILLMClient)
+    assert_type(container.resolve(ILLMClient), ILLMClient)
+    assert_type(container.resolve(ILLMClientFactory), ILLMClientFactory)
+    assert_type(container.resolve(SyncLLMClient, "planner"), SyncLLMClient)
+    assert_type(container.llm_client("planner"), ILLMClient)
+    assert_type(container.sync_client("planner"), SyncLLMClient)
+
+
+async def opening() -> None:
+    async with LLMContainer.aopen("config") as container:
+        assert_type(container, LLMContainer)
+    with LLMContainer.open("config") as container:
+        assert_type(container, LLMContainer)
+
+
+async def answers(planner: ILLMClient) -> None:
+    answer = await planner.generate(LLMRequest.of("Plan a trip", Message.user("to Rome")))
+    assert_type(answer, LLMResponse[str])
+    assert_type(answer.output, str)
+    assert_type(answer.cost, Cost | Unpriced)
+
+
+async def streams(planner: ILLMClient) -> str:
+    text = ""
+    async with planner.stream(LLMRequest.of("Tell it")) as stream:
+        async for event in stream:
+            if isinstance(event, TextDelta | ReasoningDelta):
+                text += event.text
+            elif isinstance(event, ToolCallEnd):
+                assert_type(event.call.name, str)
+            elif isinstance(event, Finished):
+                assert_type(stream.response, LLMResponse[str])
+    return text
+
+
+def in_sync_code(client: SyncLLMClient) -> None:
+    assert_type(client.generate(LLMRequest.of("hi")), LLMResponse[str])

@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from loomwire.application.clients.timed import TimedClient
+from loomwire.domain.errors import LLMTimeoutError
+from loomwire.domain.policies import TimeoutPolicy
+from loomwire.domain.ports.client import ILLMClient
+from loomwire.domain.requests import Bound, LLMRequest
+from loomwire.testing import FakeClock, ScriptedClient
+from support.chains import HI, hanging
+
+LIMITS = TimeoutPolicy(attempt_s=5.0, ttft_s=2.0)
+
+
+async def entered(client: ILLMClient, request: LLMRequest = HI) -> None:
+    """Enter a stream and leave it."""
+    async with client.stream(request):
+        pass
+
+
+async def test_an_attempt_ends_after_its_limit() -> None:
+    clock = FakeClock(10.0)
+    attempt = asyncio.create_task(TimedClient(hanging(), timeouts=LIMITS, clock=clock).generate(HI))
+    await clock.advance(5.0)
+    with pytest.raises(LLMTimeoutError) as caught:
+        await attempt
+    assert caught.value.reason == "attempt"
+    assert caught.value.disposition.retry_same
+
+
+async def test_a_stream_without_a_first_event_ends_with_reason_ttft() -> None:
+    clock = FakeClock(10.0)
+    entering = asyncio.create_task(entered(TimedClient(hanging(), timeouts=LIMITS, clock=clock)))
+    await clock.advance(2.0)
+    with pytest.raises(LLMTimeoutError) as caught:
+        await entering
+    assert caught.value.reason == "ttft"
+
+
+async def test_an_attempt_limit_below_the_first_token_limit_ends_the_stream_as_an_attempt() -> None:
+    clock = FakeClock()
+    limits = TimeoutPolicy(attempt_s=1.0, ttft_s=2.0)
+    entering = asyncio.create_task(entered(TimedClient(hanging(), timeouts=limits, clock=clock)))
+    await clock.advance(1.0)
+    with pytest.raises(LLMTimeoutError) as caught:
+        await entering
+    assert caught.value.reason == "attempt"
+
+
+async def test_the_leaf_gets_the_attempts_end_as_its_bound() -> None:
+    clock = FakeClock(10.0)
+    leaf = ScriptedClient("a", "b", clock=clock)
+    client = TimedClient(leaf, timeouts=LIMITS, clock=clock)
+    await client.generate(HI.with_bound(Bound(99.0)))
+    await entered(client, HI.with_bound(Bound(99.0)))
+    assert [asked.bound for asked in leaf.requests] == [Bound(15.0, "attempt")] * 2
+
+
+async def test_a_call_that_ends_sooner_keeps_its_own_bound_and_reason() -> None:
+    clock = FakeClock(10.0)
+    leaf = ScriptedClient("a", "b", clock=clock)
+    client = TimedClient(leaf, timeouts=LIMITS, clock=clock)
+    soon = HI.with_bound(Bound(11.0))
+    await client.generate(soon)
+    await entered(client, soon)
+    assert leaf.requests[0] is soon
+    assert leaf.requests[1].bound == Bound(11.0, "deadline")
+
+
+async def test_a_deadline_before_the_first_token_limit_is_the_reason_of_the_stream() -> None:
+    clock = FakeClock(10.0)
+    client = TimedClient(hanging(), timeouts=LIMITS, clock=clock)
+    entering = asyncio.create_task(entered(client, HI.with_bound(Bound(11.0))))
+    await clock.advance(1.0)
+    with pytest.raises(LLMTimeoutError) as caught:
+        await entering
+    assert caught.value.reason == "deadline"

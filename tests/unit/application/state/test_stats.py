@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+import json
+import threading
+
+import pytest
+
+from loomwire.application.state.stats import CallCounts, CallStats, Tally
+from loomwire.domain.pricing import Cost, Unpriced, Usage
+
+
+def test_answers_add_up_tokens_money_and_time() -> None:
+    tally = Tally()
+    tally.answered(0.5, Usage(input_tokens=10, output_tokens=3), Cost(70))
+    tally.answered(0.25, Usage(input_tokens=1, output_tokens=1), Unpriced("no_price"))
+    counts = tally.counts()
+    assert (counts.answered, counts.input_tokens, counts.output_tokens) == (2, 11, 4)
+    assert (counts.cost_micro_usd, counts.unpriced, counts.latency_s) == (70, 1, 0.75)
+
+
+def test_errors_are_counted_by_code() -> None:
+    tally = Tally()
+    for code in ("RAT001", "NET003", "RAT001"):
+        tally.failed(0.5, code)
+    assert tally.counts() == CallCounts(failed=3, latency_s=1.5, errors={"RAT001": 2, "NET003": 1})
+
+
+def test_what_nobody_waited_for_is_kept_apart_and_judged_by_nobody() -> None:
+    tally = Tally()
+    tally.left(cancelled=True)
+    tally.left(cancelled=False)
+    counts = tally.counts()
+    assert (counts.cancelled, counts.abandoned, counts.success_rate) == (1, 1, None)
+
+
+def test_the_success_rate_is_over_answered_and_failed_calls() -> None:
+    assert CallCounts(answered=3, failed=1, cancelled=9, abandoned=9).success_rate == pytest.approx(0.75)
+
+
+def test_counts_are_a_value_that_later_calls_do_not_change() -> None:
+    tally = Tally()
+    tally.failed(0.1, "RAT001")
+    before = tally.counts()
+    tally.failed(0.1, "RAT001")
+    assert before.errors == {"RAT001": 1}
+
+
+def test_counts_become_json() -> None:
+    counts = CallCounts(answered=1, latency_s=0.12345678, errors={"RAT001": 1})
+    said = json.loads(json.dumps(counts.to_dict()))
+    assert (said["latency_s"], said["success_rate"], said["errors"]) == (0.123457, 1.0, {"RAT001": 1})
+
+
+def test_a_key_has_one_tally_for_ever() -> None:
+    stats = CallStats()
+    assert stats.tally("client:a") is stats.tally("client:a")
+    assert stats.tally("client:a") is not stats.tally("client:b")
+
+
+def test_a_key_that_was_never_built_has_counted_nothing() -> None:
+    assert CallStats().counts("client:nobody") == CallCounts()
+
+
+def test_threads_lose_no_count() -> None:
+    stats = CallStats()
+
+    def work() -> None:
+        for _ in range(500):
+            stats.tally("k").answered(0.0, Usage(input_tokens=1), Cost(1))
+
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert stats.counts("k").answered == stats.counts("k").cost_micro_usd == 4000

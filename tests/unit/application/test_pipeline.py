@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+import pytest
+
+from loomwire.application.pipeline import Parts, build_client, client_key, target_key
+from loomwire.application.state.stats import CallStats
+from loomwire.domain.config import ClientConfig
+from loomwire.infrastructure.telemetry.clock import SystemClock
+from loomwire.testing import RecordingSink, ScriptedClient
+from support.chains import HI, ScriptedFactory, parts, target
+
+
+def test_a_chain_has_its_layers_in_the_one_right_order() -> None:
+    config = ClientConfig(name="planner", targets=(target(),), system="Be brief.")
+    client = build_client(config, parts(ScriptedClient(model="m")))
+    assert repr(client) == (
+        "Observe(call) > Deadline > Instructed > Fitted(vendor/m) > Observe(attempt) > Timed > "
+        "ScriptedClient(scripted/m)"
+    )
+
+
+async def test_a_chain_without_a_system_text_has_no_layer_for_it() -> None:
+    leaf = ScriptedClient("Hello.")
+    client = build_client(ClientConfig(name="planner", targets=(target(),)), parts(leaf))
+    assert (await client.generate(HI)).text == "Hello."
+    assert leaf.requests[0].messages == HI.messages
+
+
+async def test_only_the_first_of_several_targets_is_asked() -> None:
+    first, second = ScriptedClient("first"), ScriptedClient("second")
+    config = ClientConfig(name="planner", targets=(target("one"), target("two")))
+    client = build_client(config, parts({"one": first, "two": second}))
+    assert (await client.generate(HI)).text == "first"
+    assert second.requests == ()
+
+
+async def test_a_call_leaves_one_record_and_each_send_another() -> None:
+    sink = RecordingSink()
+    client = build_client(
+        ClientConfig(name="planner", targets=(target(),)), parts(ScriptedClient("a", "b"), sinks=[sink])
+    )
+    await client.generate(HI)
+    async with client.stream(HI) as stream:
+        _ = [event async for event in stream]
+    assert [(record.level, record.streamed) for record in sink.records] == [
+        ("attempt", False),
+        ("call", False),
+        ("attempt", True),
+        ("call", True),
+    ]
+
+
+async def test_a_rebuilt_chain_goes_on_counting_where_the_old_one_stopped() -> None:
+    stats = CallStats()
+    made = Parts(ScriptedFactory({"m": ScriptedClient(then="Hello.")}), SystemClock(), stats)
+    config = ClientConfig(name="planner", targets=(target(),))
+    for _ in range(2):
+        await build_client(config, made).generate(HI)
+    assert stats.counts(client_key("planner")).answered == 2
+    assert stats.counts(target_key(target())).answered == 2
+
+
+def test_the_factorys_refusal_to_build_is_passed_on() -> None:
+    with pytest.raises(KeyError):
+        build_client(ClientConfig(name="planner", targets=(target("other"),)), parts(ScriptedClient()))
