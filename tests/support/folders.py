@@ -24,10 +24,12 @@ def folder(
     named: Mapping[str, JSON] = (
         clients if isinstance(clients, Mapping) else {name: {"models": ["helper"]} for name in clients}
     )
+    offline: Mapping[str, JSON] = {"type": "mock", "script": [*script]}
+    helper: Mapping[str, JSON] = {"provider": "offline", "model": "helper", **(model or {})}
     described: dict[str, JSON] = {
         "version": 1,
-        "providers": {"offline": {"type": "mock", "script": [*script]}},
-        "models": {"helper": {"provider": "offline", "model": "helper", **(model or {})}},
+        "providers": {"offline": offline},
+        "models": {"helper": helper},
         "clients": named,
         **sections,
     }
@@ -39,5 +41,11 @@ def folder(
 
 def served(where: Path, base_url: str) -> Path:
     """Write a configuration whose client `planner` asks a server on this machine, and return its folder."""
-    provider = {"type": "custom", "dialect": "openai_chat", "base_url": base_url, "allow_private": True, "free": True}
+    provider: Mapping[str, JSON] = {
+        "type": "custom",
+        "dialect": "openai_chat",
+        "base_url": base_url,
+        "allow_private": True,
+        "free": True,
+    }
     return folder(where, providers={"local": provider}, models={"helper": {"provider": "local", "model": "m"}})

@@ -35,7 +35,8 @@ every_recording = pytest.mark.parametrize("recording", parameters("chat_completi
 @every_recording
 async def test_wire_recording_is_read_over_a_socket(recording: Recording) -> None:
     async def play(exchange: Exchange) -> None:
-        headers = {name.title().replace("-", "_"): value for name, value in recording.headers.items()}
+        headers = {"Content_Type": "text/event-stream"} if recording.is_stream else {}
+        headers |= {name.title().replace("-", "_"): value for name, value in recording.headers.items()}
         await exchange.answer(recording.body, recording.status, **headers)
 
     pool = ConnectionPool()

@@ -6,7 +6,7 @@ import difflib
 import threading
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType, TracebackType
 
 from typing_extensions import override
@@ -70,7 +70,11 @@ def build_generation(number: int, snapshot: Snapshot, parts: Parts) -> Generatio
     Raises:
         ConfigError: A client cannot be built; nothing has changed.
     """
-    entries = {name: Entry(build_client(config, parts), config) for name, config in snapshot.clients.items()}
+    entries = {}
+    for name, config in snapshot.clients.items():
+        # Once and before anything is built: every layer and every typed call sees what the provider's row knows.
+        known = replace(config, targets=tuple(parts.factory.resolved(target) for target in config.targets))
+        entries[name] = Entry(build_client(known, parts), known)
     return Generation(number, snapshot, entries)
 
 

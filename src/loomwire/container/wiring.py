@@ -27,7 +27,7 @@ from loomwire.infrastructure.providers.factory import ClientFactory
 from loomwire.infrastructure.providers.table import DIALECTS, PROVIDERS, option_checks
 from loomwire.infrastructure.telemetry.clock import SystemClock
 from loomwire.infrastructure.telemetry.sinks import LoggingSink
-from loomwire.infrastructure.transport.pool import ConnectionPool
+from loomwire.infrastructure.transport.deferred import DeferredPool
 
 
 def _environ() -> Mapping[str, str]:
@@ -70,7 +70,7 @@ class Wiring(containers.DeclarativeContainer):
     event_sink = providers.Singleton(LoggingSink)
     call_stats = providers.Singleton(CallStats)
     output_schemas = providers.Singleton(_output_schemas)
-    connection_pool = providers.Singleton(ConnectionPool)
+    connection_pool = providers.Singleton(DeferredPool)
     client_factory = providers.Singleton(_client_factory, pool=connection_pool, clock=clock)
     config_loader = providers.Singleton(_config_loader, environ=environ)
     snapshot = providers.Singleton(_snapshot, loader=config_loader, root=config_root)

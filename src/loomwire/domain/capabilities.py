@@ -51,13 +51,14 @@ class ModelCapabilities:
 
     def stated_by(self, source: Source) -> ModelCapabilities:
         """Return the same facts, each marked as said by `source`."""
-        known = {f.name: source for f in fields(self) if f.name != "sources" and getattr(self, f.name) not in (None, {})}
-        return replace(self, sources=known)
+        return replace(self, sources=FrozenDict({name: source for name in _FACTS if self._knows(name)}))
 
     def over(self, weaker: ModelCapabilities) -> ModelCapabilities:
-        """Return these facts with the gaps filled from a weaker source."""
-        gaps = {name: getattr(weaker, name) for name in weaker.sources if name not in self.sources}
-        return replace(self, **gaps, sources={**weaker.sources, **self.sources})
+        """Return these facts with the gaps filled from a weaker source, and who says so with each."""
+        gaps = [name for name in _FACTS if not self._knows(name) and weaker._knows(name)]
+        sources = {name: source for name, source in self.sources.items() if self._knows(name)}
+        sources.update((name, weaker.source(name)) for name in gaps if name in weaker.sources)
+        return replace(self, **{name: getattr(weaker, name) for name in gaps}, sources=FrozenDict(sources))
 
     def unmet(self, request: LLMRequest) -> str | None:
         """Return the first thing the request needs and the model is known not to do, as a word, or None."""
@@ -69,3 +70,10 @@ class ModelCapabilities:
         if wanted is not None and self.max_tokens is not None and wanted > self.max_tokens:
             return f"max_tokens above {self.max_tokens}"
         return None
+
+    def _knows(self, name: str) -> bool:
+        # Not by truth: False and 0 are facts too.
+        return getattr(self, name) not in (None, {})
+
+
+_FACTS = tuple(f.name for f in fields(ModelCapabilities) if f.name != "sources")

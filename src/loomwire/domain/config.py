@@ -1,12 +1,10 @@
-"""A configuration after everything is resolved: what the container builds from, and hosts without YAML write by hand."""
+"""A configuration with everything resolved: what the container builds from, and hosts without YAML write by hand."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import TypedDict
-
-from typing_extensions import Self, Unpack
+from dataclasses import dataclass, field, replace
+from typing import Self, TypedDict, Unpack
 
 from loomwire.domain.capabilities import ModelCapabilities
 from loomwire.domain.errors import LLMValidationError
@@ -75,7 +73,7 @@ class LLMConfig:
         timeouts: How long things may take.
         pool: How many connections.
         limits: How much the server may send.
-        headers: Further headers of every request.
+        headers: Further headers of every request; the repr leaves them out, because they may hold a key.
         extra: Vendor fields of every request body.
         allow_private: The address may be private or loopback.
         lenient_terminal: Accept streams that end without a terminal sign; the answer says `complete=False`.
@@ -99,7 +97,7 @@ class LLMConfig:
     timeouts: TimeoutPolicy = TimeoutPolicy()
     pool: PoolPolicy = PoolPolicy()
     limits: WireLimits = WireLimits()
-    headers: Mapping[str, str] = _NO_HEADERS
+    headers: Mapping[str, str] = field(default=_NO_HEADERS, repr=False)
     extra: Mapping[str, JSON] = NO_JSON
     allow_private: bool = False
     lenient_terminal: bool = False

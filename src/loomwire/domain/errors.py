@@ -4,50 +4,40 @@
 
     LoomError
     |- ConfigError
-    |  |- ConfigRejectedError      a configuration with all its problems
-    |  |- WiringError              a container that cannot be built
-    |  '- UnknownNameError         a name nobody defined
+    |  '- ConfigRejectedError, WiringError, UnknownNameError
     |- LLMError
-    |  |- LLMNetworkError
-    |  |- LLMTimeoutError
-    |  |- LLMRateLimitError
-    |  |- LLMTemporaryError
-    |  |- LLMAuthenticationError
+    |  |- LLMNetworkError, LLMTimeoutError, LLMRateLimitError, LLMTemporaryError, LLMAuthenticationError
     |  |- LLMPermissionError
     |  |  '- BudgetExceededError
     |  |- LLMValidationError
-    |  |  |- ContextLengthError
-    |  |  |- ContentFilterError
-    |  |  |- CapabilityError
-    |  |  '- OutputInvalidError
-    |  |- LLMNotFoundError
-    |  |- LLMProtocolError
-    |  |- StreamInterruptedError
-    |  |- CircuitOpenError
-    |  |- AllTargetsFailedError
-    |  '- ClientRemovedError
-    |- ToolExecutionError
-    |- RetrieverError
-    '- PluginError
+    |  |  '- ContextLengthError, ContentFilterError, CapabilityError, OutputInvalidError
+    |  |- LLMNotFoundError, LLMProtocolError, StreamInterruptedError, CircuitOpenError
+    |  '- AllTargetsFailedError, ClientRemovedError
+    '- ToolExecutionError, RetrieverError, PluginError
 
 Behaviour is data: `error.disposition` says what a layer may do, so no layer lists types. No error ever holds a key,
-a header, a URL query or a prompt. Errors pickle and deep-copy; a pickled error loses only its `original_error`.
+a header, a URL query or a prompt. Errors pickle and deep-copy; a copy loses only its cause and its traceback.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import ClassVar, Literal, TypeAlias, TypedDict
+from dataclasses import replace
+from typing import ClassVar, Literal, Self, TypeAlias, TypedDict, Unpack
 
-from typing_extensions import Self, Unpack, override
+from typing_extensions import override
 
 from loomwire.domain.faults import FAULTS, Disposition, ErrorCategory, Fault, Problem, Step
 from loomwire.domain.pricing import Usage
-from loomwire.domain.values import JSON, NO_JSON, JSONObject, ToolCall
+from loomwire.domain.values import JSON, NO_JSON, FrozenDict, JSONObject, ToolCall
 
 Phase: TypeAlias = Literal["connect", "headers", "body", "stream_before_token", "stream_after_token"]
 
 MAX_PROVIDER_MESSAGE = 500
+_SHOWN = (
+    *("code", "reason", "message", "hint", "retryable", "retry_after", "provider", "model", "endpoint", "status"),
+    *("request_id", "attempt", "phase", "provider_code", "provider_message"),
+)
 
 
 class ErrorContext(TypedDict, total=False):
@@ -64,7 +54,7 @@ class ErrorContext(TypedDict, total=False):
         phase: How far the attempt came.
         retry_after: Seconds the provider asks to wait.
         provider_code: The provider's own code.
-        provider_message: The provider's own words; shortened to 500 characters, control characters escaped.
+        provider_message: The provider's own words; like its code and id cut to 500 characters, without control ones.
         hint: What to do, in a sentence; the fault table's remedy unless given.
     """
 
@@ -90,8 +80,18 @@ def _revive(kind: type[LoomError], message: str, state: dict[str, object]) -> Lo
 
 
 def _visible(text: str) -> str:
-    shown = text[:MAX_PROVIDER_MESSAGE]
-    return shown if shown.isprintable() else "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in shown)
+    return text if text.isprintable() else "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text)
+
+
+def _quoted(words: str | None) -> str | None:
+    return None if words is None else _visible(words[:MAX_PROVIDER_MESSAGE])[:MAX_PROVIDER_MESSAGE]
+
+
+def _allowed(fault: Fault, status: int | None, phase: Phase | None) -> Disposition:
+    may = fault.disposition
+    if fault.reason == "unknown" and status is not None and status >= 500:
+        may = replace(may, trips_breaker=True)
+    return may.after_delivery() if phase == "stream_after_token" else may
 
 
 class LoomError(Exception):
@@ -100,13 +100,21 @@ class LoomError(Exception):
     Args:
         message: One line: what failed.
         category: Overrides the table's category.
-        retryable: Overrides the table's `retry_same`.
+        retryable: Whether asking anew may help; the table's `retry_same` unless given. For hosts: layers go by
+            `disposition`, which also knows that nobody may send again once a token was handed out.
         metadata: Further facts as JSON; no secrets, no prompts.
         original_error: The cause, when it is host code's own; transport causes are never kept.
         **context: Where it happened, see `ErrorContext`.
     """
 
     default_reason: ClassVar[str] = "internal"
+
+    @override
+    def __init_subclass__(cls, *, default_reason: str | None = None) -> None:
+        """Let a subclass say which row of the fault table it stands for; KeyError when the table has none."""
+        super().__init_subclass__()
+        if default_reason is not None:
+            cls.default_reason = FAULTS[default_reason].reason
 
     def __init__(
         self,
@@ -125,21 +133,21 @@ class LoomError(Exception):
         self.reason = fault.reason
         self.code = fault.code
         self.category = category or fault.category
-        self.disposition: Disposition = fault.disposition
         self.retryable = fault.disposition.retry_same if retryable is None else retryable
-        self.metadata: Mapping[str, JSON] = metadata
+        # A copy of our own: errors travel far, and a host's mapping may change or refuse to pickle.
+        self.metadata: Mapping[str, JSON] = FrozenDict(metadata)
         self.original_error = original_error
         self.provider = context.get("provider")
         self.model = context.get("model")
         self.endpoint = context.get("endpoint")
         self.status = context.get("status")
-        self.request_id = context.get("request_id")
+        self.request_id = _quoted(context.get("request_id"))
         self.attempt = context.get("attempt")
         self.phase: Phase | None = context.get("phase")
+        self.disposition = _allowed(fault, self.status, self.phase)
         self.retry_after = context.get("retry_after")
-        self.provider_code = context.get("provider_code")
-        words = context.get("provider_message")
-        self.provider_message = None if words is None else _visible(words)
+        self.provider_code = _quoted(context.get("provider_code"))
+        self.provider_message = _quoted(context.get("provider_message"))
         self.hint = context.get("hint") or fault.remedy
         self.steps: tuple[Step, ...] = ()
 
@@ -150,15 +158,17 @@ class LoomError(Exception):
 
     @override
     def __str__(self) -> str:
-        """One line: code, what failed, where, and what to do."""
+        """One line: code, where, what failed, and what to do."""
+        return _visible(f"{self.code} {self._what()} ({self.hint})")
+
+    def _what(self) -> str:
         where = "/".join(part for part in (self.provider, self.model) if part)
         said = f": {self.provider_message}" if self.provider_message else ""
-        return f"{self.code} {f'[{where}] ' if where else ''}{_one_line(self.message + said)} ({self.hint})"
+        return " ".join(f"{f'[{where}] ' if where else ''}{self.message}{said}".split())
 
     @override
     def __reduce__(self) -> tuple[object, ...]:
-        state = {**self.__dict__, "original_error": None}
-        return _revive, (type(self), self.message, state)
+        return _revive, (type(self), self.message, {**self.__dict__, "original_error": None})
 
     def located(self, provider: str, model: str) -> Self:
         """Fill in the target's names where they are unknown, and return the same error."""
@@ -176,41 +186,20 @@ class LoomError(Exception):
         return {
             "schema": "loomwire/error/1",
             "type": type(self).__name__,
-            "code": self.code,
-            "reason": self.reason,
             "category": self.category.value,
-            "message": self.message,
-            "hint": self.hint,
-            "retryable": self.retryable,
-            "retry_after": self.retry_after,
-            "provider": self.provider,
-            "model": self.model,
-            "endpoint": self.endpoint,
-            "status": self.status,
-            "request_id": self.request_id,
-            "attempt": self.attempt,
-            "phase": self.phase,
-            "provider_code": self.provider_code,
-            "provider_message": self.provider_message,
+            **{name: getattr(self, name) for name in _SHOWN},
             "metadata": dict(self.metadata),
             "steps": [step.to_dict() for step in self.steps],
         }
 
     def explain(self) -> str:
         """Return a block of lines for a person: the error, its meaning, the remedy and the steps."""
-        lines = [f"error[{self.code}]: {self.message}", f"  meaning: {self.fault.meaning}", f"  what to do: {self.hint}"]
-        lines += [f"  step: {step}" for step in self.steps]
-        return "\n".join(lines)
+        lines = [f"error[{self.code}]: {self._what()}", f"meaning: {self.fault.meaning}", f"what to do: {self.hint}"]
+        return "\n  ".join(_visible(line) for line in (*lines, *(f"step: {step}" for step in self.steps)))
 
 
-def _one_line(text: str) -> str:
-    return " ".join(text.split())
-
-
-class ConfigError(LoomError):
+class ConfigError(LoomError, default_reason="rejected"):
     """The configuration, or the way the container is used, is wrong."""
-
-    default_reason = "rejected"
 
 
 class ConfigRejectedError(ConfigError):
@@ -220,10 +209,7 @@ class ConfigRejectedError(ConfigError):
         problems: Every problem found, errors and warnings, in the order of the files.
     """
 
-    default_reason = "rejected"
-
     def __init__(self, message: str, *, problems: Sequence[Problem], **context: Unpack[ErrorContext]) -> None:
-        """Keep the problems beside the common fields."""
         super().__init__(message, **context)
         self.problems = tuple(problems)
 
@@ -232,100 +218,71 @@ class ConfigRejectedError(ConfigError):
         return "\n\n".join(problem.render() for problem in self.problems)
 
 
-class WiringError(ConfigError):
+class WiringError(ConfigError, default_reason="wiring"):
     """The container cannot be built; every problem is listed with the path that leads to it.
 
     Attributes:
         problems: Every problem, one line each: `WIR001 registry -> factory -> pool: ...`.
     """
 
-    default_reason = "wiring"
-
     def __init__(self, message: str, *, problems: Sequence[str], **context: Unpack[ErrorContext]) -> None:
-        """Keep the problems beside the common fields."""
         super().__init__(message, **context)
         self.problems = tuple(problems)
 
 
-class UnknownNameError(ConfigError):
+class UnknownNameError(ConfigError, default_reason="unknown_name"):
     """A client, model or provider name that nobody defined. The message lists what exists."""
 
-    default_reason = "unknown_name"
 
-
-class LLMError(LoomError):
+class LLMError(LoomError, default_reason="unknown"):
     """A call to a model failed."""
 
-    default_reason = "unknown"
 
-
-class LLMNetworkError(LLMError):
+class LLMNetworkError(LLMError, default_reason="reset"):
     """The network failed: name, connection, TLS, or an end without an answer."""
 
-    default_reason = "reset"
 
-
-class LLMTimeoutError(LLMError):
+class LLMTimeoutError(LLMError, default_reason="attempt"):
     """Something took too long; `reason` says what: connect, ttft, idle, attempt, gateway, queue or deadline."""
 
-    default_reason = "attempt"
 
-
-class LLMRateLimitError(LLMError):
+class LLMRateLimitError(LLMError, default_reason="throttled"):
     """The provider limits the pace; `retry_after` says for how many seconds, when it is known."""
 
-    default_reason = "throttled"
 
-
-class LLMTemporaryError(LLMError):
+class LLMTemporaryError(LLMError, default_reason="server"):
     """The provider failed in a way that may pass."""
 
-    default_reason = "server"
 
-
-class LLMAuthenticationError(LLMError):
+class LLMAuthenticationError(LLMError, default_reason="credentials"):
     """The key is not accepted."""
 
-    default_reason = "credentials"
 
-
-class LLMPermissionError(LLMError):
+class LLMPermissionError(LLMError, default_reason="denied"):
     """The key is known but may not, or has no money left."""
 
-    default_reason = "denied"
 
-
-class BudgetExceededError(LLMPermissionError):
+class BudgetExceededError(LLMPermissionError, default_reason="budget_exceeded"):
     """A budget of the configuration would be exceeded; nothing was sent."""
 
-    default_reason = "budget_exceeded"
 
-
-class LLMValidationError(LLMError):
+class LLMValidationError(LLMError, default_reason="invalid_request"):
     """The request itself is wrong; sending it again cannot help."""
 
-    default_reason = "invalid_request"
 
-
-class ContextLengthError(LLMValidationError):
+class ContextLengthError(LLMValidationError, default_reason="context_length"):
     """The request does not fit the model's context window."""
 
-    default_reason = "context_length"
 
-
-class ContentFilterError(LLMValidationError):
+class ContentFilterError(LLMValidationError, default_reason="content_filter"):
     """The provider's content filter refused the request."""
 
-    default_reason = "content_filter"
 
-
-class CapabilityError(LLMValidationError):
+class CapabilityError(LLMValidationError, default_reason="capability"):
     """The model cannot do what the request needs; nothing was sent."""
 
-    default_reason = "capability"
 
-
-class OutputInvalidError(LLMValidationError):
+class OutputInvalidError(LLMValidationError, default_reason="output_invalid"):
     """The answer does not fit the requested type, after the allowed number of re-asks.
 
     Attributes:
@@ -333,28 +290,23 @@ class OutputInvalidError(LLMValidationError):
         text: The answer as it came; never part of `str(error)` or `to_dict()`.
     """
 
-    default_reason = "output_invalid"
-
-    def __init__(self, message: str, *, problems: Sequence[str] = (), text: str = "", **context: Unpack[ErrorContext]):
-        """Keep the problems and the text beside the common fields."""
+    def __init__(
+        self, message: str, *, problems: Sequence[str] = (), text: str = "", **context: Unpack[ErrorContext]
+    ) -> None:
         super().__init__(message, **context)
         self.problems = tuple(problems)
         self.text = text
 
 
-class LLMNotFoundError(LLMError):
+class LLMNotFoundError(LLMError, default_reason="model"):
     """The provider does not know the model or the path."""
 
-    default_reason = "model"
 
-
-class LLMProtocolError(LLMError):
+class LLMProtocolError(LLMError, default_reason="protocol"):
     """The answer is not what the protocol says, or larger than allowed."""
 
-    default_reason = "protocol"
 
-
-class StreamInterruptedError(LLMError):
+class StreamInterruptedError(LLMError, default_reason="stream_interrupted"):
     """A stream ended before its answer did. It is never taken for a finished answer.
 
     Attributes:
@@ -362,8 +314,6 @@ class StreamInterruptedError(LLMError):
         partial_tool_calls: The tool calls delivered so far; a cut one has `arguments=None`.
         usage_so_far: The usage seen so far, or None.
     """
-
-    default_reason = "stream_interrupted"
 
     def __init__(
         self,
@@ -374,85 +324,64 @@ class StreamInterruptedError(LLMError):
         usage_so_far: Usage | None = None,
         **context: Unpack[ErrorContext],
     ) -> None:
-        """Keep what was delivered beside the common fields."""
         super().__init__(message, **context)
         self.partial_text = partial_text
         self.partial_tool_calls = partial_tool_calls
         self.usage_so_far = usage_so_far
 
 
-class CircuitOpenError(LLMError):
+class CircuitOpenError(LLMError, default_reason="circuit_open"):
     """The target's circuit breaker is open; nothing was sent. `retry_after` is exact."""
 
-    default_reason = "circuit_open"
 
-
-class AllTargetsFailedError(LLMError):
+class AllTargetsFailedError(LLMError, default_reason="all_targets_failed"):
     """Every target of a client failed.
 
     Attributes:
         errors: One error per target, in the order they were asked.
     """
 
-    default_reason = "all_targets_failed"
-
     def __init__(self, message: str, *, errors: Sequence[LLMError], **context: Unpack[ErrorContext]) -> None:
-        """Take category and disposition of the last error: it is what the caller can act on."""
+        """Take category, `retryable` and wait of the last error, on which the caller can act; no layer asks again."""
         super().__init__(message, **context)
         self.errors = tuple(errors)
         if self.errors:
             last = self.errors[-1]
-            self.category, self.retryable, self.retry_after = last.category, last.retryable, last.retry_after
+            self.category, self.retryable = last.category, last.retryable
+            self.retry_after = last.retry_after if self.retry_after is None else self.retry_after
+
+    @override
+    def explain(self) -> str:
+        return "\n".join([super().explain(), *(f"  failed: {error}" for error in self.errors)])
 
 
-class ClientRemovedError(LLMError):
+class ClientRemovedError(LLMError, default_reason="client_removed"):
     """The client was removed from the configuration after it was resolved, or its container is closed."""
 
-    default_reason = "client_removed"
 
-
-class ToolExecutionError(LoomError):
+class ToolExecutionError(LoomError, default_reason="tool_failed"):
     """A tool of the host failed; `original_error` is the cause."""
 
-    default_reason = "tool_failed"
 
-
-class RetrieverError(LoomError):
+class RetrieverError(LoomError, default_reason="retriever_failed"):
     """A retriever failed; `original_error` is the cause."""
 
-    default_reason = "retriever_failed"
 
-
-class PluginError(LoomError):
+class PluginError(LoomError, default_reason="plugin_failed"):
     """A plugin failed; `original_error` is the cause."""
 
-    default_reason = "plugin_failed"
 
-
-_BY_CATEGORY: Mapping[ErrorCategory, type[LLMError]] = {
-    ErrorCategory.NETWORK: LLMNetworkError,
-    ErrorCategory.TIMEOUT: LLMTimeoutError,
-    ErrorCategory.RATE_LIMIT: LLMRateLimitError,
-    ErrorCategory.TEMPORARY: LLMTemporaryError,
-    ErrorCategory.AUTHENTICATION: LLMAuthenticationError,
-    ErrorCategory.PERMISSION: LLMPermissionError,
-    ErrorCategory.VALIDATION: LLMValidationError,
-    ErrorCategory.NOT_FOUND: LLMNotFoundError,
-}
-
-_BY_REASON: Mapping[str, type[LLMError]] = {
-    "protocol": LLMProtocolError,
-    "too_large": LLMProtocolError,
-    "stream_interrupted": StreamInterruptedError,
-    "circuit_open": CircuitOpenError,
-    "budget_exceeded": BudgetExceededError,
-    "context_length": ContextLengthError,
-    "content_filter": ContentFilterError,
-    "capability": CapabilityError,
-    "output_invalid": OutputInvalidError,
-    "client_removed": ClientRemovedError,
-    "closed": ClientRemovedError,
-}
+_OF_CATEGORY: tuple[type[LLMError], ...] = (
+    *(LLMNetworkError, LLMTimeoutError, LLMRateLimitError, LLMTemporaryError, LLMAuthenticationError),
+    *(LLMPermissionError, LLMValidationError, LLMNotFoundError),
+)
+_OF_REASON: tuple[type[LLMError], ...] = (
+    *(LLMProtocolError, StreamInterruptedError, CircuitOpenError, BudgetExceededError, ContextLengthError),
+    *(ContentFilterError, CapabilityError, OutputInvalidError, ClientRemovedError),
+)
+_BY_CATEGORY = {FAULTS[kind.default_reason].category: kind for kind in _OF_CATEGORY}
+_ALIASES = {"too_large": LLMProtocolError, "closed": ClientRemovedError}
+_BY_REASON = {kind.default_reason: kind for kind in _OF_REASON} | _ALIASES
 
 
 def llm_error(reason: str, message: str, /, **context: Unpack[ErrorContext]) -> LLMError:

@@ -71,14 +71,7 @@ class Finished:
 
 
 StreamEvent: TypeAlias = (
-    TextDelta
-    | ReasoningDelta
-    | ToolCallStart
-    | ToolCallDelta
-    | ToolCallEnd
-    | UsageUpdate
-    | StreamRestarted
-    | Finished
+    TextDelta | ReasoningDelta | ToolCallStart | ToolCallDelta | ToolCallEnd | UsageUpdate | StreamRestarted | Finished
 )
 """Everything a stream can deliver."""
 

@@ -201,7 +201,7 @@ _ROWS: tuple[Fault, ...] = (
         "The request is larger than the provider or limits.request accepts.",
         "Send less, or fewer images.",
     ),
-    Fault("VAL004", "content_filter", _V, _FILTER, "The provider's content filter refused.", "Change the prompt."),
+    Fault("VAL004", "content_filter", _V, _FILTER, "The provider's content filter stepped in.", "Change the prompt."),
     Fault(
         "VAL005",
         "capability",

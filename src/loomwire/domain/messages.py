@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal, TypeAlias
-
-from typing_extensions import Self
+from dataclasses import dataclass, field
+from typing import Literal, Self, TypeAlias
 
 from loomwire.domain.errors import LLMValidationError
 from loomwire.domain.values import JSON, JSONObject, ToolCall
@@ -28,8 +26,8 @@ class Image:
     """A picture, as bytes or as an address. An address is passed to the provider; loomwire never fetches it.
 
     Args:
-        data: The picture's bytes, or None.
-        url: An https address or a data URL, or None. Exactly one of the two must be given.
+        data: The picture's bytes, or None; the repr leaves them out.
+        url: An http or https address or a data URL, or None. Exactly one of the two must be given.
         media_type: Needed with `data`: one of image/png, image/jpeg, image/gif, image/webp.
         detail: How closely the model should look, where the provider knows this.
 
@@ -37,7 +35,7 @@ class Image:
         LLMValidationError: Both or none of `data` and `url`, an unknown media type, or an address of another scheme.
     """
 
-    data: bytes | None = None
+    data: bytes | None = field(default=None, repr=False)
     url: str | None = None
     media_type: str = "image/png"
     detail: ImageDetail = "auto"

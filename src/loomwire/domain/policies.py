@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+
+from loomwire.domain.errors import LLMValidationError
 
 KIB = 1024
 MIB = 1024 * KIB
@@ -10,7 +12,7 @@ MIB = 1024 * KIB
 
 @dataclass(frozen=True, slots=True)
 class TimeoutPolicy:
-    """How long things may take, in seconds.
+    """How long things may take, in seconds; infinity is no limit.
 
     Attributes:
         connect_s: Opening a connection, name resolution and TLS included.
@@ -19,7 +21,10 @@ class TimeoutPolicy:
         idle_s: Silence between two reads of a stream.
         attempt_s: One attempt on one target.
         total_s: The whole call, unless the request says otherwise.
-        min_attempt_s: No attempt starts with less left.
+        min_attempt_s: No attempt starts with less left; may be 0.
+
+    Raises:
+        LLMValidationError: A time that is 0, negative or not a number.
     """
 
     connect_s: float = 5.0
@@ -29,6 +34,16 @@ class TimeoutPolicy:
     attempt_s: float = 600.0
     total_s: float = 900.0
     min_attempt_s: float = 0.25
+
+    def __post_init__(self) -> None:
+        """Refuse times that would end every call at once."""
+        for name in _TIMES:
+            value: float = getattr(self, name)
+            if not value > 0 and not (name == "min_attempt_s" and value == 0):
+                raise LLMValidationError(f"timeouts: {name} must be more than 0 seconds, not {value}")
+
+
+_TIMES = tuple(f.name for f in fields(TimeoutPolicy))
 
 
 @dataclass(frozen=True, slots=True)

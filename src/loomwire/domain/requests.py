@@ -5,13 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Literal, TypeAlias
-
-from typing_extensions import Self
+from typing import Literal, Self, TypeAlias
 
 from loomwire.domain.errors import LLMValidationError
 from loomwire.domain.messages import Image, Message
-from loomwire.domain.tools import Tool, ToolChoice, ToolNamed, schema_problem
+from loomwire.domain.tools import WIRE_NAME, Tool, ToolChoice, ToolNamed, schema_problem
 from loomwire.domain.values import JSON, NO_JSON, JSONObject
 
 Priority: TypeAlias = Literal["balanced", "cost", "speed", "quality"]
@@ -62,7 +60,7 @@ class Parameters:
             if value is not None and not low <= value <= high:
                 limits = f"at least {low}" if high == math.inf else f"{low:g} to {high:g}"
                 raise LLMValidationError(f"parameters.{name} must be {limits}, not {value}", hint=f"Correct {name}.")
-        if isinstance(self.stop, str) or len(self.stop) > _MAX_STOP or not all(self.stop):
+        if not _are_stops(self.stop):
             raise LLMValidationError(
                 f"parameters.stop must be a tuple of at most {_MAX_STOP} non-empty texts", hint="Correct stop."
             )
@@ -73,11 +71,20 @@ class Parameters:
             return defaults
         if defaults == NO_PARAMETERS:
             return self
-        gaps = {f.name: getattr(defaults, f.name) for f in fields(self) if getattr(self, f.name) in (None, ())}
-        return replace(self, **gaps)
+        gaps = {name: getattr(defaults, name) for name in _NAMES if getattr(self, name) in _GAPS}
+        return replace(self, **gaps) if any(value not in _GAPS for value in gaps.values()) else self
 
 
 _MAX_STOP = 16
+_GAPS = (None, ())
+_NAMES = tuple(field.name for field in fields(Parameters))
+
+
+def _are_stops(stop: object) -> bool:
+    # Untyped callers write one text, which would be taken for its characters.
+    return isinstance(stop, tuple) and len(stop) <= _MAX_STOP and all(isinstance(text, str) and text for text in stop)
+
+
 NO_PARAMETERS = Parameters()
 
 
@@ -87,12 +94,12 @@ class OutputSpec:
 
     Args:
         schema: A JSON Schema, or None for any JSON object.
-        name: What the provider calls it; letters, digits, `_` and `-`.
+        name: What the provider calls it; 1 to 64 letters, digits, `_` and `-`.
         strict: Ask the provider to keep to the schema exactly, where it can.
         description: For the model.
 
     Raises:
-        LLMValidationError: `schema` is no JSON Schema; the message says where.
+        LLMValidationError: A name that providers refuse, or `schema` is no JSON Schema; the message says where.
     """
 
     schema: JSONObject | None = None
@@ -101,7 +108,9 @@ class OutputSpec:
     description: str = ""
 
     def __post_init__(self) -> None:
-        """Refuse a schema that a provider would refuse, before money is spent."""
+        """Refuse a name or schema that a provider would refuse, before money is spent."""
+        if not WIRE_NAME.fullmatch(self.name):
+            raise LLMValidationError(f"output.name {self.name!r} must be 1 to 64 letters, digits, '_' or '-'")
         problem = None if self.schema is None else schema_problem(self.schema)
         if problem:
             raise LLMValidationError(

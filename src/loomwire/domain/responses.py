@@ -80,18 +80,25 @@ class LLMResponse(Generic[T]):
         return Message.assistant(self.text, tool_calls=self.tool_calls, reasoning=self.reasoning)
 
     def to_dict(self) -> dict[str, JSON]:
-        """Return the answer as JSON, the text included; `output` is left out, because it may be any type."""
+        """Return the answer as JSON, the text included.
+
+        `output` is left out, because it may be any type, and the reasoning, because it is for the next turn only.
+        """
         cost = None if isinstance(self.cost, Unpriced) else str(self.cost.usd)
         return {
             "schema": "loomwire/response/1",
             "text": self.text,
-            "tool_calls": [{"id": c.id, "name": c.name, "arguments": c.arguments} for c in self.tool_calls],
+            "tool_calls": [call.to_dict() for call in self.tool_calls],
             "finish": self.finish,
+            "finish_wire": self.finish_wire,
+            "refusal": self.refusal,
+            "complete": self.complete,
             "usage": self.usage.to_dict(),
             "cost_usd": cost,
             "provider": self.provider,
             "model": self.model,
             "request_id": self.request_id,
+            "response_id": self.response_id,
             "steps": [step.to_dict() for step in self.steps],
             "degraded": self.degraded,
             "cached": self.cached,

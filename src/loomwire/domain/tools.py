@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
-
+from typing import Literal, TypeAlias, TypeGuard
 
 from loomwire.domain.errors import LLMValidationError
 from loomwire.domain.values import JSON, NO_JSON, JSONObject
 
-_NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
+WIRE_NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
+"""Names of tools and outputs, as every provider accepts them."""
+
 _TYPES = frozenset({"object", "array", "string", "number", "integer", "boolean", "null"})
-_SUBSCHEMAS = ("items", "additionalProperties", "not", "if", "then", "else", "contains", "propertyNames")
-_SUBSCHEMA_LISTS = ("anyOf", "oneOf", "allOf", "prefixItems")
-_SUBSCHEMA_MAPS = ("properties", "$defs", "definitions", "patternProperties")
 _MAX_DEPTH = 32
 
 
@@ -51,7 +49,7 @@ class Tool:
 
     def __post_init__(self) -> None:
         """Refuse a name or schema that a provider would refuse, before money is spent."""
-        if not _NAME.fullmatch(self.name):
+        if not WIRE_NAME.fullmatch(self.name):
             raise LLMValidationError(f"tool name {self.name!r} must be 1 to 64 letters, digits, '_' or '-'")
         problem = schema_problem(self.parameters)
         if problem is None and self.parameters and self.parameters.get("type") != "object":
@@ -61,9 +59,13 @@ class Tool:
 
 
 def schema_problem(schema: JSON) -> str | None:
-    """Return the first reason why a value cannot be a JSON Schema, as `where: what`, or None.
+    """Return the first reason why a value cannot be a JSON Schema, as `where: what`, or None. Never raises.
 
     Checks the shape that providers reject (draft 2020-12: keyword types, `type` names, nesting), not the semantics.
+
+    Example:
+        >>> schema_problem({"type": "object", "properties": {"city": {"type": "text"}}})
+        '$.properties.city.type: must be one of array, boolean, integer, null, number, object, string'
     """
     return next(_problems(schema, "$", 0), None)
 
@@ -73,47 +75,60 @@ def _problems(schema: JSON, where: str, depth: int) -> Iterator[str]:
         return
     if not isinstance(schema, Mapping):
         yield f"{where}: a schema is an object, not {_kind(schema)}"
-        return
-    if depth > _MAX_DEPTH:
+    elif depth > _MAX_DEPTH:
         yield f"{where}: nested deeper than {_MAX_DEPTH}"
-        return
-    yield from _keyword_problems(schema, where)
-    for child, path in _children(schema, where):
-        yield from _problems(child, path, depth + 1)
-
-
-def _keyword_problems(schema: JSONObject, where: str) -> Iterator[str]:
-    kind = schema.get("type")
-    names: Sequence[JSON] = [kind] if isinstance(kind, str) else kind if isinstance(kind, Sequence) else []
-    if kind is not None and (not names or any(name not in _TYPES for name in names if isinstance(name, str))):
-        yield f"{where}.type: must be one of {', '.join(sorted(_TYPES))}"
-    required = schema.get("required")
-    if required is not None and (
-        isinstance(required, str)
-        or not isinstance(required, Sequence)
-        or not all(isinstance(name, str) for name in required)
-    ):
-        yield f"{where}.required: must be a list of names"
-    options = schema.get("enum")
-    if options is not None and (isinstance(options, str) or not isinstance(options, Sequence)):
-        yield f"{where}.enum: must be a list"
+    else:
+        for keyword, (fits, what) in _KEYWORDS.items():
+            if keyword in schema and not fits(schema[keyword]):
+                yield f"{where}.{keyword}: must be {what}"
+        for child, path in _children(schema, where):
+            yield from _problems(child, path, depth + 1)
 
 
 def _children(schema: JSONObject, where: str) -> Iterator[tuple[JSON, str]]:
-    for key in _SUBSCHEMAS:
-        if key in schema:
-            yield schema[key], f"{where}.{key}"
-    for key in _SUBSCHEMA_LISTS:
-        listed = schema.get(key)
-        if listed is not None:
-            items = listed if isinstance(listed, Sequence) and not isinstance(listed, str) else [listed]
-            yield from ((item, f"{where}.{key}[{i}]") for i, item in enumerate(items))
-    for key in _SUBSCHEMA_MAPS:
-        mapped = schema.get(key)
-        if mapped is not None:
-            entries = mapped.items() if isinstance(mapped, Mapping) else [("?", mapped)]
-            yield from ((child, f"{where}.{key}.{name}") for name, child in entries)
+    for keyword, value in schema.items():
+        if keyword in _ONE_SCHEMA:
+            yield value, f"{where}.{keyword}"
+        elif keyword in _LISTED_SCHEMAS and _is_list(value):
+            yield from ((item, f"{where}.{keyword}[{i}]") for i, item in enumerate(value))
+        elif keyword in _NAMED_SCHEMAS and isinstance(value, Mapping):
+            yield from ((child, f"{where}.{keyword}.{name}") for name, child in value.items())
+
+
+def _is_list(value: JSON) -> TypeGuard[Sequence[JSON]]:
+    return isinstance(value, Sequence) and not isinstance(value, str)
+
+
+def _is_filled(value: JSON) -> bool:
+    return _is_list(value) and len(value) > 0
+
+
+def _is_object(value: JSON) -> bool:
+    return isinstance(value, Mapping)
+
+
+def _are_names(value: JSON) -> bool:
+    return _is_list(value) and all(isinstance(name, str) for name in value)
+
+
+def _are_types(value: JSON) -> bool:
+    names = value if _is_list(value) else [value]
+    return len(names) > 0 and all(isinstance(name, str) and name in _TYPES for name in names)
 
 
 def _kind(value: JSON) -> str:
-    return {str: "text", int: "a number", float: "a number", list: "a list"}.get(type(value), "null")
+    if value is None:
+        return "null"
+    return "text" if isinstance(value, str) else "a number" if isinstance(value, int | float) else "a list"
+
+
+_ONE_SCHEMA = frozenset({"items", "additionalProperties", "not", "if", "then", "else", "contains", "propertyNames"})
+_LISTED_SCHEMAS = frozenset({"anyOf", "oneOf", "allOf", "prefixItems"})
+_NAMED_SCHEMAS = frozenset({"properties", "$defs", "definitions", "patternProperties"})
+_KEYWORDS: Mapping[str, tuple[Callable[[JSON], bool], str]] = {
+    "type": (_are_types, f"one of {', '.join(sorted(_TYPES))}"),
+    "required": (_are_names, "a list of names"),
+    "enum": (_is_list, "a list"),
+    **dict.fromkeys(sorted(_LISTED_SCHEMAS), (_is_filled, "a list of schemas")),
+    **dict.fromkeys(sorted(_NAMED_SCHEMAS), (_is_object, "an object of schemas")),
+}

@@ -6,15 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NoReturn, Self, TypeAlias, TypeVar, final
 
-from typing_extensions import override
+from typing_extensions import TypeAliasType, override
 
 K = TypeVar("K")
 V = TypeVar("V")
 
-JSON: TypeAlias = "Mapping[str, JSON] | Sequence[JSON] | str | int | float | bool | None"
+JSON = TypeAliasType("JSON", "Mapping[str, JSON] | Sequence[JSON] | str | int | float | bool | None")
 """Any JSON value. Read-only on purpose: nobody below may change what a caller handed in."""
 
-JSONObject: TypeAlias = "Mapping[str, JSON]"
+JSONObject: TypeAlias = Mapping[str, JSON]
 """A JSON object."""
 
 
@@ -127,3 +127,7 @@ class ToolCall:
     arguments: JSONObject | None
     raw_arguments: str = ""
     signature: str | None = None
+
+    def to_dict(self) -> dict[str, JSON]:
+        """Return the call as JSON, without the signature, which means nothing to others."""
+        return {"id": self.id, "name": self.name, "arguments": self.arguments, "raw_arguments": self.raw_arguments}

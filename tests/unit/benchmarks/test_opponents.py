@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from benchmarks.clients.adapter import ClientName, open_adapter
+from benchmarks.clients.ours import message_of
 from benchmarks.configuration import NAMED, write_config
-from benchmarks.payloads import ANSWER, ROUTES, STREAMS
+from benchmarks.payloads import ANSWER, ROUTES, STREAMS, Json
 from benchmarks.runs import PLANS, TOGETHER, BenchmarkError, child
 from benchmarks.server import Exchange
 from benchmarks.worker import MEASURES, must_be
@@ -36,6 +37,31 @@ async def test_every_client_gets_the_same_answers(client: ClientName) -> None:
         assert await adapter.ask_long() == ANSWER
         for route, (texts, _) in STREAMS.items():
             assert (await adapter.read(route)).texts == texts
+
+
+@pytest.mark.parametrize(
+    ("wire", "role", "parts"),
+    [
+        ({"role": "system", "content": "Be brief."}, "system", ["Text"]),
+        ({"role": "user", "content": "Hello"}, "user", ["Text"]),
+        ({"role": "tool", "tool_call_id": "a", "content": "30"}, "tool", ["ToolResult"]),
+        (
+            {
+                "role": "assistant",
+                "content": None,
+                "tool_calls": [{"id": "a", "function": {"name": "f", "arguments": "{}"}}],
+            },
+            "assistant",
+            ["ToolCall"],
+        ),
+    ],
+)
+def test_our_client_sends_the_conversation_that_the_others_send(
+    wire: dict[str, Json], role: str, parts: list[str]
+) -> None:
+    message = message_of(wire)
+    assert message.role == role
+    assert [type(part).__name__ for part in message.parts] == parts
 
 
 async def test_the_first_event_comes_before_the_rest_is_sent() -> None:

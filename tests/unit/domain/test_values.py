@@ -158,5 +158,6 @@ def test_a_secret_that_could_end_a_header_is_refused_without_being_told(text: st
 def test_a_tool_call_is_json_and_a_cut_one_keeps_the_wires_text() -> None:
     whole = ToolCall("c1", "weather", {"city": "Paris"}, signature="opaque")
     cut = ToolCall("c2", "weather", None, '{"city": "Pa')
+    assert (whole.signature, cut.signature) == ("opaque", None)
     assert whole.to_dict() == {"id": "c1", "name": "weather", "arguments": {"city": "Paris"}, "raw_arguments": ""}
     assert cut.to_dict() == {"id": "c2", "name": "weather", "arguments": None, "raw_arguments": '{"city": "Pa'}

@@ -45,9 +45,10 @@ class LLMStream(Protocol):
     def finished(self) -> bool:
         """Whether the whole answer was delivered, so that `response` can be read."""
         try:
-            return self.response is not None
+            _ = self.response
         except LLMError:
             return False
+        return True
 
 
 class ILLMClient(Protocol):
@@ -98,3 +99,11 @@ class ILLMClientFactory(Protocol):
             UnknownNameError: The provider type or the dialect does not exist; the message lists what does.
             ConfigError: A base URL, key or option is missing or not allowed.
         """
+
+    def resolved(self, config: LLMConfig) -> LLMConfig:
+        """Return the configuration with its gaps filled by what the provider type knows; as it is, unless overridden.
+
+        Raises:
+            ConfigError: As `create`.
+        """
+        return config

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, field
+from typing import NoReturn, Protocol
+
+from typing_extensions import override
 
 from loomwire.domain.policies import TransportPolicy
 from loomwire.domain.requests import Bound
@@ -13,7 +15,7 @@ from loomwire.domain.requests import Bound
 
 @dataclass(frozen=True, slots=True)
 class WireRequest:
-    """One HTTP request to the origin of a lease.
+    """One HTTP request to the origin of a lease. Its repr shows neither key nor prompt, and it is never pickled.
 
     Attributes:
         path: Path and query below the lease's base URL, such as `/chat/completions`.
@@ -25,11 +27,15 @@ class WireRequest:
     """
 
     path: str
-    headers: tuple[tuple[str, str], ...]
-    body: bytes
+    headers: tuple[tuple[str, str], ...] = field(repr=False)
+    body: bytes = field(repr=False)
     idle_s: float | None = None
     bound: Bound | None = None
     method: str = "POST"
+
+    @override
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a WireRequest holds the key and is never pickled")
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from dotenv import dotenv_values
-
 from loomwire.domain.faults import Problem
 from loomwire.domain.values import Secret
 from loomwire.infrastructure.configuration.documents import nearest
@@ -37,6 +35,8 @@ def read_dotenv(root: Path) -> Mapping[str, str]:
         data = read_regular(root / ".env", _MAX_DOTENV)
     except UnreadableError:
         return {}
+    from dotenv import dotenv_values  # a part of pydantic-settings; only where there is such a file
+
     values = dotenv_values(stream=io.StringIO(data.decode(errors="replace")), interpolate=False)
     return {name: value for name, value in values.items() if value is not None}
 

@@ -51,21 +51,18 @@ class ClientFactory(ILLMClientFactory):
             return _client_maker(row.client)(target, self._clock)
         dialect = _dialect_maker(DIALECTS[_dialect_name(config, row)])(_quirks(config, row))
         endpoint = _checked_place(target)
+        # At build time, on no event loop: the first call would otherwise stop the loop for the import of aiohttp.
+        importlib.import_module("loomwire.infrastructure.transport.pool")
         from loomwire.infrastructure.providers.wire_client import WireClient
 
         return WireClient(target, dialect, self._pool, self._clock, row.auth, endpoint)
 
+    @override
     def resolved(self, config: LLMConfig) -> LLMConfig:
-        """Return the configuration with the gaps filled from its row: base URL, private address, capabilities.
-
-        Raises:
-            UnknownNameError: The provider type does not exist.
-            ConfigError: A base URL or a key is missing.
-        """
         row = self._row(config)
         capabilities = _sourced(config.capabilities).over(row.capabilities.stated_by("provider"))
         if row.client is not None:
-            return replace(config, capabilities=capabilities)
+            return replace(config, capabilities=capabilities, free=config.free or row.free)
         named = {name.lower() for name in config.headers}
         if row.needs_key and not config.keys and not named & {"authorization", row.auth}:
             raise ConfigError(
@@ -80,6 +77,7 @@ class ClientFactory(ILLMClientFactory):
             base_url=_base_url(config, row),
             allow_private=config.allow_private or (own and row.private),
             capabilities=capabilities,
+            free=config.free or row.free,
         )
 
     def _row(self, config: LLMConfig) -> ProviderType:

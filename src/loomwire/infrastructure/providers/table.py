@@ -32,6 +32,7 @@ class ProviderType:
         path: What is added to a configured base URL that has no path.
         auth: bearer, none, or the name of the header that carries the key.
         needs_key: A call without a key cannot succeed.
+        free: Its answers cost nothing.
         private: The row's own base URL is on this machine, so its address may be private.
         quirks: How it differs from its dialect.
         capabilities: What holds for all its models, unless somebody who knows the model says otherwise.
@@ -45,6 +46,7 @@ class ProviderType:
     path: str = ""
     auth: str = "bearer"
     needs_key: bool = True
+    free: bool = False
     private: bool = False
     quirks: ChatQuirks = ChatQuirks()
     capabilities: ModelCapabilities = ModelCapabilities()
@@ -65,7 +67,7 @@ def _hosted(
 
 
 def _offline(name: str, client: str) -> ProviderType:
-    return ProviderType(name=name, dialect=None, client=client, auth="none", needs_key=False)
+    return ProviderType(name=name, dialect=None, client=client, auth="none", needs_key=False, free=True)
 
 
 _ROWS: tuple[ProviderType, ...] = (
@@ -136,7 +138,7 @@ _ROWS: tuple[ProviderType, ...] = (
         "openrouter",
         "https://openrouter.ai/api/v1",
         "OPENROUTER_API_KEY",
-        ChatQuirks(stop_limit=4, reasoning_effort="reasoning.effort", reasoning_back="reasoning_details"),
+        ChatQuirks(reasoning_effort="reasoning.effort", reasoning_back="reasoning_details"),
     ),
     _hosted("together", "https://api.together.xyz/v1", "TOGETHER_API_KEY", ChatQuirks(strict_tools=False)),
     _hosted(

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from loomwire.domain.config import LLMConfig
-from loomwire.domain.errors import MAX_PROVIDER_MESSAGE, ErrorContext, LLMError, LLMRateLimitError, llm_error
+from loomwire.domain.errors import MAX_PROVIDER_MESSAGE, LLMError, LLMRateLimitError, llm_error
 from loomwire.domain.faults import ErrorCategory
 from loomwire.infrastructure.providers.wire_bodies import ErrorBody, duration_at, read_error_body, retry_after, wait_in
 
@@ -84,15 +84,19 @@ def provider_error(
     told = status if status >= 400 else said.status
     reason, is_specific = _reason(told, said, table)
     what = "the provider reports an error" if status < 400 else f"the provider answered with status {status}"
-    context = _context(said, config)
-    context["reason"] = reason
-    context["status"] = told or status
-    context["request_id"] = request_id(headers)
-    context["retry_after"] = _wait(told, reason, headers, said, table)
+    error = llm_error(
+        reason,
+        what,
+        provider=config.name,
+        model=config.model,
+        status=told or status,
+        request_id=request_id(headers),
+        retry_after=_wait(told, reason, headers, said, table),
+        provider_code=_quoted(said.code or said.type, config),
+        provider_message=_quoted(said.message, config),
+    )
     if reason == "request_too_large" and told == 429:
-        # Waiting does not cure it (TRAPS 50); hosts that sort by category still see a matter of pace.
-        return LLMRateLimitError(what, category=ErrorCategory.RATE_LIMIT, **context)
-    error = llm_error(reason, what, **context)
+        return _pace_error(error)
     if reason == "unknown":
         error.disposition = replace(error.disposition, trips_breaker=status >= 500)
     if not is_specific:
@@ -100,13 +104,15 @@ def provider_error(
     return error
 
 
-def _context(said: ErrorBody, config: LLMConfig) -> ErrorContext:
-    return {
-        "provider": config.name,
-        "model": config.model,
-        "provider_code": redacted(said.code or said.type or "", config) or None,
-        "provider_message": redacted(said.message, config) or None,
-    }
+def _pace_error(error: LLMError) -> LLMRateLimitError:
+    # Waiting does not cure it (TRAPS 50); hosts that sort by category still see a matter of pace.
+    same = LLMRateLimitError(error.message, reason=error.reason)
+    vars(same).update({**vars(error), "category": ErrorCategory.RATE_LIMIT})
+    return same
+
+
+def _quoted(text: str | None, config: LLMConfig) -> str | None:
+    return redacted(text, config) if text else None
 
 
 def _take_advice(error: LLMError, advice: str) -> None:

@@ -65,7 +65,6 @@ class WireStream(LLMStream):
         self._chunks = exchange.chunks()
         self._framer = dialect.framer(answer.config.limits)
         self._reader = dialect.reader(answer)
-        # Newest first, so that an event is taken with one pop() from the end.
         self._buffer: list[StreamEvent] = []
         self._failure: LLMError | None = None
         self._at_end = False
@@ -80,6 +79,8 @@ class WireStream(LLMStream):
         buffer = self._buffer
         while not buffer:
             await self._advance()
+            # Newest first, so that an event is taken with one pop() from the end.
+            buffer.reverse()
         return buffer.pop()
 
     @property
@@ -109,6 +110,7 @@ class WireStream(LLMStream):
                 answer.error = self._failure
                 raise self._failure
             await self._advance()
+        self._buffer.reverse()
 
     async def begin_whole(self) -> None:
         """Take a whole answer from a server that does not stream, though it was asked to.
@@ -116,7 +118,8 @@ class WireStream(LLMStream):
         Raises:
             LLMError: The body reports an error, or holds no answer.
         """
-        self._put(self._dialect.decode(await self._exchange.read(), self._answer))
+        self._buffer += self._dialect.decode(await self._exchange.read(), self._answer)
+        self._buffer.reverse()
         self._at_end = True
 
     def close(self) -> None:
@@ -134,53 +137,48 @@ class WireStream(LLMStream):
             raise StopAsyncIteration
         if self._closed:
             raise self._interruption(self._answer.interrupted("the stream was left before its end"))
-        fresh: list[StreamEvent] = []
         try:
             data = await self._chunks.__anext__()
-            self._take(self._framer.feed(data), fresh)
+            self._take(self._framer.feed(data))
         except StopAsyncIteration:
             self._at_end = True
-            self._take_end(fresh)
+            self._take_end()
         except LLMError as error:
-            self._take_failure(error, fresh)
-        self._put(fresh)
+            self._take_failure(error)
 
-    def _put(self, events: Sequence[StreamEvent]) -> None:
-        self._buffer[:0] = events[::-1]
-
-    def _take(self, events: Sequence[tuple[str, bytes]], fresh: list[StreamEvent]) -> None:
-        answer, decode_event = self._answer, self._reader.decode_event
+    def _take(self, events: Sequence[tuple[str, bytes]]) -> None:
+        answer, buffer, decode_event = self._answer, self._buffer, self._reader.decode_event
         try:
             for event, data in events:
-                fresh += decode_event(event, data)
+                buffer += decode_event(event, data)
                 if answer.finished:
                     return
         except LLMError as error:
             self._failure = error
 
-    def _take_end(self, fresh: list[StreamEvent]) -> None:
-        self._take(self._framer.flush(), fresh)
+    def _take_end(self) -> None:
+        self._take(self._framer.flush())
         if self._failure is not None or self._answer.finished:
             return
         stray = b"" if self._answer.finish_wire is not None else self._framer.stray
         try:
             if not stray:
-                fresh += self._reader.end()
+                self._buffer += self._reader.end()
             elif b'"choices"' in stray and not self._answer.delivered:
-                fresh += self._dialect.decode(stray, self._answer)
+                self._buffer += self._dialect.decode(stray, self._answer)
             else:
                 self._failure = self._dialect.error_for(200, {}, stray, self._answer.config)
         except LLMError as error:
             self._failure = error
 
-    def _take_failure(self, error: LLMError, fresh: list[StreamEvent]) -> None:
+    def _take_failure(self, error: LLMError) -> None:
         if self._answer.finish_wire is None:
             self._failure = error
             return
         # The provider said why it stopped, so nothing of the answer is missing.
         self._at_end = True
         try:
-            fresh += self._reader.end()
+            self._buffer += self._reader.end()
         except LLMError as unfit:
             self._failure = unfit
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator, Sequence
+from typing import Protocol
 
 from loomwire.domain.policies import MIB, WireLimits
 from loomwire.infrastructure.transport.failures import Failed
@@ -14,6 +15,21 @@ _GZIP_MAGIC = b"\x1f\x8b"
 _MAX_MEMBERS = 64
 
 
+class _Unpacker(Protocol):
+    """What `zlib.decompressobj` returns; its own class has no public name."""
+
+    @property
+    def eof(self) -> bool: ...
+
+    @property
+    def unconsumed_tail(self) -> bytes: ...
+
+    @property
+    def unused_data(self) -> bytes: ...
+
+    def decompress(self, data: bytes, max_length: int, /) -> bytes: ...
+
+
 class _Inflate:
     """One coding of one answer."""
 
@@ -22,7 +38,7 @@ class _Inflate:
     def __init__(self, *, gzip: bool, ratio: int) -> None:
         self._gzip = gzip
         self._ratio = ratio
-        self._inflate = zlib.decompressobj(zlib.MAX_WBITS | 16) if gzip else None
+        self._inflate: _Unpacker | None = zlib.decompressobj(zlib.MAX_WBITS | 16) if gzip else None
         self._head = b""
         self._begun = False
         self._members = 1
@@ -32,19 +48,15 @@ class _Inflate:
     def feed(self, data: bytes) -> Iterator[bytes]:
         self._begun = self._begun or bool(data)
         self._coming += len(data)
-        inflate = self._inflate
-        if inflate is None:
-            data = self._head + data
-            inflate = self._sniffed(data)
-        while inflate is not None and data:
+        if self._inflate is None:
+            data = self._sniffed(data)
+        while self._inflate is not None and data:
+            inflate = self._inflate
             try:
                 piece = inflate.decompress(data, PIECE)
             except zlib.error:
                 raise Failed("protocol", "the compressed answer is damaged") from None
-            data = inflate.unconsumed_tail
-            if inflate.eof:
-                data = self._next_member(inflate.unused_data)
-                inflate = self._inflate
+            data = self._next_member(inflate.unused_data) if inflate.eof else inflate.unconsumed_tail
             if piece:
                 self._count(len(piece), self._coming - len(data))
                 yield piece
@@ -53,14 +65,15 @@ class _Inflate:
         if self._begun and not (self._inflate is not None and self._inflate.eof):
             raise Failed("eof", "the compressed answer is cut")
 
-    def _sniffed(self, data: bytes) -> zlib._Decompress | None:
+    def _sniffed(self, data: bytes) -> bytes:
         # "deflate" means zlib by the standard and a raw stream by habit; the first two bytes tell them apart.
+        data = self._head + data
         if len(data) < 2:
             self._head = data
-            return None
+            return b""
         wrapped = data[0] & 0x0F == zlib.DEFLATED and int.from_bytes(data[:2]) % 31 == 0
         self._inflate = zlib.decompressobj(zlib.MAX_WBITS if wrapped else -zlib.MAX_WBITS)
-        return self._inflate
+        return data
 
     def _next_member(self, rest: bytes) -> bytes:
         if not self._gzip or not rest.startswith(_GZIP_MAGIC):

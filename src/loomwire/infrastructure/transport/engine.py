@@ -9,9 +9,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import operator
 import ssl
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from typing import TYPE_CHECKING
 
 import aiohttp
@@ -32,6 +33,9 @@ _READ_BUFFER = 64 * 1024
 _MAX_INTERIM = 16
 _JOIN_BELOW = 64 * 1024
 _CLOSING_S = 1.0
+
+# aiohttp's reader raises as soon as the connection breaks and keeps what it has; no public method gives that out.
+_buffered: Callable[[aiohttp.StreamReader], Iterable[bytes]] = operator.attrgetter("_buffer")
 
 
 class RequestBody(httpx.AsyncByteStream):
@@ -55,7 +59,7 @@ class RequestBody(httpx.AsyncByteStream):
 class ResponseBody(httpx.AsyncByteStream):
     """The bytes of one answer as they come. The connection goes back when the last one was read."""
 
-    __slots__ = ("_engine", "_link", "_payload", "_until_close")
+    __slots__ = ("_end", "_engine", "_link", "_payload", "_until_close")
 
     def __init__(
         self, engine: AiohttpTransport, link: Link, payload: aiohttp.StreamReader, *, until_close: bool
@@ -65,6 +69,7 @@ class ResponseBody(httpx.AsyncByteStream):
         self._link: Link | None = link
         self._payload = payload
         self._until_close = until_close
+        self._end: Exception = StopAsyncIteration()
 
     @override
     def __aiter__(self) -> AsyncIterator[bytes]:
@@ -74,24 +79,25 @@ class ResponseBody(httpx.AsyncByteStream):
         """Deliver what is there, or wait for more.
 
         Raises:
-            Exception: aiohttp's and the system's own; the socket is closed then, as after a cancellation.
+            Exception: aiohttp's and the system's own, after everything that came before it was delivered. The socket
+                is closed then, as after a cancellation.
         """
         link = self._link
         if link is None:
-            raise StopAsyncIteration
+            raise self._end
         try:
             data = await self._payload.readany()
             if self._payload.at_eof() and not (self._until_close and data):
                 self._finish(link)
-        except aiohttp.ClientPayloadError:
-            cause = _cause(link)
+        except Exception as error:  # noqa: BLE001 - raised by the next call, after what came before it
+            self._end = _cause(error, link)
+            data = b"".join(_buffered(self._payload))
             self.close()
-            raise cause from None
         except BaseException:
             self.close()
             raise
         if not data:
-            raise StopAsyncIteration
+            raise self._end
         return data
 
     def close(self) -> None:
@@ -304,9 +310,11 @@ async def _final_answer(protocol: ResponseHandler) -> tuple[RawResponseMessage, 
     raise Failed("protocol", f"the server sent {_MAX_INTERIM} interim answers and no final one")
 
 
-def _cause(link: Link) -> BaseException:
-    # aiohttp says "not completed" for every early end; only the protocol knows whether the connection broke.
-    error = link.protocol.exception()
-    if isinstance(error, OSError):
+def _cause(error: Exception, link: Link) -> Exception:
+    if not isinstance(error, aiohttp.ClientPayloadError):
         return error
+    # aiohttp says "not completed" for every early end; only the protocol knows whether the connection broke.
+    broken = link.protocol.exception()
+    if isinstance(broken, OSError):
+        return broken
     return Failed("eof", "the server closed the connection in the middle of the body")

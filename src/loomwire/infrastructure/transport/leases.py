@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 import threading
 import warnings
@@ -189,7 +190,8 @@ class Lease(ConnectionLease):
         if self._released or station.gone or station.loop.is_closed():
             return
         self._released = True
-        station.loop.call_soon_threadsafe(_forget, station, self._answer)
+        with contextlib.suppress(RuntimeError):  # the loop closed first
+            station.loop.call_soon_threadsafe(_forget, station, self._answer)
         _warn(f"a lease for {station.endpoint} was never released", ResourceWarning)
 
     @property

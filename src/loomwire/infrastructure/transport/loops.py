@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import weakref
+from abc import abstractmethod
 from collections.abc import AsyncGenerator, Iterator
 from typing import TYPE_CHECKING, Protocol
 
@@ -23,6 +24,7 @@ _KEPT_STATIONS = 64
 class TransportFactory(Protocol):
     """Makes the transport for an origin; called on the loop that will use it."""
 
+    @abstractmethod
     def __call__(self, origin: Origin, policy: TransportPolicy, /) -> httpx.AsyncBaseTransport:
         """Return a transport of its own for this origin and policy; it is closed with the loop."""
 

@@ -176,6 +176,7 @@ def test_a_merge_bomb_costs_nothing() -> None:
     assert [flaw.reason for flaw in read_tree(text)[1]] == ["config_too_large"]
 
 
+@pytest.mark.full
 def test_the_number_of_values_is_bounded() -> None:
     assert [flaw.reason for flaw in read_tree(f"[{'1,' * (MAX_NODES + 1)}]")[1]] == ["config_too_large"]
 

@@ -506,3 +506,10 @@ async def test_whatever_is_said_is_what_is_heard(text: str, thought: str, finish
     assert "".join(item.text for item in whole.reasoning) == thought
     assert whole.finish == (finish or "stop")
     assert stream.response == whole
+
+
+async def test_a_cut_stream_tells_the_layers_that_it_failed() -> None:
+    async with client({"text": "Two words", "cut_after": 4}).stream(HI) as stream:
+        with pytest.raises(StreamInterruptedError) as raised:
+            _ = [event async for event in stream]
+        assert stream.error is raised.value

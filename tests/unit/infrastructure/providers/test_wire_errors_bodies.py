@@ -17,14 +17,12 @@ from loomwire.domain.values import JSON
 from loomwire.infrastructure.providers.wire_bodies import (
     MAX_WAIT_S,
     ErrorBody,
-    deeper_than,
     duration_at,
-    parse_arguments,
     read_error_body,
-    read_json,
     retry_after,
     wait_in,
 )
+from loomwire.infrastructure.providers.wire_json import deeper_than, parse_arguments, read_json
 
 ANY = msgspec.json.Decoder(dict[str, object])
 PLAIN: st.SearchStrategy[JSON] = st.none() | st.booleans() | st.integers() | st.text()

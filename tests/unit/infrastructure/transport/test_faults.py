@@ -20,7 +20,7 @@ from loomwire.domain.policies import MIB, PoolPolicy, TransportPolicy
 from loomwire.domain.ports.pool import WireRequest
 from loomwire.domain.requests import Bound
 from loomwire.infrastructure.transport.pool import ConnectionPool
-from support.wire_server import LOCAL, Exchange, Play, WireServer, answer, ask, raw_server
+from support.wire_server import LOCAL, Exchange, Play, WireServer, answer, ask, eventually, raw_server
 
 KEY = "sk-canary-5f1e"
 
@@ -236,6 +236,22 @@ async def test_a_stall_in_a_stream_is_idle(pool: ConnectionPool) -> None:
         error = await fails(pool, server.base_url, request, stream=True)
     assert error.reason == "idle"
     assert 0.07 < time.monotonic() - started < 4
+
+
+@pytest.mark.parametrize(("then", "reason"), [("end", "eof"), ("reset", "reset")])
+async def test_what_came_before_the_break_is_delivered_also_to_a_slow_reader(
+    pool: ConnectionPool, then: str, reason: str
+) -> None:
+    async with WireServer(plays(CHUNKED, b"3\r\none\r\n", b"3\r\ntwo\r\n", then=then, pause=0.01)) as server:
+        lease = await pool.acquire(server.base_url, LOCAL)
+        chunks = (await lease.send(WireRequest("/chat", (), b"{}"))).chunks()
+        await eventually(lambda: server.open == 0)
+        await asyncio.sleep(0.02)
+        assert await anext(chunks) == b"onetwo"
+        with pytest.raises(LLMNetworkError) as caught:
+            await anext(chunks)
+        assert caught.value.reason == reason
+        pool.release(lease)
 
 
 async def test_an_endless_body_is_too_large(pool: ConnectionPool) -> None:

@@ -42,15 +42,13 @@ from loomwire.infrastructure.configuration.schema.entities import Budget, Client
 class Defaults(Block):
     """What holds where a provider, model or client says nothing else."""
 
-    timeouts: Timeouts = Field(default_factory=Timeouts, description="How long things may take.")
+    timeouts: Timeouts = Field(default_factory=Timeouts, description="How long things may take, everywhere.")
     retry: Retry = Field(default_factory=Retry, description="When the same target is asked again.")
     retry_budget: RetryBudget = Field(
         default_factory=RetryBudget, description="How many retries a provider is given in all."
     )
     breaker: Breaker = Field(default_factory=Breaker, description="When a failing target is left alone.")
-    limits: WireSizes = Field(
-        default_factory=WireSizes, description="How much a server may send, and how much we send."
-    )
+    limits: WireSizes = Field(default_factory=WireSizes, description="How much may be sent and received, everywhere.")
     pool: Pool = Field(default_factory=Pool, description="Connections to one origin, per event loop.")
     rate: Rate = Field(default_factory=Rate, description="How calls wait for the limits of a provider.")
     cache: Cache = Field(default_factory=Cache, description="Which answers are kept and for how long.")

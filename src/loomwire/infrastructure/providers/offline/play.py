@@ -12,7 +12,7 @@ from typing import Final, final
 from typing_extensions import override
 
 from loomwire.domain.config import LLMConfig
-from loomwire.domain.errors import Phase, llm_error
+from loomwire.domain.errors import LLMError, Phase, llm_error
 from loomwire.domain.events import StreamEvent
 from loomwire.domain.ports.client import LLMStream
 from loomwire.domain.ports.clock import IClock
@@ -101,10 +101,14 @@ class _BoundEvents(AsyncIterator[StreamEvent]):
 
     @override
     async def __anext__(self) -> StreamEvent:
-        if not self._answer.finished:
-            await self._check()
-        for event in self._source:
-            return event
+        try:
+            if not self._answer.finished:
+                await self._check()
+            for event in self._source:
+                return event
+        except LLMError as error:
+            self._answer.error = error  # the layers judge a stream by what it says of itself
+            raise
         raise StopAsyncIteration
 
     async def _check(self) -> None:

@@ -11,7 +11,7 @@ from msgspec import Struct
 from loomwire.domain.errors import llm_error
 from loomwire.domain.events import StreamEvent, ToolCallDelta, ToolCallStart
 from loomwire.infrastructure.providers.answer import Answer, PendingCall
-from loomwire.infrastructure.providers.wire_bodies import parse_arguments
+from loomwire.infrastructure.providers.wire_json import parse_arguments
 
 
 class WireFunction(Struct, gc=False):

@@ -22,7 +22,7 @@ from loomwire.infrastructure.providers.openai_chat.calls import CallTracker, Wir
 from loomwire.infrastructure.providers.openai_chat.quirks import ChatQuirks
 from loomwire.infrastructure.providers.openai_chat.reasoning import ThoughtItems
 from loomwire.infrastructure.providers.openai_chat.usage import read_usage
-from loomwire.infrastructure.providers.wire_bodies import deeper_than, read_json
+from loomwire.infrastructure.providers.wire_json import deeper_than, read_json
 
 ErrorMaker: TypeAlias = Callable[[bytes], LLMError]
 
@@ -87,7 +87,7 @@ class ChatReader(EventReader):
         error_in: Makes the error from data that reports one.
     """
 
-    __slots__ = ("_answer", "_calls", "_error_in", "_is_named", "_quirks", "_thoughts")
+    __slots__ = ("_answer", "_calls", "_error_in", "_is_named", "_quirks", "_refusal", "_thoughts")
 
     def __init__(self, answer: Answer, quirks: ChatQuirks, error_in: ErrorMaker) -> None:
         """Begin before the first event."""
@@ -96,6 +96,7 @@ class ChatReader(EventReader):
         self._error_in = error_in
         self._calls = CallTracker(answer)
         self._thoughts = ThoughtItems()
+        self._refusal: list[str] = []
         self._is_named = False
 
     @override
@@ -202,7 +203,7 @@ class ChatReader(EventReader):
 
     def _read_refusal(self, refusal: object) -> None:
         if isinstance(refusal, str):
-            self._answer.refusal = (self._answer.refusal or "") + refusal
+            self._refusal.append(refusal)
 
     def _read_thought(self, delta: _Delta, events: list[StreamEvent]) -> None:
         thought = delta.reasoning_content or delta.reasoning
@@ -231,7 +232,7 @@ class ChatReader(EventReader):
 
     def _is_silent(self) -> bool:
         answer = self._answer
-        return answer.finish_wire is None and answer.refusal is None and not answer.delivered
+        return answer.finish_wire is None and not self._refusal and not answer.delivered
 
     def _done(self) -> Sequence[StreamEvent]:
         if self._is_silent():
@@ -240,7 +241,9 @@ class ChatReader(EventReader):
 
     def _closed(self) -> Sequence[StreamEvent]:
         self._calls.check()
-        if not self._answer.finished:
+        answer = self._answer
+        if not answer.finished:
+            answer.refusal = "".join(self._refusal) or None
             for item in self._thoughts.items():
-                self._answer.keep_item(item)
-        return self._answer.end()
+                answer.keep_item(item)
+        return answer.end()

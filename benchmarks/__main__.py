@@ -1,0 +1,91 @@
+"""The benchmark: ours beside raw httpx and raw aiohttp, judged by bars and by the committed baseline.
+
+    python -m benchmarks [--quick] [--json FILE] [--update-baseline]
+
+Prints a table. Exit code 0 when every bar is met and no ratio got more than 25 % worse, 1 otherwise, 2 for wrong words.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import msgspec
+
+from benchmarks.figures import figures_of
+from benchmarks.machine import cores
+from benchmarks.runs import BenchmarkError, Samples, measure_all
+from benchmarks.table import table, wants_colour
+from benchmarks.verdicts import Verdict, baseline_of, judge, read_baseline, write_baseline
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Measure, print, judge; return the exit code."""
+    words = _words(arguments)
+    began = time.monotonic()
+    try:
+        samples = measure_all(quick=words.quick, say=lambda what: _say(f"{time.monotonic() - began:5.1f} s  {what}"))
+    except BenchmarkError as error:
+        _say(f"benchmark: {error}")
+        return 1
+    figures = figures_of(samples)
+    verdicts = judge(figures, None if words.update_baseline else read_baseline())
+    print(table(verdicts, colour=wants_colour(sys.stdout)))
+    mode = ", quick" if words.quick else ""
+    print(f"{time.monotonic() - began:.0f} s{mode}; times are CPU times of the client process, {_pinning()}")
+    if words.json is not None:
+        words.json.write_bytes(_report(verdicts, samples, quick=words.quick))
+    failed = any(verdict.failed for verdict in verdicts)
+    if words.update_baseline:
+        write_baseline(baseline_of(figures))
+        _say("benchmark: wrote benchmarks/baseline.json")
+    return int(failed)
+
+
+class _Words(argparse.Namespace):
+    quick: bool
+    json: Path | None
+    update_baseline: bool
+
+
+def _words(arguments: Sequence[str]) -> _Words:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__.split("\n", 1)[0])
+    parser.add_argument("--quick", action="store_true", help="fewer rounds, under a minute; wider spreads")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write figures and all samples as JSON")
+    parser.add_argument(
+        "--update-baseline", action="store_true", help="make this run the new baseline (not with --quick)"
+    )
+    words = parser.parse_args(arguments, _Words())
+    if words.quick and words.update_baseline:
+        parser.error("--update-baseline needs the full run: quick medians are too loose to compare with")
+    return words
+
+
+def _pinning() -> str:
+    many = len(cores()) >= 2
+    return (
+        "server and client on a core each" if many else "server and client share a core, so wall times are theirs too"
+    )
+
+
+def _report(verdicts: Sequence[Verdict], samples: Samples, *, quick: bool) -> bytes:
+    rows = [
+        {"key": v.row.key, "title": v.row.title, "unit": v.row.unit, "bar": v.row.bar, "goal": v.row.goal}
+        | asdict(v.figure)
+        | {"baseline": v.before, "verdict": v.word}
+        for v in verdicts
+    ]
+    report = {"schema": "loomwire/bench/1", "quick": quick, "cores": len(cores()), "rows": rows, "samples": samples}
+    return msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n"
+
+
+def _say(words: str) -> None:
+    print(words, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))

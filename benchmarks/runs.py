@@ -1,0 +1,154 @@
+"""Runs the measurements: the server, and every client in turn, each measurement in a process of its own."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TypeAlias
+
+import msgspec
+
+from benchmarks.clients.adapter import ClientName
+from benchmarks.configuration import NAMED, write_config
+from benchmarks.machine import server_and_client_core
+from benchmarks.worker import Figures, Task
+
+ROOT = Path(__file__).resolve().parents[1]
+PATIENCE_S = 90
+FURTHER = 1000
+ALL: tuple[ClientName, ...] = ("httpx", "aiohttp", "ours")
+
+Samples: TypeAlias = Mapping[str, Mapping[str, Sequence[Figures]]]
+"""Figures by measurement, client and round. The rounds of a measurement belong together, client by client."""
+
+_Argv: TypeAlias = list[str]
+
+
+class BenchmarkError(Exception):
+    """A measurement could not be taken."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How often one measurement is taken: (rounds, calls per round) in full and with --quick."""
+
+    measure: str
+    full: tuple[int, int]
+    quick: tuple[int, int]
+    clients: tuple[ClientName, ...] = ("ours",)
+
+
+PLANS: tuple[Plan, ...] = (
+    Plan("sequential", (9, 400), (3, 250), ALL),
+    Plan("history", (7, 200), (3, 100), ALL),
+    Plan("concurrent", (7, 640), (3, 256), ALL),
+    Plan("chunk", (9, 40), (3, 25), ALL),
+    Plan("slow_chunk", (5, 6), (1, 4), ALL),
+    Plan("first", (7, 50), (3, 30), ALL),
+    Plan("layers", (7, 5000), (3, 3000)),
+    Plan("layers_stream", (3, 2000), (1, 1000)),
+    Plan("resolve", (3, 100_000), (1, 50_000)),
+    Plan("few_clients", (7, 600), (5, 300)),
+    Plan("many_clients", (7, 600), (5, 300)),
+    Plan("growth", (2, 20_000), (1, 20_000)),
+    Plan("reuse_sequential", (1, 1000), (1, 1000)),
+    Plan("reuse_demo", (1, 10), (1, 10)),
+)
+# Measurements that are compared with each other take turns.
+TOGETHER: Mapping[str, str] = {"few_clients": "many_clients"}
+STARTUPS: Mapping[str, tuple[int, int]] = {
+    "bare": (5, 2), "imported": (9, 3), "container": (7, 3), "networked": (7, 2), "further_clients": (3, 1),
+}  # fmt: skip
+
+
+@contextmanager
+def serving(core: int | None) -> Iterator[int]:
+    """Run the loopback server and give its port."""
+    argv = [sys.executable, "-m", "benchmarks.server", *([] if core is None else [str(core)])]
+    with subprocess.Popen(argv, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
+        try:
+            line = server.stdout.readline() if server.stdout else ""
+            if not line.strip().isdigit():
+                raise BenchmarkError("the benchmark's server did not start")
+            yield int(line)
+        finally:
+            server.kill()
+
+
+def child(argv: _Argv) -> Figures:
+    """Run one measuring process and return its figures."""
+    try:
+        done = subprocess.run(
+            [sys.executable, *argv], cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE_S, check=False
+        )
+    except subprocess.TimeoutExpired:
+        raise BenchmarkError(f"{' '.join(argv)} took longer than {PATIENCE_S} s") from None
+    if done.returncode:
+        raise BenchmarkError(f"{' '.join(argv)} failed:\n{done.stderr.strip() or done.stdout.strip()}")
+    return msgspec.json.decode(done.stdout, type=dict[str, float])
+
+
+def measure_all(*, quick: bool, say: Callable[[str], None]) -> Samples:
+    """Take every measurement.
+
+    Raises:
+        BenchmarkError: One could not be taken; the message says which and why.
+    """
+    samples: dict[str, dict[str, list[Figures]]] = {}
+    server_core, core = server_and_client_core()
+    with serving(server_core) as port:
+        for plans in _turns():
+            say(" and ".join(plan.measure for plan in plans))
+            _take(plans, samples, port, core, quick=quick)
+        say("start-up")
+        _start_up(samples, port, quick=quick)
+    return samples
+
+
+def _turns() -> Iterator[tuple[Plan, ...]]:
+    by_name = {plan.measure: plan for plan in PLANS}
+    for plan in PLANS:
+        if plan.measure in TOGETHER:
+            yield plan, by_name[TOGETHER[plan.measure]]
+        elif plan.measure not in TOGETHER.values():
+            yield (plan,)
+
+
+def _take(
+    plans: Sequence[Plan], samples: dict[str, dict[str, list[Figures]]], port: int, core: int | None, *, quick: bool
+) -> None:
+    rounds, _ = plans[0].quick if quick else plans[0].full
+    turns = [(plan, client) for plan in plans for client in plan.clients]
+    for number in range(rounds):
+        # Nobody is always the first: whoever follows a pause finds a cooler machine.
+        shift = number % len(turns)
+        for plan, client in turns[shift:] + turns[:shift]:
+            _, count = plan.quick if quick else plan.full
+            task = Task(client, plan.measure, port, count, core)
+            figures = child(["-m", "benchmarks.worker", msgspec.json.encode(asdict(task)).decode()])
+            samples.setdefault(plan.measure, {}).setdefault(client, []).append(figures)
+
+
+def _start_up(samples: dict[str, dict[str, list[Figures]]], port: int, *, quick: bool) -> None:
+    with TemporaryDirectory(prefix="loomwire-bench-") as folder:
+        few, many = Path(folder) / "few", Path(folder) / "many"
+        for place, clients in ((few, NAMED), (many, NAMED + FURTHER)):
+            place.mkdir()
+            write_config(place, port, clients)
+        words: Mapping[str, _Argv] = {
+            "bare": [],
+            "imported": [],
+            "container": [str(ROOT / "config")],
+            "networked": [str(ROOT / "config"), str(few)],
+            "further_clients": [str(few), str(many), str(FURTHER)],
+        }
+        for name, argv in words.items():
+            code = ["-c", f"from benchmarks.startup import {name}; {name}()", *argv]
+            child(code)  # the first run compiles modules and fills the file cache
+            rounds = STARTUPS[name][1 if quick else 0]
+            samples[name] = {"ours": [child(code) for _ in range(rounds)]}

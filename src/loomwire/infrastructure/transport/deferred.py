@@ -1,0 +1,57 @@
+"""A connection pool that costs nothing until a networked provider needs it: httpx and aiohttp take 20 MB to import."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+from typing_extensions import override
+
+from loomwire.domain.errors import llm_error
+from loomwire.domain.policies import TransportPolicy
+from loomwire.domain.ports.pool import ConnectionLease, IConnectionPool, PoolStats
+from loomwire.domain.requests import Bound
+
+if TYPE_CHECKING:
+    from loomwire.infrastructure.transport.pool import ConnectionPool
+
+
+class DeferredPool(IConnectionPool):
+    """Stands for the `ConnectionPool` it makes on first use; the factory imports that module at build time."""
+
+    def __init__(self) -> None:
+        """Make nothing yet."""
+        self._pool: ConnectionPool | None = None
+        self._closed = False
+        self._lock = threading.Lock()
+
+    @override
+    async def acquire(
+        self, base_url: str, policy: TransportPolicy = TransportPolicy(), bound: Bound | None = None
+    ) -> ConnectionLease:
+        return await (self._pool or self._made()).acquire(base_url, policy, bound)
+
+    @override
+    def release(self, lease: ConnectionLease) -> None:
+        if self._pool is not None:
+            self._pool.release(lease)
+
+    @override
+    def get_stats(self) -> PoolStats:
+        return PoolStats() if self._pool is None else self._pool.get_stats()
+
+    @override
+    async def aclose(self) -> None:
+        self._closed = True
+        if self._pool is not None:
+            await self._pool.aclose()
+
+    def _made(self) -> ConnectionPool:
+        from loomwire.infrastructure.transport.pool import ConnectionPool
+
+        with self._lock:
+            if self._closed:
+                raise llm_error("closed", "the connection pool is closed")
+            if self._pool is None:
+                self._pool = ConnectionPool()
+            return self._pool
