@@ -6,7 +6,7 @@ from abc import abstractmethod
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
-from loomwire.domain.errors import LLMError
+from loomwire.domain.errors import LoomError
 from loomwire.domain.faults import Step
 from loomwire.domain.pricing import Charge, Usage
 
@@ -39,7 +39,7 @@ class Outcome(Protocol):
         """The operation gave an answer."""
 
     @abstractmethod
-    def failed(self, error: LLMError) -> None:
+    def failed(self, error: LoomError) -> None:
         """The operation failed."""
 
 

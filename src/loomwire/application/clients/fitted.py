@@ -9,7 +9,7 @@ from typing_extensions import override
 
 from loomwire.application.streaming import Streaming
 from loomwire.domain.config import LLMConfig
-from loomwire.domain.errors import CapabilityError, LLMError
+from loomwire.domain.errors import CapabilityError, LoomError
 from loomwire.domain.ports.client import ILLMClient, LLMStream
 from loomwire.domain.requests import NO_PARAMETERS, LLMRequest
 from loomwire.domain.responses import LLMResponse
@@ -34,7 +34,7 @@ class FittedClient(ILLMClient):
     async def generate(self, request: LLMRequest) -> LLMResponse[str]:
         try:
             return await self._inner.generate(self.fitted(request))
-        except LLMError as error:
+        except LoomError as error:
             self.located(error)
             raise
 
@@ -42,7 +42,7 @@ class FittedClient(ILLMClient):
     def stream(self, request: LLMRequest) -> AbstractAsyncContextManager[LLMStream]:
         return _FittedStreaming(self, self._inner, request)
 
-    def located(self, error: LLMError) -> None:
+    def located(self, error: LoomError) -> None:
         """Tell an error from below which target it came from."""
         error.located(self._config.name, self._config.model)
 
@@ -87,6 +87,6 @@ class _FittedStreaming(Streaming):
     async def opened(self) -> LLMStream:
         try:
             return await self.enter(self._inner.stream(self._owner.fitted(self._request)))
-        except LLMError as error:
+        except LoomError as error:
             self._owner.located(error)
             raise

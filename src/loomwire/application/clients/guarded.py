@@ -10,7 +10,7 @@ from typing_extensions import override
 
 from loomwire.application.guard import Guard, Operation, Outcome
 from loomwire.application.streaming import Streaming
-from loomwire.domain.errors import LLMError
+from loomwire.domain.errors import LLMError, LoomError
 from loomwire.domain.events import StreamEvent
 from loomwire.domain.ports.client import ILLMClient, LLMStream
 from loomwire.domain.requests import LLMRequest
@@ -32,7 +32,7 @@ class GuardedClient(ILLMClient):
         async with self._guard.around(_operation(request, streamed=False)) as outcome:
             try:
                 response = await self._inner.generate(request)
-            except LLMError as error:
+            except LoomError as error:
                 outcome.failed(error)
                 _note(error, outcome)
                 raise
@@ -53,7 +53,7 @@ def _operation(request: LLMRequest, *, streamed: bool) -> Operation:
     return Operation(streamed=streamed, tenant=request.tenant, session=request.session, tags=request.tags)
 
 
-def _note(error: LLMError, outcome: Outcome) -> None:
+def _note(error: LoomError, outcome: Outcome) -> None:
     if outcome.step is not None:
         error.with_step(outcome.step)
 
@@ -77,7 +77,7 @@ class _GuardedStreaming(Streaming):
         try:
             stream = await self.enter(self._client.stream(self._request))
         except BaseException as error:
-            if isinstance(error, LLMError):
+            if isinstance(error, LoomError):
                 outcome.failed(error)
                 _note(error, outcome)
             await self._around.__aexit__(type(error), error, error.__traceback__)

@@ -12,7 +12,7 @@ from typing_extensions import override
 
 from loomwire.application.guard import Guard, Operation, Outcome
 from loomwire.application.state.stats import Tally
-from loomwire.domain.errors import LLMError
+from loomwire.domain.errors import LoomError
 from loomwire.domain.events import CallRecord
 from loomwire.domain.faults import Step
 from loomwire.domain.ports.clock import IClock
@@ -87,7 +87,7 @@ class _Observation(Outcome):
         self._operation = operation
         self._started = 0.0
         self._used: tuple[Usage, Charge, str] | None = None
-        self._error: LLMError | None = None
+        self._error: LoomError | None = None
         self._step: Step | None = None
 
     async def __aenter__(self) -> Self:
@@ -105,7 +105,7 @@ class _Observation(Outcome):
         self._note("answered", "")
 
     @override
-    def failed(self, error: LLMError) -> None:
+    def failed(self, error: LoomError) -> None:
         self._error = error
         self._note("failed", error.reason)
 

@@ -119,6 +119,7 @@ class ConnectionLease(Protocol):
         Raises:
             LLMError: reasons dns, refused, reset, tls, tls_certificate, eof, connect, attempt, deadline, protocol,
                 too_large, request_too_large. Cancelling closes the connection and leaks nothing.
+            ConfigError: The host's name leads to an address that is not allowed, or a header is not.
         """
 
 

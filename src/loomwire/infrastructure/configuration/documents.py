@@ -28,7 +28,8 @@ MAX_BYTES: Final = 4 * 1024 * 1024
 Part: TypeAlias = Literal["key", "value"]
 
 _UNQUOTED = "Between { } or [ ], put quotes around ${...}; to have it taken for a number, put it on a line of its own."
-_ANY_KEY = re.compile(r"""[\w.-]+(?=["']?\s*:)""")
+# Possessive and never from within a word, so that a long word costs its length and not the square of it.
+_ANY_KEY = re.compile(r"""(?<![\w.-])[\w.-]++(?=["']?\s*:)""")
 _TOKEN = re.compile(r""""(?:[^"\\]|\\.)*"|'(?:[^']|'')*'|[^\s:,\[\]{}]+""")
 
 
@@ -182,7 +183,7 @@ class Document:
         # Without a tree nobody knows what a line belongs to, but for its indentation.
         if self.root is None and any(is_secret_word(key) for key in self._keys_above(number)):
             return True
-        return looks_secret(line)
+        return looks_secret(line[: 2 * LONGEST_SHOWN])
 
     def _keys_above(self, line: int) -> Iterator[str]:
         """Yield the keys in a line and in those it is indented under, for a file that has no tree."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Final, final
 
@@ -22,6 +23,9 @@ from loomwire.infrastructure.configuration.scalars import Plain
 from loomwire.infrastructure.configuration.schema.settings import Settings
 from loomwire.infrastructure.configuration.snapshot import resolved_clients, resolved_models
 from loomwire.infrastructure.configuration.tree import ConfigTree
+
+MAX_PROBLEMS: Final = 500
+"""Of one kind in one error."""
 
 SUFFIXES: Final = frozenset({".yaml", ".yml"})
 
@@ -87,7 +91,7 @@ class ConfigLoader:
         tree.origins = overrides.origins
         values = _merged(tree, overrides)
         options = OptionReader(tree, folder, injector, self._option_checks).read(values.get("providers"))
-        problems += [*tree.problems, *options.problems]
+        problems += [*_first(tree.problems), *_first(options.problems)]
         settings = self._judged(tree, overrides, values, problems) if documents else None
         found = tuple(sorted(problems, key=_order))
         if settings is None or any(problem.severity == "error" for problem in found):
@@ -109,12 +113,12 @@ class ConfigLoader:
         """Return the settings, or None when they are not valid; everything wrong with them is added."""
         if not tree.is_broken:
             problems += overrides.problems
-        problems += reserved_problems(tree, values)
-        problems += reference_problems(tree, values, self._known_types, self._known_dialects)
+        problems += _first(reserved_problems(tree, values))
+        problems += _first(reference_problems(tree, values, self._known_types, self._known_dialects))
         try:
             return Settings.read([*overrides.layers, tree.values])
         except ValidationError as error:
-            problems += problems_of(error, tree, values)
+            problems += _first(problems_of(error, tree, values))
             return None
 
 
@@ -142,6 +146,14 @@ def _files(root: Path, problems: list[Problem]) -> Iterator[tuple[str, bytes]]:
 def _is_config(path: Path) -> bool:
     # Editors and Kubernetes keep hidden files beside the real ones.
     return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
+
+
+def _first(problems: Iterable[Problem]) -> Iterator[Problem]:
+    """Yield what somebody can read: a file of 100,000 unknown keys would take minutes to explain."""
+    rest = iter(problems)
+    yield from islice(rest, MAX_PROBLEMS)
+    if next(rest, None) is not None:
+        yield Problem("rejected", f"there are more than {MAX_PROBLEMS} problems of one kind; these are the first")
 
 
 def _merged(tree: ConfigTree, overrides: Overrides) -> Mapping[str, Plain]:

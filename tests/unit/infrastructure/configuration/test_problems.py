@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from loomwire.domain.faults import FAULTS
+from loomwire.infrastructure.configuration.loader import MAX_PROBLEMS
 
 if TYPE_CHECKING:
     from unit.infrastructure.configuration.conftest import Folder
@@ -486,3 +487,12 @@ def test_a_reference_that_should_be_a_number_is_explained(folder: Folder) -> Non
         "{provider: near, model: m}", "\n    provider: near\n    model: m\n    timeouts:\n      idle: ${IDLE}"
     )
     assert folder.load(block, {**KEY, "IDLE": "5"}).models["quick"].timeouts.idle_s == 5.0
+
+
+def test_a_file_full_of_nonsense_is_refused_without_explaining_all_of_it(folder: Folder) -> None:
+    text = GOOD + "".join(f"key{number}: 1\n" for number in range(20_000))
+    found = folder.problems(text, KEY)
+    assert len(found) == MAX_PROBLEMS + 1
+    assert found[-1].message == "there are more than 500 problems of one kind; these are the first"
+    long_word = GOOD + "x" * 1_000_000 + ": [\n" + "y" * 1_000_000
+    assert [problem.reason for problem in folder.problems(long_word, KEY)] == ["not_yaml"]

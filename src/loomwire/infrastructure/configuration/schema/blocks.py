@@ -60,23 +60,23 @@ class Block(BaseModel):
 class Timeouts(Block):
     """How long things may take."""
 
-    connect: Seconds = Field(5.0, description="Opening a connection, name resolution and TLS included.")
-    pool_queue: Seconds = Field(5.0, description="Waiting for a free connection.")
-    ttft: Seconds = Field(60.0, description="First meaningful event of a stream.")
-    idle: Seconds = Field(60.0, description="Silence between two reads of a stream.")
-    attempt: Seconds = Field(600.0, description="One attempt on one target.")
-    total: Seconds = Field(900.0, description="The whole call, unless the request says otherwise.")
-    min_attempt: Pause = Field(0.25, description="No attempt starts with less time left.")
+    connect: Seconds = Field(default=5.0, description="Opening a connection, name resolution and TLS included.")
+    pool_queue: Seconds = Field(default=5.0, description="Waiting for a free connection.")
+    ttft: Seconds = Field(default=60.0, description="First meaningful event of a stream.")
+    idle: Seconds = Field(default=60.0, description="Silence between two reads of a stream.")
+    attempt: Seconds = Field(default=600.0, description="One attempt on one target.")
+    total: Seconds = Field(default=900.0, description="The whole call, unless the request says otherwise.")
+    min_attempt: Pause = Field(default=0.25, description="No attempt starts with less time left.")
 
 
 class Pool(Block):
     """Connections to one origin, per event loop."""
 
-    max_connections: Count = Field(100, description="At most this many at once; further calls wait in a queue.")
+    max_connections: Count = Field(default=100, description="At most this many at once; further calls wait in a queue.")
     keepalive: Annotated[int, Field(ge=0, le=10**6)] = Field(
-        20, description="Idle connections that are kept.", json_schema_extra={"x-unit": "count"}
+        default=20, description="Idle connections that are kept.", json_schema_extra={"x-unit": "count"}
     )
-    keepalive_expiry: Pause = Field(30.0, description="How long an idle connection is kept.")
+    keepalive_expiry: Pause = Field(default=30.0, description="How long an idle connection is kept.")
     trust_env: bool = Field(default=False, description="Use the proxies that the environment names.")
     follow_redirects: Literal[False] = Field(
         default=False, description="Always false: a redirect could carry a key away."
@@ -87,102 +87,106 @@ class Pool(Block):
 class WireSizes(Block):
     """How much a server may send, and how much we send."""
 
-    body: Size = Field(32 * MIB, description="A whole answer, decompressed.")
-    stream: Size = Field(64 * MIB, description="All of a stream, decompressed.")
-    event: Size = Field(MIB, description="One event or line of a stream.")
-    error_body: Size = Field(64 * KIB, description="What is read of an error's body.")
-    headers: Size = Field(64 * KIB, description="All response headers together.")
+    body: Size = Field(default=32 * MIB, description="A whole answer, decompressed.")
+    stream: Size = Field(default=64 * MIB, description="All of a stream, decompressed.")
+    event: Size = Field(default=MIB, description="One event or line of a stream.")
+    error_body: Size = Field(default=64 * KIB, description="What is read of an error's body.")
+    headers: Size = Field(default=64 * KIB, description="All response headers together.")
     json_depth: Annotated[int, Field(ge=1, le=512)] = Field(
-        64, description="Nesting of JSON.", json_schema_extra={"x-unit": "levels"}
+        default=64, description="Nesting of JSON.", json_schema_extra={"x-unit": "levels"}
     )
     gzip_ratio: Count = Field(
-        100, description="Decompressed to compressed, above 1 MiB.", json_schema_extra={"x-unit": "ratio"}
+        default=100, description="Decompressed to compressed, above 1 MiB.", json_schema_extra={"x-unit": "ratio"}
     )
     codings: Annotated[int, Field(ge=0, le=4)] = Field(
-        2, description="Content encodings stacked on one answer.", json_schema_extra={"x-unit": "count"}
+        default=2, description="Content encodings stacked on one answer.", json_schema_extra={"x-unit": "count"}
     )
-    request: Size = Field(32 * MIB, description="A whole request body.")
+    request: Size = Field(default=32 * MIB, description="A whole request body.")
 
 
 class Retry(Block):
     """When the same target is asked again."""
 
     attempts: Annotated[int, Field(ge=1, le=5)] = Field(
-        3, description="Sends to one target.", json_schema_extra={"x-unit": "count"}
+        default=3, description="Sends to one target.", json_schema_extra={"x-unit": "count"}
     )
     total_attempts: Annotated[int, Field(ge=1, le=40)] = Field(
-        8, description="Sends of one call, over all targets.", json_schema_extra={"x-unit": "count"}
+        default=8, description="Sends of one call, over all targets.", json_schema_extra={"x-unit": "count"}
     )
-    base: Pause = Field(0.5, description="Longest first delay; it doubles every time.")
-    throttle_base: Pause = Field(1.0, description="The same after a rate limit.")
-    max_delay: Pause = Field(8.0, description="Longest delay of our own.")
-    retry_after_cap: Pause = Field(60.0, description="Longest wait that a provider may ask for.")
-    jitter: Literal["full"] = Field("full", description="How delays are spread: anywhere from 0 to the delay.")
+    base: Pause = Field(default=0.5, description="Longest first delay; it doubles every time.")
+    throttle_base: Pause = Field(default=1.0, description="The same after a rate limit.")
+    max_delay: Pause = Field(default=8.0, description="Longest delay of our own.")
+    retry_after_cap: Pause = Field(default=60.0, description="Longest wait that a provider may ask for.")
+    jitter: Literal["full"] = Field(default="full", description="How delays are spread: anywhere from 0 to the delay.")
 
 
 class RetryBudget(Block):
     """How many retries a provider is given in all."""
 
-    ratio: Share = Field(0.4, description="Retries earned by every first attempt.")
+    ratio: Share = Field(default=0.4, description="Retries earned by every first attempt.")
     floor_per_s: Pause = Field(
-        2.0, description="Retries that are always allowed.", json_schema_extra={"x-unit": "retries per second"}
+        default=2.0, description="Retries that are always allowed.", json_schema_extra={"x-unit": "retries per second"}
     )
-    ttl: Seconds = Field(10.0, description="How long an earned retry is good.")
-    last_resort_ratio: Share = Field(0.05, description="Retries earned for the last target of a call.")
+    ttl: Seconds = Field(default=10.0, description="How long an earned retry is good.")
+    last_resort_ratio: Share = Field(default=0.05, description="Retries earned for the last target of a call.")
 
 
 class Breaker(Block):
     """When a failing target is left alone."""
 
-    window: Seconds = Field(30.0, description="What is looked back on.")
-    buckets: Count = Field(10, description="Parts of the window.")
-    min_calls: Count = Field(10, description="Calls in the window before its rate counts.")
-    failure_rate: Share = Field(0.5, description="Failures in the window that open it.")
-    consecutive: Count = Field(8, description="Failures in a row that open it.")
-    slow_rate: Share = Field(0.8, description="Slow calls in the window that open it.")
-    slow_after: Seconds | None = Field(None, description="What counts as slow; null for nothing.")
-    open: Seconds = Field(5.0, description="First time it stays open; it doubles every time.")
-    open_max: Seconds = Field(120.0, description="Longest time it stays open.")
-    probes: Count = Field(3, description="Calls let through to find out whether the target is well.")
+    window: Seconds = Field(default=30.0, description="What is looked back on.")
+    buckets: Count = Field(default=10, description="Parts of the window.")
+    min_calls: Count = Field(default=10, description="Calls in the window before its rate counts.")
+    failure_rate: Share = Field(default=0.5, description="Failures in the window that open it.")
+    consecutive: Count = Field(default=8, description="Failures in a row that open it.")
+    slow_rate: Share = Field(default=0.8, description="Slow calls in the window that open it.")
+    slow_after: Seconds | None = Field(default=None, description="What counts as slow; null for nothing.")
+    open: Seconds = Field(default=5.0, description="First time it stays open; it doubles every time.")
+    open_max: Seconds = Field(default=120.0, description="Longest time it stays open.")
+    probes: Count = Field(default=3, description="Calls let through to find out whether the target is well.")
 
 
 class Rate(Block):
     """How calls wait for the limits of a provider."""
 
-    queue: Count = Field(1000, description="Calls that may wait.")
-    burst_s: Pause = Field(1.0, description="How much of a limit may be used at once.")
+    queue: Count = Field(default=1000, description="Calls that may wait.")
+    burst_s: Pause = Field(default=1.0, description="How much of a limit may be used at once.")
 
 
 class Cache(Block):
     """Which answers are kept and for how long."""
 
     mode: Literal["off", "deterministic_only", "always"] = Field(
-        "deterministic_only", description="deterministic_only: with temperature 0 or a seed."
+        default="deterministic_only", description="deterministic_only: with temperature 0 or a seed."
     )
-    l1_bytes: Size = Field(64 * MIB, description="Memory for answers.")
-    ttl: Seconds = Field(3600.0, description="How long an answer is good.")
-    ttl_jitter: Share = Field(0.1, description="By how much lifetimes are spread.")
-    max_entry: Size = Field(MIB, description="Largest answer that is kept.")
-    swr: Pause = Field(0.0, description="How long an old answer is given while a new one is fetched.")
-    stale_if_error: Pause = Field(0.0, description="How long an old answer is given when no new one can be had.")
+    l1_bytes: Size = Field(default=64 * MIB, description="Memory for answers.")
+    ttl: Seconds = Field(default=3600.0, description="How long an answer is good.")
+    ttl_jitter: Share = Field(default=0.1, description="By how much lifetimes are spread.")
+    max_entry: Size = Field(default=MIB, description="Largest answer that is kept.")
+    swr: Pause = Field(default=0.0, description="How long an old answer is given while a new one is fetched.")
+    stale_if_error: Pause = Field(
+        default=0.0, description="How long an old answer is given when no new one can be had."
+    )
 
 
 class Ledger(Block):
     """How spending is written down."""
 
     durability: Literal["process", "power", "async"] = Field(
-        "process", description="What a written entry survives: the process, a power cut, or nothing."
+        default="process", description="What a written entry survives: the process, a power cut, or nothing."
     )
-    group_ms: Pause = Field(5.0, description="Longest wait for others.", json_schema_extra={"x-unit": "milliseconds"})
-    group_rows: Count = Field(256, description="Entries written together.")
-    spool: Count = Field(10_000, description="Entries kept in memory while the disk is full.")
+    group_ms: Pause = Field(
+        default=5.0, description="Longest wait for others.", json_schema_extra={"x-unit": "milliseconds"}
+    )
+    group_rows: Count = Field(default=256, description="Entries written together.")
+    spool: Count = Field(default=10_000, description="Entries kept in memory while the disk is full.")
 
 
 class BudgetRules(Block):
     """What budgets do."""
 
-    unknown_price: Literal["refuse", "free"] = Field("refuse", description="A call whose price nobody knows.")
-    on_exceeded: Literal["raise"] = Field("raise", description="A call that would exceed a budget.")
+    unknown_price: Literal["refuse", "free"] = Field(default="refuse", description="A call whose price nobody knows.")
+    on_exceeded: Literal["raise"] = Field(default="raise", description="A call that would exceed a budget.")
 
 
 Policy: TypeAlias = Literal["ordered", "weighted", "least_busy", "latency", "cost", "sticky"]
@@ -191,44 +195,47 @@ Policy: TypeAlias = Literal["ordered", "weighted", "least_busy", "latency", "cos
 class Balance(Block):
     """In which order the models of a client are asked."""
 
-    policy: Policy = Field("latency", description="The rule.")
-    warmup: Pause = Field(30.0, description="How slowly a recovered target gets its share back.")
+    policy: Policy = Field(default="latency", description="The rule.")
+    warmup: Pause = Field(default=30.0, description="How slowly a recovered target gets its share back.")
     panic_probe_per_s: Pause = Field(
-        1.0, description="Calls let through when nothing is well.", json_schema_extra={"x-unit": "calls per second"}
+        default=1.0,
+        description="Calls let through when nothing is well.",
+        json_schema_extra={"x-unit": "calls per second"},
     )
 
 
 class Health(Block):
     """How targets without traffic are looked after."""
 
-    interval: Seconds = Field(30.0, description="Between two looks.")
-    timeout: Seconds = Field(3.0, description="For one look.")
+    interval: Seconds = Field(default=30.0, description="Between two looks.")
+    timeout: Seconds = Field(default=3.0, description="For one look.")
     paid_probe: bool = Field(default=False, description="A look may cost money.")
 
 
 class Shutdown(Block):
     """How the container closes."""
 
-    drain: Pause = Field(30.0, description="How long calls in flight may go on.")
+    drain: Pause = Field(default=30.0, description="How long calls in flight may go on.")
 
 
 class Memory(Block):
     """What happens when the process grows."""
 
     limit: Size | None = Field(
-        None, description="Most memory of the process; null takes the container's limit, else a quarter of the machine."
+        default=None,
+        description="Most memory of the process; null takes the container's limit, else a quarter of the machine.",
     )
-    soft: Share = Field(0.7, description="Share of the limit at which caches shrink.")
-    high: Share = Field(0.8, description="Share of the limit at which caches are off.")
-    critical: Share = Field(0.9, description="Share of the limit at which new calls are refused.")
-    interval: Seconds = Field(5.0, description="Between two looks.")
+    soft: Share = Field(default=0.7, description="Share of the limit at which caches shrink.")
+    high: Share = Field(default=0.8, description="Share of the limit at which caches are off.")
+    critical: Share = Field(default=0.9, description="Share of the limit at which new calls are refused.")
+    interval: Seconds = Field(default=5.0, description="Between two looks.")
 
 
 class Reload(Block):
     """How edits come into force."""
 
     quiet_ms: Pause = Field(
-        20.0, description="Quiet before an edit is read.", json_schema_extra={"x-unit": "milliseconds"}
+        default=20.0, description="Quiet before an edit is read.", json_schema_extra={"x-unit": "milliseconds"}
     )
     allow_shrink: bool = Field(default=False, description="An edit may remove budgets, or most clients.")
 

@@ -85,36 +85,38 @@ OfflineEntries: TypeAlias = Annotated[
 class Parameters(Block):
     """How the model should answer; null leaves a value to the provider."""
 
-    temperature: Annotated[float, Field(ge=0, le=2)] | None = Field(None, description="How freely it words, 0 to 2.")
-    top_p: Annotated[float, Field(ge=0, le=1)] | None = Field(
-        None, description="Share of likely words it takes, 0 to 1."
+    temperature: Annotated[float, Field(ge=0, le=2)] | None = Field(
+        default=None, description="How freely it words, 0 to 2."
     )
-    max_tokens: Tokens | None = Field(None, description="Longest answer, reasoning included.")
+    top_p: Annotated[float, Field(ge=0, le=1)] | None = Field(
+        default=None, description="Share of likely words it takes, 0 to 1."
+    )
+    max_tokens: Tokens | None = Field(default=None, description="Longest answer, reasoning included.")
     stop: Annotated[list[Text], Field(max_length=16)] = Field(
         default_factory=list, description="Texts that end the answer; at most 16."
     )
-    seed: int | None = Field(None, description="For repeatable answers, where the provider knows it.")
+    seed: int | None = Field(default=None, description="For repeatable answers, where the provider knows it.")
     presence_penalty: Annotated[float, Field(ge=-2, le=2)] | None = Field(
-        None, description="Against words it has used, -2 to 2."
+        default=None, description="Against words it has used, -2 to 2."
     )
     frequency_penalty: Annotated[float, Field(ge=-2, le=2)] | None = Field(
-        None, description="Against words it has used often, -2 to 2."
+        default=None, description="Against words it has used often, -2 to 2."
     )
-    reasoning_effort: ReasoningEffort | None = Field(None, description="How much it should think.")
+    reasoning_effort: ReasoningEffort | None = Field(default=None, description="How much it should think.")
 
 
 class Capabilities(Block):
     """What the model can do; null means unknown, and unknown is allowed."""
 
-    tools: bool | None = Field(None, description="It can call tools.")
-    vision: bool | None = Field(None, description="It can read pictures.")
-    streaming: bool | None = Field(None, description="It can stream.")
-    json_mode: bool | None = Field(None, description="It can be held to JSON.")
-    json_schema: bool | None = Field(None, description="It can be held to a JSON Schema.")
-    system_message: bool | None = Field(None, description="It accepts system messages.")
-    reasoning: bool | None = Field(None, description="It thinks before it answers.")
-    max_tokens: Tokens | None = Field(None, description="Longest answer.")
-    context_window: Tokens | None = Field(None, description="Longest input and output together.")
+    tools: bool | None = Field(default=None, description="It can call tools.")
+    vision: bool | None = Field(default=None, description="It can read pictures.")
+    streaming: bool | None = Field(default=None, description="It can stream.")
+    json_mode: bool | None = Field(default=None, description="It can be held to JSON.")
+    json_schema: bool | None = Field(default=None, description="It can be held to a JSON Schema.")
+    system_message: bool | None = Field(default=None, description="It accepts system messages.")
+    reasoning: bool | None = Field(default=None, description="It thinks before it answers.")
+    max_tokens: Tokens | None = Field(default=None, description="Longest answer.")
+    context_window: Tokens | None = Field(default=None, description="Longest input and output together.")
     custom: dict[str, JsonValue] = Field(default_factory=dict, description="Free facts of yours.")
 
 
@@ -124,40 +126,40 @@ class Prices(Block):
     input_usd_per_mtok: Usd = Field(description="Input.")
     output_usd_per_mtok: Usd = Field(description="Output.")
     cache_read_usd_per_mtok: Usd | None = Field(
-        None, description="Input from the provider's cache; null takes input's."
+        default=None, description="Input from the provider's cache; null takes input's."
     )
-    cache_write_usd_per_mtok: Usd | None = Field(None, description="Input written to it; null takes input's.")
+    cache_write_usd_per_mtok: Usd | None = Field(default=None, description="Input written to it; null takes input's.")
 
 
 class Tuned(Block):
     """The blocks that a provider, a model and a client may have of their own."""
 
-    timeouts: Timeouts | None = Field(None, description="How long things may take here.")
-    retry: Retry | None = Field(None, description="When the same target is asked again, here.")
-    retry_budget: RetryBudget | None = Field(None, description="How many retries there are in all, here.")
-    breaker: Breaker | None = Field(None, description="When a failing target is left alone, here.")
-    limits: WireSizes | None = Field(None, description="How much may be sent and received here.")
+    timeouts: Timeouts | None = Field(default=None, description="How long things may take here.")
+    retry: Retry | None = Field(default=None, description="When the same target is asked again, here.")
+    retry_budget: RetryBudget | None = Field(default=None, description="How many retries there are in all, here.")
+    breaker: Breaker | None = Field(default=None, description="When a failing target is left alone, here.")
+    limits: WireSizes | None = Field(default=None, description="How much may be sent and received here.")
 
 
 class Provider(Tuned):
     """Where models are: a vendor, a server of your own, or an offline stand-in."""
 
     type: Text = Field(description="Which kind of server: openai, vllm, custom, rule, ...")
-    dialect: Text | None = Field(None, description="The wire dialect, for type custom.")
-    base_url: Url | None = Field(None, description="Where the API stands; null takes the type's own address.")
-    api_key: Key | None = Field(None, description='The key, best as "${VARIABLE}" or "${file:/path}".')
+    dialect: Text | None = Field(default=None, description="The wire dialect, for type custom.")
+    base_url: Url | None = Field(default=None, description="Where the API stands; null takes the type's own address.")
+    api_key: Key | None = Field(default=None, description='The key, best as "${VARIABLE}" or "${file:/path}".')
     keys: list[Key] = Field(default_factory=list, description="Several keys.")
     headers: Headers = Field(default_factory=dict, description="Further headers of every request.")
     extra: dict[str, JsonValue] = Field(default_factory=dict, description="Vendor fields of every request body.")
     allow_private: bool = Field(default=False, description="The address may be private or on this machine.")
     free: bool = Field(default=False, description="Its models cost nothing.")
     lenient_terminal: bool = Field(default=False, description="Accept streams that end without a sign.")
-    pool: Pool | None = Field(None, description="Connections to it.")
+    pool: Pool | None = Field(default=None, description="Connections to it.")
     rules: OfflineEntries | None = Field(
-        None, description="For type rule: a file in this folder, or the rules themselves."
+        default=None, description="For type rule: a file in this folder, or the rules themselves."
     )
     script: OfflineEntries | None = Field(
-        None, description="For type mock: a file in this folder, or the script itself."
+        default=None, description="For type mock: a file in this folder, or the script itself."
     )
 
 
@@ -168,46 +170,48 @@ class Model(Tuned):
     model: Text = Field(description="The provider's own name of the model.")
     parameters: Parameters = Field(default_factory=Parameters, description="How it should answer.")
     capabilities: Capabilities = Field(default_factory=Capabilities, description="What it can do.")
-    prices: Prices | None = Field(None, description="What it costs; null is unknown.")
+    prices: Prices | None = Field(default=None, description="What it costs; null is unknown.")
     tags: list[Text] = Field(default_factory=list, description="Free words of yours.")
     extra: dict[str, JsonValue] = Field(default_factory=dict, description="Vendor fields of every request body.")
-    pool: Pool | None = Field(None, description="Connections to its provider.")
+    pool: Pool | None = Field(default=None, description="Connections to its provider.")
 
 
 class Chooser(Block):
     """Models to choose from for every call."""
 
     among: list[Name] = Field(alias="from", min_length=1, description="Names under `models`.")
-    select: Text = Field("cost", description="The rule that chooses.")
+    select: Text = Field(default="cost", description="The rule that chooses.")
 
 
 class Client(Tuned):
     """What hosts resolve by name: models in order, and what holds for a whole call."""
 
     models: list[Name] = Field(default_factory=list, description="Names under `models`, in order; at least one.")
-    pool: Chooser | None = Field(None, description="Models to choose from, instead of `models`.")
-    system: Text | None = Field(None, description="Instructions before every conversation that has none.")
-    cache: Cache | None = Field(None, description="Which answers are kept and for how long.")
-    balance: BalanceBlock | None = Field(None, description="In which order the models are asked.")
+    pool: Chooser | None = Field(default=None, description="Models to choose from, instead of `models`.")
+    system: Text | None = Field(default=None, description="Instructions before every conversation that has none.")
+    cache: Cache | None = Field(default=None, description="Which answers are kept and for how long.")
+    balance: BalanceBlock | None = Field(default=None, description="In which order the models are asked.")
     on_exhausted: Literal["raise", "stale_cache", "static", "callable"] = Field(
-        "raise", description="What happens when every model failed."
+        default="raise", description="What happens when every model failed."
     )
 
 
 class RateLimit(Block):
     """How fast a provider, a key or a model may be asked."""
 
-    rpm: Count | None = Field(None, description="Requests.", json_schema_extra={"x-unit": "requests per minute"})
-    tpm: Count | None = Field(None, description="Tokens.", json_schema_extra={"x-unit": "tokens per minute"})
-    concurrency: Count | None = Field(None, description="Calls at once.")
+    rpm: Count | None = Field(
+        default=None, description="Requests.", json_schema_extra={"x-unit": "requests per minute"}
+    )
+    tpm: Count | None = Field(default=None, description="Tokens.", json_schema_extra={"x-unit": "tokens per minute"})
+    concurrency: Count | None = Field(default=None, description="Calls at once.")
 
 
 class Budget(Block):
     """How much may be spent."""
 
-    scope: Text = Field("global", description="What it is for: global, tenant, model or session.")
-    period: Literal["day", "month", "total"] = Field("day", description="When it begins anew, in UTC.")
+    scope: Text = Field(default="global", description="What it is for: global, tenant, model or session.")
+    period: Literal["day", "month", "total"] = Field(default="day", description="When it begins anew, in UTC.")
     limit_usd: Annotated[Usd, WithJsonSchema({"type": "number", "minimum": 0, "x-unit": "US dollars"})] = Field(
         description="The limit."
     )
-    kind: Literal["hard", "soft"] = Field("hard", description="hard refuses calls, soft only reports.")
+    kind: Literal["hard", "soft"] = Field(default="hard", description="hard refuses calls, soft only reports.")

@@ -32,7 +32,8 @@ def is_sealed(path: KeyPath) -> bool:
 @lru_cache(maxsize=4096)
 def is_secret_word(key: str) -> bool:
     """Tell whether what stands under a key may be a secret, also when the key is misspelt or in the wrong place."""
-    return bool(_WORD.search(key)) or bool(get_close_matches(key.lower(), _SEALED, 1, 0.75))
+    word = key[:LONGEST_SHOWN].lower()
+    return bool(_WORD.search(word)) or bool(get_close_matches(word, _SEALED, 1, 0.75))
 
 
 def is_bare_reference(text: str) -> bool:

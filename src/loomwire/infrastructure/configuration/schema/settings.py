@@ -117,15 +117,17 @@ class Settings(BaseSettings):
         default_factory=dict, description="How fast providers, keys or models are asked."
     )
     budgets: dict[Name, Budget] = Field(default_factory=dict, description="How much may be spent, by name.")
-    cache: Cache | None = Field(None, description="Where and how long answers are kept.")
-    memory: Memory | None = Field(None, description="What happens when the process grows.")
-    health: Health | None = Field(None, description="How targets without traffic are looked after.")
+    cache: Cache | None = Field(default=None, description="Where and how long answers are kept.")
+    memory: Memory | None = Field(default=None, description="What happens when the process grows.")
+    health: Health | None = Field(default=None, description="How targets without traffic are looked after.")
     events: dict[str, JsonValue] = Field(default_factory=dict, description="Where events go.")
     hooks: dict[str, JsonValue] = Field(default_factory=dict, description="Code of the host around every call.")
     plugins: dict[str, JsonValue] = Field(default_factory=dict, description="Packages that add to loomwire.")
     catalogue: dict[str, JsonValue] = Field(default_factory=dict, description="What is known of models.")
     state: dict[str, JsonValue] = Field(default_factory=dict, description="What several processes share.")
-    end: Literal[True] | None = Field(None, description="Put `end: true` last: a file that is cut off lacks it.")
+    end: Literal[True] | None = Field(
+        default=None, description="Put `end: true` last: a file that is cut off lacks it."
+    )
 
     @classmethod
     def read(cls, layers: Sequence[Mapping[str, Plain]]) -> Self:
@@ -136,7 +138,7 @@ class Settings(BaseSettings):
         """
         token = _LAYERS.set(layers)
         try:
-            return cls()
+            return cls.model_validate({})
         finally:
             _LAYERS.reset(token)
 
