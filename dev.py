@@ -10,20 +10,25 @@
 and go into .venv, which is made, mended or brought up to date first when that is needed. Without words, `test` runs
 lint, types, architecture, the default tests and the coverage gate; with words it is pytest with these words. `--full`
 adds the tests marked `full`, looks deeper, and leaves lint and gate to the plain run. dev.py's own words go to stderr.
+
+It may be started in any folder; paths in the words are read from the project's. `--help` after demo, test or bench asks
+the program behind it. Exit codes: 0 fine, 1 failed, 2 wrong words, 130 Ctrl-C, and what that program says.
 """
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal, NoReturn
+from typing import IO, Literal, NoReturn
 
 Level = Literal["core", "dev"]
 
@@ -33,6 +38,8 @@ BIN = VENV / ("Scripts" if os.name == "nt" else "bin")
 PYTHON = BIN / ("python.exe" if os.name == "nt" else "python")
 STAMP = VENV / "loomwire.stamp"
 LOG = VENV / "install.log"
+# Beside .venv and not in it, because making it anew empties it.
+LOCK = ROOT / ".venv.lock"
 REQUIREMENTS = ROOT / "requirements"
 OLDEST = (3, 11)
 
@@ -55,6 +62,8 @@ CHECKS: tuple[tuple[str, tuple[str, ...]], ...] = (
 )
 # A second worker halves the default run once it takes more than a few seconds; more would only crowd a small machine.
 WORKERS = ("-n2", "--dist=worksteal") if (os.cpu_count() or 1) > 1 else ()
+# What would lead a child out of .venv, or keep it from finding what lies in the project's folder.
+MISLEADING = {"PYTHONHOME", "PYTHONPATH", "PYTHONSAFEPATH", "PYTHONOPTIMIZE", "PIP_USER", "PIP_TARGET", "PIP_PREFIX"}
 INNER_ROOMS = "src/loomwire/domain/*,src/loomwire/application/*"
 
 
@@ -72,7 +81,7 @@ def stop(words: str, code: int = 1) -> NoReturn:
 
 def child_environment() -> dict[str, str]:
     """Return our environment with .venv in front, and without what would lead a child out of it."""
-    env = {name: value for name, value in os.environ.items() if name not in {"PYTHONHOME", "PYTHONPATH", "PIP_USER"}}
+    env = {name: value for name, value in os.environ.items() if name not in MISLEADING}
     env["PATH"] = os.pathsep.join((str(BIN), env.get("PATH", "")))
     env["VIRTUAL_ENV"] = str(VENV)
     env["PYRIGHT_PYTHON_IGNORE_WARNINGS"] = "1"
@@ -111,7 +120,10 @@ def digest(level: Level) -> str:
     """Return what an installed level depends on as one word: its pins, the project's metadata, and where it lies."""
     import tomllib  # not at the top: an older Python shall reach the line that says it is too old
 
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    try:
+        project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    except ValueError as error:
+        stop(f"pyproject.toml cannot be read: {error}")
     metadata = [project["build-system"], project["project"], project["tool"]["hatch"]]
     text = hashlib.sha256(repr((str(ROOT), metadata)).encode())
     for name in FILES[level]:
@@ -123,7 +135,7 @@ def stamps() -> set[str]:
     """Return the lines of the stamp: a level and its digest each, or `busy` while an install is under way."""
     try:
         return set(STAMP.read_text(encoding="utf-8").splitlines())
-    except OSError:
+    except (OSError, ValueError):
         return set()
 
 
@@ -213,17 +225,56 @@ def install(level: Level) -> str | None:
     return None
 
 
+def take(file: IO[str]) -> bool:
+    """Lock an open file until it is closed or we end; return False when another process has it."""
+    try:
+        if sys.platform == "win32":
+            import msvcrt
+
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        else:
+            import fcntl
+
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        # Anything else is a file system without locks: better unguarded than not at all.
+        return error.errno not in {errno.EACCES, errno.EAGAIN}
+    return True
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """Be the only dev.py that makes or changes .venv; wait, with one line, while another does."""
+    with LOCK.open("w", encoding="utf-8") as file:
+        if not take(file):
+            say("another dev.py is installing into .venv; waiting for it ...")
+            while not take(file):
+                time.sleep(0.1)
+        yield
+
+
+def is_ready(level: Level) -> bool:
+    """Tell whether .venv has this level as it is pinned now."""
+    return f"{level} {digest(level)}" in stamps() and python_finds(PROBES[level])
+
+
 def ensure(level: Level) -> None:
-    """Leave with a .venv that has this level; instant when it has it already.
+    """Leave with a .venv that has this level; instant and without a lock when it has it already."""
+    if is_ready(level):
+        return
+    with alone():
+        if not is_ready(level):
+            renew(level)
+
+
+def renew(level: Level) -> None:
+    """Bring .venv to this level.
 
     An environment that is merely behind is brought up to date in place; one without a working Python, or whose last
     install was cut short, is made anew. Without a registry a working environment is left as it is.
     """
-    known = stamps()
-    if f"{level} {digest(level)}" in known and python_finds(PROBES[level]):
-        return
     began = time.monotonic()
-    fresh = "busy" in known or not python_finds(())
+    fresh = "busy" in stamps() or not python_finds(())
     say(f"installing the {level} requirements into .venv, which takes a minute the first time ...")
     if fresh:
         make_venv()
@@ -334,12 +385,16 @@ def main(arguments: Sequence[str]) -> int:
     if sys.version_info < OLDEST:
         have = ".".join(map(str, sys.version_info[:2]))
         stop(f"loomwire needs Python 3.11 or newer, this is {have}; start it with one: python3.11 dev.py ...", 2)
-    if arguments and arguments[0] in {"-h", "--help", "help"}:
-        print(__doc__)
+    command, words = (arguments[0], arguments[1:]) if arguments else ("", ())
+    asks = {"-h", "--help"}
+    # demo, test and bench hand it on to the program behind them.
+    if command in {*asks, "help"} or (command in {"check", "setup"} and asks & {*words}):
+        print((__doc__ or "").rstrip())
         return 0
-    if not arguments or arguments[0] not in COMMANDS:
-        stop(f"say one of {', '.join(COMMANDS)} (python3 dev.py --help tells more)", 2)
-    return COMMANDS[arguments[0]](arguments[1:])
+    if command not in COMMANDS:
+        wrong = f"there is no command {command!r}; " if command else ""
+        stop(f"{wrong}say one of {', '.join(COMMANDS)} (python3 dev.py --help tells more)", 2)
+    return COMMANDS[command](words)
 
 
 if __name__ == "__main__":

@@ -10,13 +10,14 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 import msgspec
 
-from benchmarks.figures import figures_of
+from benchmarks.bars import REFERENCE_US
+from benchmarks.figures import Figure, figures_of
 from benchmarks.machine import cores
 from benchmarks.runs import BenchmarkError, Samples, measure_all
 from benchmarks.table import table, wants_colour
@@ -35,8 +36,8 @@ def main(arguments: Sequence[str]) -> int:
     figures = figures_of(samples)
     verdicts = judge(figures, None if words.update_baseline else read_baseline())
     print(table(verdicts, colour=wants_colour(sys.stdout)))
-    mode = ", quick" if words.quick else ""
-    print(f"{time.monotonic() - began:.0f} s{mode}; times are CPU times of the client process, {_pinning()}")
+    print("\n".join(_circumstances(figures)))
+    print(f"measured in {time.monotonic() - began:.0f} s{' (quick)' if words.quick else ''}")
     if words.json is not None:
         words.json.write_bytes(_report(verdicts, samples, quick=words.quick))
     failed = any(verdict.failed for verdict in verdicts)
@@ -65,11 +66,14 @@ def _words(arguments: Sequence[str]) -> _Words:
     return words
 
 
-def _pinning() -> str:
-    many = len(cores()) >= 2
-    return (
-        "server and client on a core each" if many else "server and client share a core, so wall times are theirs too"
-    )
+def _circumstances(figures: Mapping[str, Figure]) -> Iterator[str]:
+    yield "times are CPU times of the client process, with min..max over rounds; x is the ratio to raw httpx beside it"
+    yardstick = figures["sequential"].httpx
+    if yardstick is not None:
+        speed = yardstick.median / REFERENCE_US
+        yield f"bars in ms and us were set where raw httpx took {REFERENCE_US} us; here it takes {speed:.2f} times that"
+    if len(cores()) < 2:
+        yield "server and client share one core, so wall times hold the server's work too"
 
 
 def _report(verdicts: Sequence[Verdict], samples: Samples, *, quick: bool) -> bytes:

@@ -47,6 +47,7 @@ PLANS: tuple[Plan, ...] = (
     Plan("sequential", (9, 400), (3, 250), ALL),
     Plan("history", (7, 200), (3, 100), ALL),
     Plan("concurrent", (7, 640), (3, 256), ALL),
+    Plan("burst", (5, 640), (2, 256), ALL),
     Plan("chunk", (9, 40), (3, 25), ALL),
     Plan("slow_chunk", (5, 6), (1, 4), ALL),
     Plan("first", (7, 50), (3, 30), ALL),

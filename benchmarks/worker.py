@@ -7,6 +7,7 @@ checked: a client that loses a chunk gets no figures.
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import statistics
 import sys
@@ -63,11 +64,17 @@ def must_be(got: object, wanted: object) -> None:
         raise SystemExit(f"benchmark: the client answered {got!r:.200}, not {wanted!r:.200}")
 
 
+def settled() -> Clock:
+    """Start the clock after a full collection, so that no call pays for what start-up left to the collector."""
+    gc.collect()
+    return Clock()
+
+
 async def one_after_the_other(ask: Callable[[], Awaitable[str]], count: int) -> Figures:
     """Measure sequential calls."""
     for _ in range(WARM_UP):
         must_be(await ask(), ANSWER)
-    clock = Clock()
+    clock = settled()
     for _ in range(count):
         await ask()
     return clock.per(count)
@@ -97,9 +104,24 @@ async def concurrent(adapter: Adapter, count: int) -> Figures:
 
     await all_at_once(2)
     each = max(count // AT_ONCE, 1)
-    clock = Clock()
+    clock = settled()
     await all_at_once(each)
     return clock.per(each * AT_ONCE)
+
+
+async def burst(adapter: Adapter, count: int) -> Figures:
+    """Bursts of 64 calls with nothing in between, as a workflow fans out: who keeps the connections for the next?"""
+
+    async def together() -> None:
+        for text in await asyncio.gather(*(adapter.ask() for _ in range(AT_ONCE))):
+            must_be(text, ANSWER)
+
+    await together()
+    bursts = max(count // AT_ONCE, 1)
+    clock = settled()
+    for _ in range(bursts):
+        await together()
+    return clock.per(bursts * AT_ONCE)
 
 
 async def chunk_of(adapter: Adapter, count: int, short: str, long: str) -> Figures:
@@ -109,6 +131,7 @@ async def chunk_of(adapter: Adapter, count: int, short: str, long: str) -> Figur
     for _ in range(2):
         for route, length in lengths.items():
             must_be((await adapter.read(route)).texts, length)
+    gc.collect()
     for _ in range(count):
         for route in lengths:
             clock = Clock()
@@ -143,6 +166,7 @@ Measure: TypeAlias = Callable[[Adapter, int], Awaitable[Figures]]
 MEASURES: Mapping[str, Measure] = {
     "sequential": sequential,
     "concurrent": concurrent,
+    "burst": burst,
     "history": history,
     "chunk": chunk,
     "slow_chunk": slow_chunk,

@@ -12,7 +12,9 @@ from loomwire.container.facade import LLMContainer
 from loomwire.domain.faults import CODES
 
 ROOT = Path(__file__).parents[2]
-OWNER = re.findall(r"^\| `(\w+)` \| (?:`([\w.]+):(\w+)`)? ?\|", (ROOT / "architecture/owner-names.md").read_text(), re.M)
+OWNER = re.findall(
+    r"^\| `(\w+)` \| (?:`([\w.]+):(\w+)`)? ?\|", (ROOT / "architecture/owner-names.md").read_text(), re.MULTILINE
+)
 
 
 def test_the_flow_document_shows_the_chain_of_the_sample_planner() -> None:
@@ -27,7 +29,9 @@ def test_every_name_of_the_owner_lives_where_the_document_says(name: str, module
     if module:
         assert hasattr(import_module(module), attribute), f"{name}: {module} has no {attribute}"
     else:
-        row = next(line for line in (ROOT / "architecture/owner-names.md").read_text().splitlines() if f"`{name}`" in line)
+        row = next(
+            line for line in (ROOT / "architecture/owner-names.md").read_text().splitlines() if f"`{name}`" in line
+        )
         assert "with " in row, f"{name} has no home and no plan"
 
 

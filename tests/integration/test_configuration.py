@@ -17,8 +17,8 @@ from loomwire.domain.errors import ConfigRejectedError
 from loomwire.domain.values import Secret
 from loomwire.infrastructure.configuration.json_schema import config_json_schema
 from loomwire.infrastructure.configuration.loader import ConfigLoader
-from loomwire.infrastructure.providers.mock import check_script
-from loomwire.infrastructure.providers.rule import check_rules
+from loomwire.infrastructure.providers.offline.rule_checks import check_rules
+from loomwire.infrastructure.providers.offline.scripts import check_script
 from loomwire.infrastructure.providers.table import DIALECTS, PROVIDERS
 
 SAMPLE = Path(__file__).parents[2] / "config"

@@ -9,8 +9,9 @@ from dataclasses import replace
 
 from typing_extensions import override
 
+from loomwire.application.generation import build_generation
 from loomwire.application.pipeline import Parts, build_client
-from loomwire.application.registry import ClientRegistry, build_generation
+from loomwire.application.registry import ClientRegistry
 from loomwire.application.state.stats import CallStats
 from loomwire.domain.capabilities import ModelCapabilities
 from loomwire.domain.config import ClientConfig, LLMConfig, Snapshot

@@ -3,79 +3,19 @@
 from __future__ import annotations
 
 import difflib
-import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, replace
-from types import MappingProxyType, TracebackType
+
+from typing import NoReturn
 
 from typing_extensions import override
 
-from loomwire.application.clients.typed import TypedTarget
-from loomwire.application.pipeline import Parts, build_client
-from loomwire.application.streaming import Streaming
-from loomwire.domain.config import ClientConfig, Snapshot
+from loomwire.application.generation import Generation
+from loomwire.application.leases import Lease, LeasedStreaming
 from loomwire.domain.errors import ClientRemovedError, UnknownNameError
 from loomwire.domain.ports.client import ILLMClient, LLMStream
 from loomwire.domain.requests import LLMRequest
 from loomwire.domain.responses import LLMResponse
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One client of a generation: its chain and the configuration it was built from."""
-
-    client: ILLMClient
-    config: ClientConfig
-
-
-class Generation:
-    """All clients of one configuration. Calls lease it, so that it lives until the last of them ends.
-
-    Args:
-        number: Counts up from 1.
-        snapshot: The configuration it was built from.
-        entries: The clients by name.
-    """
-
-    __slots__ = ("_leases", "_lock", "entries", "number", "snapshot")
-
-    def __init__(self, number: int, snapshot: Snapshot, entries: Mapping[str, Entry]) -> None:
-        """Start without leases."""
-        self.number = number
-        self.snapshot = snapshot
-        self.entries = MappingProxyType(dict(entries))
-        self._leases = 0
-        self._lock = threading.Lock()
-
-    def lease(self) -> None:
-        """Count a call that uses this generation."""
-        with self._lock:
-            self._leases += 1
-
-    def release(self) -> None:
-        """Count a call off."""
-        with self._lock:
-            self._leases -= 1
-
-    @property
-    def leases(self) -> int:
-        """How many calls use this generation now."""
-        return self._leases
-
-
-def build_generation(number: int, snapshot: Snapshot, parts: Parts) -> Generation:
-    """Build every client of a configuration. Nothing is in force yet, nothing is connected.
-
-    Raises:
-        ConfigError: A client cannot be built; nothing has changed.
-    """
-    entries = {}
-    for name, config in snapshot.clients.items():
-        # Once and before anything is built: every layer and every typed call sees what the provider's row knows.
-        known = replace(config, targets=tuple(parts.factory.resolved(target) for target in config.targets))
-        entries[name] = Entry(build_client(known, parts), known)
-    return Generation(number, snapshot, entries)
 
 
 class ClientRegistry:
@@ -136,27 +76,6 @@ class ClientRegistry:
         return Lease(generation, entry)
 
 
-class Lease:
-    """One call's hold on a generation; use it as a context manager."""
-
-    __slots__ = ("_generation", "entry")
-
-    def __init__(self, generation: Generation, entry: Entry) -> None:
-        """Hold `generation` from entering to leaving."""
-        self._generation = generation
-        self.entry = entry
-
-    def __enter__(self) -> TypedTarget:
-        self._generation.lease()
-        config = self.entry.config
-        return TypedTarget(self.entry.client, config.total_s, config.targets[0].capabilities)
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._generation.release()
-
-
 class ClientHandle(ILLMClient):
     """What hosts hold: a name that always means the client in force. Cheap, shareable, never stale."""
 
@@ -175,51 +94,20 @@ class ClientHandle(ILLMClient):
 
     @override
     def stream(self, request: LLMRequest) -> AbstractAsyncContextManager[LLMStream]:
-        return _LeasedStreaming(self, request)
+        return LeasedStreaming(self.lease, request)
 
     def lease(self) -> Lease:
         """Lease the client in force for one call of several requests, such as a typed call and its re-ask."""
         return self._registry.lease(self.name)
 
     @override
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a client is not pickled: send its name, and resolve it in the other process's own container")
+
+    @override
     def __repr__(self) -> str:
         entry = self._registry.generation.entries.get(self.name)
         return f"{self.name}: {entry.client!r}" if entry else f"{self.name}: removed"
-
-
-class _LeasedStreaming(Streaming):
-    """Holds the lease from entering to leaving."""
-
-    __slots__ = ("_handle", "_lease", "_request")
-
-    def __init__(self, handle: ClientHandle, request: LLMRequest) -> None:
-        super().__init__()
-        self._handle = handle
-        self._request = request
-        self._lease: Lease | None = None
-
-    @override
-    async def opened(self) -> LLMStream:
-        lease = self._handle.lease()
-        lease.__enter__()
-        try:
-            stream = await self.enter(lease.entry.client.stream(self._request))
-        except BaseException:
-            lease.__exit__(None, None, None)
-            raise
-        self._lease = lease
-        return stream
-
-    @override
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        try:
-            await super().__aexit__(kind, error, trace)
-        finally:
-            if self._lease is not None:
-                self._lease.__exit__(kind, error, trace)
-                self._lease = None
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> UnknownNameError:

@@ -37,7 +37,8 @@ async def within(clock: IClock, at: float, reason: str, work: Callable[[], Await
         # Told apart by who raised it: an event loop may round, and end the scope a little before the clock says so.
         if error is foreign and clock.now() < at:
             raise
-        raise _passed(reason) from None
+    # Outside the handler: as its context, the cancellation would carry the frames that held the key and the prompt.
+    raise _passed(reason)
 
 
 def _passed(reason: str) -> LLMTimeoutError:

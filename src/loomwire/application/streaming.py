@@ -8,6 +8,7 @@ from types import TracebackType
 
 from typing_extensions import override
 
+from loomwire.domain.errors import LLMValidationError
 from loomwire.domain.ports.client import LLMStream
 
 
@@ -36,11 +37,16 @@ class Streaming(AbstractAsyncContextManager[LLMStream]):
 
     @override
     async def __aenter__(self) -> LLMStream:
+        if self._entered is not None:
+            raise LLMValidationError(
+                "a stream is entered once; it is open already", hint="Call client.stream(...) again for another one."
+            )
         return await self.opened()
 
     @override
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._entered is not None:
-            await self._entered.__aexit__(kind, error, trace)
+        entered, self._entered = self._entered, None
+        if entered is not None:
+            await entered.__aexit__(kind, error, trace)

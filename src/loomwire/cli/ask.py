@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from loomwire.cli.answers import show_answer, show_event, show_request
+
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
@@ -16,9 +18,6 @@ if TYPE_CHECKING:
     from loomwire.domain.ports.client import LLMStream
     from loomwire.domain.requests import LLMRequest
     from loomwire.domain.responses import LLMResponse
-    from loomwire.domain.values import JSON
-
-_BYTES_PER_TOKEN = 4  # for display only: UTF-8 bytes per token of English text
 
 
 @click.command()
@@ -42,8 +41,11 @@ def ask(ctx: click.Context, /, alias: str, text: str, **_options: object) -> Non
     """Ask the client ALIAS; TEXT may be `-` for standard input. The answer goes to stdout, the rest to stderr."""
     import asyncio  # 15 ms that `loomwire --help` need not pay
 
-    request = _request(ctx, text)
-    asyncio.run(_ask(ctx, alias, request))
+    # Here and not on the event loop, which the import would stop.
+    from loomwire.container.facade import LLMContainer
+
+    opening = LLMContainer.aopen(ctx.params["config"], watch=False)
+    asyncio.run(_ask(ctx, opening, alias, _request(ctx, text)))
 
 
 def _request(ctx: click.Context, text: str) -> LLMRequest:
@@ -74,82 +76,26 @@ def _stdin() -> str:
         raise click.BadParameter("standard input is not text in UTF-8", param_hint="TEXT") from None
 
 
-async def _ask(ctx: click.Context, alias: str, request: LLMRequest) -> None:
-    from loomwire.container.facade import LLMContainer
-
+async def _ask(
+    ctx: click.Context, opening: AbstractAsyncContextManager[LLMContainer], alias: str, request: LLMRequest
+) -> None:
     options = ctx.params
-    async with LLMContainer.aopen(options["config"], watch=False) as container:
+    async with opening as container:
         if options["dry_run"]:
-            _dry_run(container, alias, request, as_json=options["as_json"])
+            show_request(container, alias, request, as_json=options["as_json"])
             return
         client = container.llm_client(alias)
         if options["streamed"]:
             response = await _read(client.stream(request), as_json=options["as_json"])
         else:
             response = await client.generate(request)
-    _show_answer(response, request, as_json=options["as_json"], streamed=options["streamed"])
+    show_answer(response, request, as_json=options["as_json"], streamed=options["streamed"])
 
 
 async def _read(streaming: AbstractAsyncContextManager[LLMStream], *, as_json: bool) -> LLMResponse[str]:
     async with streaming as stream:
         async for event in stream:
-            _show_event(event, as_json=as_json)
+            show_event(event, as_json=as_json)
     if not as_json:
         click.echo()
     return stream.response
-
-
-def _show_event(event: object, *, as_json: bool) -> None:
-    from loomwire.cli.output import show_json
-    from loomwire.domain.events import TextDelta
-
-    if not isinstance(event, TextDelta):
-        return
-    if as_json:
-        show_json({"schema": "loomwire/delta/1", "text": event.text}, one_line=True)
-    else:
-        click.echo(event.text, nl=False)
-
-
-def _show_answer(response: LLMResponse[str], request: LLMRequest, *, as_json: bool, streamed: bool) -> None:
-    from loomwire.cli.output import show_json
-    from loomwire.domain.errors import OutputInvalidError
-    from loomwire.domain.pricing import Cost
-
-    if as_json:
-        show_json(response.to_dict(), one_line=streamed)
-    elif not streamed:
-        click.echo(response.text)
-    if request.output is not None:
-        try:
-            json.loads(response.text)
-        except ValueError:
-            raise OutputInvalidError("the answer is not JSON", problems=("$: not JSON",), text=response.text) from None
-    usage = response.usage
-    cost = f"{response.cost.usd} USD" if isinstance(response.cost, Cost) else "cost unknown"
-    tokens = f"{usage.input_tokens} in, {usage.output_tokens} out" if usage.known else "usage unknown"
-    click.echo(f"{response.provider}/{response.model}: {tokens}, {cost}, finish {response.finish}", err=True)
-
-
-def _dry_run(container: LLMContainer, alias: str, request: LLMRequest, *, as_json: bool) -> None:
-    from loomwire.cli.output import show_json
-
-    size = sum(len(message.text.encode()) for message in request.messages)
-    facts: dict[str, JSON] = {
-        "schema": "loomwire/dry-run/1",
-        "client": alias,
-        "chain": repr(container.llm_client(alias)),
-        "messages": len(request.messages),
-        "input_tokens_about": -(-size // _BYTES_PER_TOKEN),
-        "max_tokens": request.parameters.max_tokens,
-        "structured": request.output is not None,
-    }
-    if as_json:
-        show_json(facts)
-        return
-    words = {None: "not set", True: "yes", False: "no"}
-    for name, value in facts.items():
-        if name != "schema":
-            shown = words[value] if value is None or isinstance(value, bool) else value
-            click.echo(f"{name.replace('_', ' ')}: {shown}")
-    click.echo("nothing was sent", err=True)

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from loomwire.cli.annotations import annotate
+
 if TYPE_CHECKING:
     from loomwire.domain.errors import ConfigError
     from loomwire.domain.faults import Problem
@@ -66,7 +68,7 @@ def _report(form: str, problems: tuple[Problem, ...], other: ConfigError | None,
         _dump(problems, other, summary)
         return
     if form == "github":
-        _annotate(problems, other)
+        annotate(problems, other)
     else:
         _tell(problems, other)
     if summary["ok"]:
@@ -97,27 +99,6 @@ def _tell(problems: tuple[Problem, ...], other: ConfigError | None) -> None:
         click.echo(err=True)
     if other is not None:
         show_error(other)
-
-
-def _annotate(problems: tuple[Problem, ...], other: ConfigError | None) -> None:
-    for problem in problems:
-        click.echo(_annotation(problem))
-    if other is not None:
-        click.echo(f"::error title={other.code}::{_escaped(str(other))}")
-
-
-def _annotation(problem: Problem) -> str:
-    facts = {"file": problem.file, "line": problem.line or None, "col": problem.column or None, "title": problem.code}
-    # In front of the message, `,` and `:` are GitHub's own.
-    listed = (f"{name}={_escaped(str(fact), ',:')}" for name, fact in facts.items() if fact is not None)
-    hint = problem.hint or (f"did you mean `{problem.suggestion}`?" if problem.suggestion else "")
-    where = f" in {problem.path}" if problem.path else ""
-    said = f"{problem.message}{where}{f'; {hint}' if hint else ''}"
-    return f"::{problem.severity} {','.join(listed)}::{_escaped(said)}"
-
-
-def _escaped(text: str, more: str = "") -> str:
-    return "".join(f"%{ord(char):02X}" if char in "%\r\n" or char in more else char for char in text)
 
 
 def _as_json(problem: Problem) -> JSON:

@@ -16,8 +16,9 @@ def schema() -> None:
     """Print the JSON Schema of the configuration, for editors and other tools."""
     from loomwire.cli.output import show_json
     from loomwire.infrastructure.configuration.json_schema import config_json_schema
+    from loomwire.infrastructure.providers.table import DIALECTS, PROVIDERS
 
-    show_json(config_json_schema())
+    show_json(config_json_schema(PROVIDERS, DIALECTS))
 
 
 @click.command()

@@ -14,11 +14,13 @@ from dependency_injector import containers, providers
 from typing_extensions import override
 
 from loomwire.application.clients.typed import TypedLLMClient
+from loomwire.application.loop_thread import LoopThread
 from loomwire.application.pipeline import client_key, target_key
 from loomwire.application.registry import ClientHandle, ClientRegistry, unknown_name
 from loomwire.application.state.stats import CallStats
-from loomwire.application.sync import LoopThread, SyncLLMClient
-from loomwire.container.checks import WiringGraph, check
+from loomwire.application.sync import SyncLLMClient
+from loomwire.container.checks import check
+from loomwire.container.graph import WiringGraph
 from loomwire.container.health import ContainerHealth
 from loomwire.container.wiring import Wiring
 from loomwire.domain.errors import LLMValidationError, UnknownNameError
@@ -216,7 +218,7 @@ class LLMContainer(IDependencyContainer):
 
     def mermaid(self) -> str:
         """Return the graph of the parts as a Mermaid flow chart."""
-        return WiringGraph(self.wiring, NEEDS).mermaid()
+        return WiringGraph(self.wiring).mermaid()
 
     def close(self) -> None:
         """Close from synchronous code: refuse new calls, close connections, end the loop thread. Idempotent.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
-from loomwire.application.state.stats import CallCounts
+from loomwire.application.state.counts import CallCounts
 from loomwire.domain.faults import Problem
 from loomwire.domain.ports.pool import PoolStats
 from loomwire.domain.values import JSON

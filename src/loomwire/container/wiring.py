@@ -13,8 +13,9 @@ from pathlib import Path
 
 from dependency_injector import containers, providers
 
+from loomwire.application.generation import build_generation
 from loomwire.application.pipeline import Parts
-from loomwire.application.registry import ClientRegistry, build_generation
+from loomwire.application.registry import ClientRegistry
 from loomwire.application.state.stats import CallStats
 from loomwire.domain.config import Snapshot
 from loomwire.domain.ports.client import ILLMClientFactory

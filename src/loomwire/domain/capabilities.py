@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Literal, TypeAlias
 
-from loomwire.domain.requests import LLMRequest
+from loomwire.domain.requests import LLMRequest, OutputSpec
 from loomwire.domain.values import JSON, NO_JSON, FrozenDict
 
 Source: TypeAlias = Literal["yaml", "detected", "catalogue", "family", "provider", "unknown"]
@@ -60,16 +60,31 @@ class ModelCapabilities:
         sources.update((name, weaker.source(name)) for name in gaps if name in weaker.sources)
         return replace(self, **{name: getattr(weaker, name) for name in gaps}, sources=FrozenDict(sources))
 
-    def unmet(self, request: LLMRequest) -> str | None:
-        """Return the first thing the request needs and the model is known not to do, as a word, or None."""
+    def unmet(self, request: LLMRequest, *, streamed: bool = False) -> str | None:
+        """Return the first thing the request needs and the model is known not to do, as a word, or None.
+
+        Args:
+            request: What is asked, with the target's parameters filled in.
+            streamed: The answer is asked for as a stream.
+        """
+        if streamed and self.supports_streaming is False:
+            return "streaming"
         if self.supports_vision is False and request.has_images:
             return "vision"
         if self.supports_tools is False and request.tools and request.tool_choice != "none":
             return "tools"
-        wanted = request.parameters.max_tokens
-        if wanted is not None and self.max_tokens is not None and wanted > self.max_tokens:
-            return f"max_tokens above {self.max_tokens}"
-        return None
+        return self._unmet_output(request.output) or self._unmet_length(request.parameters.max_tokens)
+
+    def _unmet_output(self, output: OutputSpec | None) -> str | None:
+        if output is None:
+            return None
+        if output.schema is not None:
+            return "json_schema" if self.supports_json_schema is False else None
+        return "json_mode" if self.supports_json_mode is False else None
+
+    def _unmet_length(self, wanted: int | None) -> str | None:
+        over = wanted is not None and self.max_tokens is not None and wanted > self.max_tokens
+        return f"max_tokens above {self.max_tokens}" if over else None
 
     def _knows(self, name: str) -> bool:
         # Not by truth: False and 0 are facts too.

@@ -163,7 +163,10 @@ class LLMConfig:
 
     @classmethod
     def _built(cls, type_: str, model: str, dialect: str | None, settings: LLMSettings) -> Self:
-        key = settings.get("api_key")
+        unknown = [name for name in settings if name not in LLMSettings.__annotations__]
+        if unknown:
+            known = ", ".join(LLMSettings.__annotations__)
+            raise LLMValidationError(f"LLMConfig has no setting {unknown[0]!r}", hint=f"Settings: {known}.")
         times = TimeoutPolicy()
         return cls(
             type=type_,
@@ -171,7 +174,7 @@ class LLMConfig:
             name=settings.get("name", type_),
             dialect=dialect,
             base_url=settings.get("base_url"),
-            keys=() if key is None else (key if isinstance(key, Secret) else Secret(key),),
+            keys=_keys(settings.get("api_key")),
             parameters=Parameters(
                 temperature=settings.get("temperature"),
                 top_p=settings.get("top_p"),
@@ -187,6 +190,16 @@ class LLMConfig:
             extra=settings.get("extra", NO_JSON),
             allow_private=settings.get("allow_private", False),
         )
+
+
+def _keys(key: str | Secret | None) -> tuple[Secret, ...]:
+    if key is None:
+        return ()
+    try:
+        return (key if isinstance(key, Secret) else Secret(key),)
+    except (AttributeError, ValueError):
+        message, hint = "api_key must be non-empty printable text", "Is the variable it comes from set?"
+        raise LLMValidationError(message, hint=hint) from None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

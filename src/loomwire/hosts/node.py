@@ -42,10 +42,16 @@ class LLMNode:
         """
         try:
             prompt = self.prompt.format_map(state)
-        except (KeyError, IndexError, ValueError) as error:
+        except KeyError as error:
+            held = ", ".join(sorted(state)) or "nothing"
             raise LLMValidationError(
-                f"node {self.name!r}: the prompt needs {error}, the state has {', '.join(sorted(state)) or 'nothing'}",
+                f"node {self.name!r}: the prompt names {error}, the state holds {held}",
                 hint="Run the node that files it first, or write literal braces as {{ and }}.",
+            ) from None
+        except (AttributeError, IndexError, TypeError, ValueError):
+            raise LLMValidationError(
+                f"node {self.name!r}: the prompt is no template of plain names such as {{plan}}",
+                hint="Write literal braces as {{ and }}.",
             ) from None
         return LLMRequest.of(prompt, system=self.system)
 

@@ -148,6 +148,7 @@ class _Timer:
         self.is_set = True
 
     def fire(self) -> None:
+        """Ring, unless it was unset or rang before. From any thread."""
         if self.is_set and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._ring)
         self.is_set = False

@@ -5,7 +5,8 @@ import threading
 
 import pytest
 
-from loomwire.application.registry import ClientHandle, ClientRegistry, build_generation, unknown_name
+from loomwire.application.generation import build_generation
+from loomwire.application.registry import ClientHandle, ClientRegistry, unknown_name
 from loomwire.domain.errors import ClientRemovedError, LLMRateLimitError, UnknownNameError
 from loomwire.domain.ports.client import ILLMClient
 from loomwire.testing import ScriptedClient
@@ -160,12 +161,6 @@ def test_an_unknown_name_lists_what_exists_and_what_was_probably_meant() -> None
 @pytest.mark.parametrize(("known", "hint"), [((), "Configured ports: none."), (("zebra",), "Configured ports: zebra.")])
 def test_an_unknown_name_far_from_all_others_is_not_guessed_at(known: tuple[str, ...], hint: str) -> None:
     assert unknown_name("port", "abc", known).hint == hint
-
-
-async def test_a_generation_cannot_be_changed_from_outside() -> None:
-    entries = registry_of(ScriptedClient(), "planner").generation.entries
-    assert not hasattr(entries, "clear")
-    assert not hasattr(entries, "__setitem__")
 
 
 def test_threads_get_one_handle_and_lose_no_lease_while_generations_are_swapped() -> None:

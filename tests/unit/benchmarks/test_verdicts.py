@@ -85,7 +85,7 @@ def every_sample(speed: float) -> dict[str, dict[str, list[Figures]]]:
     inside = ("layers", "layers_stream", "resolve", "few_clients", "many_clients", "imported", "container", "networked")
     samples: dict[str, dict[str, list[Figures]]] = {
         name: {"ours": [both, both], "httpx": [raw, raw], "aiohttp": [both, both]}
-        for name in ("sequential", "history", "concurrent", "chunk", "slow_chunk", "first")
+        for name in ("sequential", "history", "concurrent", "burst", "chunk", "slow_chunk", "first")
     }
     samples |= {name: {"ours": [both | {"resident": 3e7}]} for name in inside}
     samples["bare"] = {"ours": [{"resident": 1e7}]}

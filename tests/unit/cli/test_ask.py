@@ -12,7 +12,7 @@ TWO_TOKENS = {"input_tokens": 5, "output_tokens": 2}
 def test_the_answer_goes_to_stdout_and_the_rest_to_stderr(tmp_path: Path) -> None:
     where = folder(tmp_path, [{"text": "Hello.", "usage": TWO_TOKENS}])
     ran = loomwire("ask", "planner", "Hi", "--config", where)
-    assert ran == (0, "Hello.\n", "offline/helper: 5 in, 2 out, cost unknown, finish stop\n")
+    assert ran == (0, "Hello.\n", "offline/helper: 5 in, 2 out, 0 USD, finish stop\n")
 
 
 def test_a_free_model_costs_nothing() -> None:

@@ -7,7 +7,7 @@ from typing import Protocol
 import pytest
 from dependency_injector import containers, providers
 
-from loomwire.container.checks import WiringGraph, check, fits
+from loomwire.container.checks import check, fits
 from loomwire.container.facade import NEEDS
 from loomwire.container.wiring import Wiring
 from loomwire.domain.errors import WiringError
@@ -164,22 +164,6 @@ def test_what_cannot_be_told_is_left_to_the_host() -> None:
         settings = providers.Configuration()
 
     assert problems(Odd(), {"hidden": Door}) == ()
-
-
-def test_an_anonymous_supplier_is_shown_as_such() -> None:
-    class Anonymous(containers.DeclarativeContainer):
-        house = providers.Singleton(House, opener=providers.Singleton(a_door))
-
-    assert list(WiringGraph(Anonymous(), {}).edges()) == [("house", "(unnamed)")]
-
-
-def test_the_graph_is_drawn_as_a_mermaid_flow_chart() -> None:
-    assert WiringGraph(Village(), {}).mermaid().splitlines() == [
-        "flowchart LR",
-        "    door",
-        "    house",
-        "    house --> door",
-    ]
 
 
 def test_a_class_fits_a_port_by_name_or_by_having_its_members() -> None:

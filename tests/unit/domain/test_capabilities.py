@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from loomwire.domain.capabilities import ModelCapabilities, Source
 from loomwire.domain.messages import Image
-from loomwire.domain.requests import LLMRequest, Parameters
+from loomwire.domain.requests import LLMRequest, OutputSpec, Parameters
 from loomwire.domain.tools import Tool
 from loomwire.domain.values import FrozenDict
 
@@ -110,6 +110,8 @@ def test_merged_capabilities_are_a_value_that_hashes() -> None:
 PLAIN = LLMRequest.of("Hello")
 WITH_TOOLS = replace(PLAIN, tools=(Tool("a"),))
 WITH_PICTURE = LLMRequest.of("Look:", Image(b"png"))
+WITH_SCHEMA = LLMRequest.of("hi", output=OutputSpec(schema={"type": "object"}))
+WITH_JSON = LLMRequest.of("hi", output=OutputSpec())
 LONG = replace(PLAIN, parameters=Parameters(max_tokens=100))
 
 
@@ -136,9 +138,19 @@ def test_an_able_or_unknown_model_gets_every_request(capabilities: ModelCapabili
         (ModelCapabilities(supports_tools=False), WITH_PICTURE, None),
         (ModelCapabilities(max_tokens=99), LONG, "max_tokens above 99"),
         (ModelCapabilities(max_tokens=99), PLAIN, None),
+        (ModelCapabilities(supports_json_schema=False), WITH_SCHEMA, "json_schema"),
+        (ModelCapabilities(supports_json_schema=False), WITH_JSON, None),
+        (ModelCapabilities(supports_json_mode=False), WITH_JSON, "json_mode"),
+        (ModelCapabilities(supports_json_mode=False), WITH_SCHEMA, None),
     ],
 )
 def test_only_what_the_model_is_known_not_to_do_is_named(
     capabilities: ModelCapabilities, request_: LLMRequest, unmet: str | None
 ) -> None:
     assert capabilities.unmet(request_) == unmet
+
+
+def test_a_model_that_cannot_stream_is_named_only_when_a_stream_is_asked_for() -> None:
+    capabilities = ModelCapabilities(supports_streaming=False)
+    assert capabilities.unmet(PLAIN) is None
+    assert capabilities.unmet(PLAIN, streamed=True) == "streaming"

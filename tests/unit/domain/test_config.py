@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import pickle
 from collections.abc import Callable, Mapping
-from dataclasses import FrozenInstanceError, asdict, replace
+from dataclasses import FrozenInstanceError, asdict, fields, replace
 from decimal import Decimal
 from traceback import TracebackException
 
@@ -157,6 +157,17 @@ def test_a_refused_configuration_tells_no_key_neither_in_its_error_nor_in_the_fr
     assert CANARY.encode() not in pickle.dumps(error)
 
 
+def test_a_configuration_is_written_by_the_names_of_its_fields() -> None:
+    for kind in (LLMConfig, ClientConfig, Snapshot):
+        assert all(field.kw_only for field in fields(kind)), kind
+
+
+def test_leniency_and_free_models_are_asked_for_and_no_default() -> None:
+    config = LLMConfig(type="vllm", model="m")
+    assert (config.free, config.allow_private, config.lenient_terminal) == (False, False, False)
+    assert (config.prices, config.base_url, config.dialect, config.options) == (None, None, None, {})
+
+
 def test_a_client_has_the_documented_total_unless_it_says_another() -> None:
     client = ClientConfig(name="planner", targets=())
     assert (client.total_s, client.system) == (900.0, None)
@@ -165,3 +176,16 @@ def test_a_client_has_the_documented_total_unless_it_says_another() -> None:
 def test_a_snapshot_without_words_came_from_no_file_and_warns_of_nothing() -> None:
     snapshot = Snapshot(digest="d", clients={}, models={})
     assert (snapshot.warnings, snapshot.files) == ((), ())
+
+
+def test_a_quick_constructor_refuses_a_setting_it_does_not_know() -> None:
+    with pytest.raises(LLMValidationError, match="no setting 'temprature'") as caught:
+        LLMConfig.openai("gpt", temprature=1)  # type: ignore[call-arg]
+    assert "temperature" in caught.value.hint
+
+
+@pytest.mark.parametrize("key", ["", "two\nlines"])
+def test_a_key_that_is_none_is_refused_without_being_shown(key: str) -> None:
+    with pytest.raises(LLMValidationError, match="api_key must be non-empty printable text") as caught:
+        LLMConfig.openai("gpt", api_key=key)
+    assert caught.value.__context__ is None or "two" not in str(caught.value)

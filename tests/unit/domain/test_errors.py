@@ -268,6 +268,13 @@ def test_every_field_of_the_context_becomes_an_attribute() -> None:
     assert set(ErrorContext.__annotations__) == set(context)
 
 
+def test_what_nobody_said_is_none_and_never_made_up() -> None:
+    error = LLMError("m")
+    unsaid = set(WHERE) - {"hint"}
+    assert {name: getattr(error, name) for name in unsaid} == dict.fromkeys(unsaid)
+    assert (error.original_error, error.metadata, error.steps) == (None, {}, ())
+
+
 def test_a_rate_limit_says_how_long_to_wait_in_fractions_too() -> None:
     assert LLMRateLimitError("m", retry_after=0.25).retry_after == 0.25
 

@@ -43,7 +43,8 @@ def test_an_event_cannot_be_changed_by_one_of_several_readers() -> None:
 
 def test_a_record_has_no_room_for_a_prompt_an_answer_or_a_key() -> None:
     record = CallRecord("call", "planner", "openai", "gpt-5-mini", "answered", 0.25)
-    assert (record.code, record.usage, record.cost, record.streamed, record.tenant) == ("", None, None, False, None)
+    assert (record.code, record.usage, record.cost, record.streamed) == ("", None, None, False)
+    assert (record.tenant, record.session, record.tags) == (None, None, frozenset())
     assert {f.name for f in fields(record)} == {
         *("level", "client", "provider", "model", "outcome", "latency_s", "code", "usage", "cost", "streamed"),
         *("tenant", "session", "tags"),

@@ -251,6 +251,22 @@ def test_a_warning_says_that_it_is_one_and_its_own_hint_outranks_suggestion_and_
     assert problem.render() == "warning[CFG010]: stray\n  --> <root>\n   = Remove it."
 
 
+def test_a_problem_claims_no_place_that_it_was_not_told() -> None:
+    assert Problem("cycle", "m") == Problem(
+        "cycle",
+        "m",
+        path="",
+        file=None,
+        line=0,
+        column=0,
+        excerpt="",
+        width=1,
+        suggestion=None,
+        hint=None,
+        severity="error",
+    )
+
+
 @pytest.mark.parametrize(
     ("problem", "place"),
     [
@@ -279,13 +295,13 @@ def test_a_step_reads_as_a_line() -> None:
 
 
 def test_a_step_is_json_with_microseconds() -> None:
-    step = Step("attempt", "p/m", "answered", latency_s=1.23456789)
+    step = Step("attempt", "p/m", "answered", waited_s=0.12345678, latency_s=1.23456789)
     assert step.to_dict() == {
         "layer": "attempt",
         "target": "p/m",
         "outcome": "answered",
         "reason": "",
-        "waited_s": 0.0,
+        "waited_s": 0.123457,
         "latency_s": 1.234568,
     }
     assert set(step.to_dict()) == {f.name for f in fields(step)}

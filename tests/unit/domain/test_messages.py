@@ -120,6 +120,12 @@ def test_the_bytes_of_a_picture_stay_out_of_its_repr() -> None:
     assert repr(Image(b"\x89PNG" * 1000)) == "Image(url=None, media_type='image/png', detail='auto')"
 
 
+def test_a_part_says_no_more_than_it_was_told() -> None:
+    assert Reasoning() == Reasoning("", signature=None, redacted=None, id=None, wire=None)
+    assert ToolResult("c1", "sunny") == ToolResult("c1", "sunny", name="", is_error=False)
+    assert Message.user("Hello") == Message("user", (Text("Hello"),), name=None)
+
+
 def test_messages_are_values_that_pickle_and_copy() -> None:
     message = Message.user("Look:", Image(b"png"))
     for again in (pickle.loads(pickle.dumps(message)), copy.deepcopy(message)):

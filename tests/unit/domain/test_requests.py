@@ -76,6 +76,12 @@ def test_filling_gaps_in_two_steps_or_in_one_is_the_same(a: Parameters, b: Param
 def test_nothing_given_changes_nothing_and_copies_nothing(own: Parameters) -> None:
     assert NO_PARAMETERS.over(own) is own
     assert own.over(NO_PARAMETERS) == own
+    assert own.over(own) is own
+
+
+def test_parameters_say_nothing_unless_they_are_told() -> None:
+    unset = dict.fromkeys([f.name for f in fields(Parameters)]) | {"stop": ()}
+    assert {f.name: getattr(NO_PARAMETERS, f.name) for f in fields(Parameters)} == unset
 
 
 def test_zero_is_a_value_and_no_gap() -> None:
@@ -117,7 +123,7 @@ def test_stops_of_another_form_are_refused_instead_of_being_taken_apart(stop: st
 
 
 def test_an_output_may_be_any_object_or_of_a_schema() -> None:
-    assert OutputSpec() == OutputSpec(None, "output", strict=True, description="")
+    assert (OutputSpec().schema, OutputSpec()) == (None, OutputSpec(None, "output", strict=True, description=""))
     assert OutputSpec({"type": "object"}, name="Invoice-2_a").schema == {"type": "object"}
 
 
@@ -195,6 +201,10 @@ def test_neighbouring_texts_and_pictures_become_one_message() -> None:
         answer,
         Message("user", (Text("And"), Text("now?"))),
     )
+
+
+def test_the_short_form_adds_nothing_of_its_own() -> None:
+    assert LLMRequest.of("Hello") == LLMRequest(HELLO)
 
 
 def test_messages_alone_stay_as_they_are() -> None:

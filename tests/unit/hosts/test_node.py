@@ -17,16 +17,18 @@ def test_a_prompt_is_filled_in_from_the_state() -> None:
 @pytest.mark.parametrize(
     ("prompt", "state", "said"),
     [
-        ("Tell of {plan}", {}, "the prompt needs 'plan', the state has nothing"),
-        ("Tell of {plan}", {"b": "", "a": ""}, "the prompt needs 'plan', the state has a, b"),
+        ("Tell of {plan}", {}, "the prompt names 'plan', the state holds nothing"),
+        ("Tell of {plan}", {"b": "", "a": ""}, "the prompt names 'plan', the state holds a, b"),
         ("{", {}, "node 'story'"),
         ("{0}", {}, "node 'story'"),
+        ("{plan.foo}", {"plan": "x"}, "no template of plain names"),
+        ("{plan[x]}", {"plan": "x"}, "no template of plain names"),
     ],
 )
 def test_a_prompt_that_cannot_be_filled_in_says_what_is_missing(prompt: str, state: dict[str, str], said: str) -> None:
     with pytest.raises(LLMValidationError, match=said) as caught:
         LLMNode("story", client="teller", prompt=prompt).request(state)
-    assert "write literal braces as {{ and }}" in caught.value.hint
+    assert "rite literal braces as {{ and }}" in caught.value.hint
 
 
 def test_a_node_travels_to_other_processes() -> None:

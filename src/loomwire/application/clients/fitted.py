@@ -10,6 +10,7 @@ from typing_extensions import override
 from loomwire.application.streaming import Streaming
 from loomwire.domain.config import LLMConfig
 from loomwire.domain.errors import CapabilityError, LoomError
+from loomwire.domain.messages import Message, Text
 from loomwire.domain.ports.client import ILLMClient, LLMStream
 from loomwire.domain.requests import NO_PARAMETERS, LLMRequest
 from loomwire.domain.responses import LLMResponse
@@ -17,6 +18,8 @@ from loomwire.domain.responses import LLMResponse
 
 class FittedClient(ILLMClient):
     """Fills in the target's parameters and refuses what the target is known not to do, before anything is sent.
+
+    A target that knows no system messages gets their text at the head of the first user message.
 
     Args:
         inner: The client below.
@@ -46,7 +49,7 @@ class FittedClient(ILLMClient):
         """Tell an error from below which target it came from."""
         error.located(self._config.name, self._config.model)
 
-    def fitted(self, request: LLMRequest) -> LLMRequest:
+    def fitted(self, request: LLMRequest, *, streamed: bool = False) -> LLMRequest:
         """Return the request as the target should get it.
 
         Raises:
@@ -57,7 +60,7 @@ class FittedClient(ILLMClient):
             merged = request.parameters.over(config.parameters)
             if merged is not request.parameters:
                 request = replace(request, parameters=merged)
-        unmet = config.capabilities.unmet(request)
+        unmet = config.capabilities.unmet(request, streamed=streamed)
         if unmet is not None:
             raise CapabilityError(
                 f"{config.target} cannot do what the request needs: {unmet}",
@@ -65,6 +68,8 @@ class FittedClient(ILLMClient):
                 model=config.model,
                 hint=f"Use another model, or correct `capabilities` of {config.target} in the configuration.",
             )
+        if config.capabilities.supports_system_message is False:
+            request = replace(request, messages=_without_system(request.messages))
         return request
 
     @override
@@ -86,7 +91,19 @@ class _FittedStreaming(Streaming):
     @override
     async def opened(self) -> LLMStream:
         try:
-            return await self.enter(self._inner.stream(self._owner.fitted(self._request)))
+            return await self.enter(self._inner.stream(self._owner.fitted(self._request, streamed=True)))
         except LoomError as error:
             self._owner.located(error)
             raise
+
+
+def _without_system(messages: tuple[Message, ...]) -> tuple[Message, ...]:
+    told = "\n\n".join(message.text for message in messages if message.role == "system")
+    if not told:
+        return messages
+    rest = [message for message in messages if message.role != "system"]
+    first = next((i for i, message in enumerate(rest) if message.role == "user"), None)
+    if first is None:
+        return (Message.user(told), *rest)
+    rest[first] = replace(rest[first], parts=(Text(told + "\n\n"), *rest[first].parts))
+    return tuple(rest)

@@ -36,6 +36,10 @@ class GuardedClient(ILLMClient):
                 outcome.failed(error)
                 _note(error, outcome)
                 raise
+            except Exception as error:
+                # A client of somebody else's broke its promise: its error goes on as it is, and counts.
+                outcome.failed(LLMError(f"the client raised {type(error).__name__}", reason="internal"))
+                raise
             outcome.answered(response.usage, response.cost, response.model)
             return response if outcome.step is None else response.with_step(outcome.step)
 

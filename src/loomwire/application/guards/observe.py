@@ -37,7 +37,7 @@ class Observe(Guard):
         clock: For the latency.
     """
 
-    __slots__ = ("client", "clock", "level", "model", "provider", "sinks", "tally", "target")
+    __slots__ = ("_complained", "client", "clock", "level", "model", "provider", "sinks", "tally", "target")
 
     def __init__(
         self,
@@ -59,6 +59,7 @@ class Observe(Guard):
         self.tally = tally
         self.sinks = tuple(sinks)
         self.clock = clock
+        self._complained: set[tuple[type, type]] = set()
 
     @override
     def around(self, operation: Operation) -> _Observation:
@@ -69,8 +70,11 @@ class Observe(Guard):
         for sink in self.sinks:
             try:
                 sink.emit(record)
-            except Exception:  # noqa: BLE001  # a sink is host code; whatever it does, the call goes on
-                _log.warning("event sink %s raised; the record is lost", type(sink).__name__, exc_info=True)
+            except Exception as error:  # noqa: BLE001  # a sink is host code; whatever it does, the call goes on
+                kind = (type(sink), type(error))
+                if kind not in self._complained:
+                    self._complained.add(kind)
+                    _log.warning("event sink %s raised; its records are lost", type(sink).__name__, exc_info=True)
 
     @override
     def __repr__(self) -> str:

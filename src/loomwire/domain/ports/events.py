@@ -13,4 +13,4 @@ class IEventSink(Protocol):
 
     @abstractmethod
     def emit(self, record: CallRecord) -> None:
-        """Take a record. Whatever it raises is logged once per kind and never reaches a caller."""
+        """Take a record. Whatever it raises is logged, once per kind and place, and never reaches a caller."""

@@ -7,22 +7,16 @@ times, and nothing is kept of what it reads but where it ends.
 from __future__ import annotations
 
 import json
-import math
 import re
-from collections.abc import Sequence
-from typing import NoReturn
+
+from loomwire.infrastructure.outputs.strict_json import DECODER, NotJSONError
 
 MAX_STARTS = 200
-MAX_DIGITS = 4300
 
 # What cannot begin a JSON value is passed over here: an error of the scanner costs the length of the text before it,
 # because it counts lines.
 _OPENING = re.compile(r'\{(?=\s*["}])|\[(?=\s*["{\[\]\d\-tfnNI])')
 _FENCE = "```"
-
-
-class NotJSONError(ValueError):
-    """The text is no JSON that may be used; the message says why, without a word of the text."""
 
 
 def json_values(text: str) -> list[str]:
@@ -61,7 +55,7 @@ def _is_scalar(body: str) -> bool:
     if body[0] in "{[":
         return False
     try:
-        _, end = _DECODER.raw_decode(body)
+        _, end = DECODER.raw_decode(body)
     except json.JSONDecodeError:
         return False
     return end == len(body)
@@ -77,7 +71,7 @@ def _structures(body: str) -> list[str]:
         if starts > MAX_STARTS:
             raise NotJSONError(f"the answer holds more than {MAX_STARTS} beginnings of JSON")
         try:
-            _, at = _DECODER.raw_decode(body, start)
+            _, at = DECODER.raw_decode(body, start)
             values.append(body[start:at])
         except json.JSONDecodeError as error:
             failure = failure or error
@@ -95,37 +89,11 @@ def _reason(failure: json.JSONDecodeError | None) -> str:
     return f"the answer is no complete JSON: {failure.msg} at line {failure.lineno} column {failure.colno}"
 
 
-def _check_keys(pairs: Sequence[tuple[str, object]]) -> None:
-    if len(dict(pairs)) < len(pairs):
-        raise NotJSONError("an object has the same key twice")
-
-
-def _check_int(digits: str) -> None:
-    if len(digits) > MAX_DIGITS:
-        raise NotJSONError(f"a number has more than {MAX_DIGITS} digits")
-
-
-def _check_float(digits: str) -> None:
-    _check_int(digits)
-    if math.isinf(float(digits)):
-        raise NotJSONError("a number is too large")
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise NotJSONError(f"{name} is no JSON")
-
-
-# The hooks return nothing, so that a text of megabytes is checked without building its objects.
-_DECODER = json.JSONDecoder(
-    object_pairs_hook=_check_keys, parse_int=_check_int, parse_float=_check_float, parse_constant=_refuse_constant
-)
-
-
 def wrapped_value(text: str, key: str) -> str | None:
     """Return the slice of the value in `{"key": value}`, or None when the text is no object with that one key."""
     opening = re.match(rf'\{{\s*"{re.escape(key)}"\s*:\s*', text)
     if opening is None:
         return None
     inner = text[opening.end() : -1].rstrip()
-    _, end = _DECODER.raw_decode(inner)
+    _, end = DECODER.raw_decode(inner)
     return inner if end == len(inner) else None

@@ -20,10 +20,7 @@ them as they are. `model`, `has_tool` and `after_tool` (the last message is a to
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, replace
 from typing import Final, final
 
 from typing_extensions import override
@@ -34,150 +31,14 @@ from loomwire.domain.ports.client import ILLMClient, LLMStream
 from loomwire.domain.ports.clock import IClock
 from loomwire.domain.requests import LLMRequest
 from loomwire.domain.responses import LLMResponse
-from loomwire.domain.tools import ToolNamed
-from loomwire.domain.values import JSON, JSONObject, ToolCall
-from loomwire.infrastructure.providers.offline.describe import (
-    FIELDS,
-    FLAG,
-    TEXT,
-    Check,
-    Remark,
-    below,
-    call_of,
-    call_problems,
-    checked_entries,
-    must,
-    object_problems,
-    reply_of,
-)
+from loomwire.infrastructure.providers.offline.describe import checked_entries
 from loomwire.infrastructure.providers.offline.play import ReplyStream, played
-from loomwire.infrastructure.providers.offline.references import filled, filled_call, filled_text, references
-from loomwire.infrastructure.providers.offline.reply import Reply, json_text
-from loomwire.infrastructure.providers.offline.sample import instance_of
+from loomwire.infrastructure.providers.offline.reply import Reply
+from loomwire.infrastructure.providers.offline.rule_checks import check_rules
+from loomwire.infrastructure.providers.offline.rules import rule_of
 
 SEARCHED_CHARACTERS: Final = 100_000
 """How much of a message the patterns see."""
-
-_ANSWERS: Final = ("answer", "tool_call", "tool_calls", "json", "error")
-_FILTERS: Final = ("when", "model", "has_tool", "after_tool")
-_EVERYTHING = re.compile(r"(?s).*")
-
-
-def _pattern_problem(value: JSON) -> str | None:
-    if not isinstance(value, str):
-        return "must be a regular expression as text"
-    try:
-        re.compile(value, re.IGNORECASE)
-    except (re.error, OverflowError, RecursionError) as error:
-        return f"is no regular expression: {error}"
-    return None
-
-
-_RULE: Mapping[str, Check] = {
-    "when": _pattern_problem,
-    "model": TEXT,
-    "has_tool": TEXT,
-    "after_tool": FLAG,
-    "default": must("true, or left out", lambda value: value is True),
-    "answer": TEXT,
-    "tool_call": call_problems,
-    "json": must("an object, or the word auto", lambda value: isinstance(value, Mapping) or value == "auto"),
-    **{key: FIELDS[key] for key in ("tool_calls", "error", "reasoning", "delay_s", "finish")},
-}
-
-
-def check_rules(value: JSON) -> Iterator[Remark]:
-    """Yield every problem of a list of rules: the way into it, and what is wrong there. Nothing means it works."""
-    if not isinstance(value, Sequence) or isinstance(value, str) or not value:
-        yield (), "must be a list of at least one rule"
-        return
-    for index, rule in enumerate(value):
-        yield from below(index, object_problems(rule, _RULE))
-        if isinstance(rule, Mapping):
-            yield from below(index, _rule_problems(rule, is_last=index == len(value) - 1))
-
-
-def _rule_problems(rule: JSONObject, *, is_last: bool) -> Iterator[Remark]:
-    answers = [key for key in _ANSWERS if key in rule]
-    if not answers:
-        yield (), f"has no answer: give one of {', '.join(_ANSWERS)}"
-    yield from (((key,), f"is a second answer beside `{answers[0]}`") for key in answers[1:])
-    if "error" in rule:
-        yield from (((key,), "cannot stand beside `error`") for key in ("reasoning", "finish") if key in rule)
-    yield from _place_problems(rule, is_last=is_last)
-    yield from _reference_problems(rule)
-
-
-def _place_problems(rule: JSONObject, *, is_last: bool) -> Iterator[Remark]:
-    filters = [key for key in _FILTERS if key in rule]
-    if "default" in rule:
-        yield from (((key,), "cannot stand beside `default`") for key in filters)
-        if not is_last:
-            yield ("default",), "must be the last rule; what follows would never be reached"
-    elif not filters:
-        yield (), f"needs one of {', '.join(_FILTERS)}, or `default: true`"
-
-
-def _reference_problems(rule: JSONObject) -> Iterator[Remark]:
-    when = rule.get("when", "")
-    if not isinstance(when, str) or _pattern_problem(when):
-        return
-    groups = re.compile(when).groups
-    for key in ("answer", "reasoning", "tool_call", "tool_calls", "json"):
-        most = max((int(digit) for digit in references(rule.get(key))), default=0)
-        if most > groups:
-            yield (key,), f"uses \\{most}, but `when` has {groups or 'no'} groups"
-
-
-@dataclass(frozen=True, slots=True)
-class _Rule:
-    pattern: re.Pattern[str]
-    has_tool: str | None
-    after_tool: bool | None
-    json: JSON
-    reply: Reply
-
-    def answer_to(self, request: LLMRequest, text: str) -> Reply | None:
-        """Return what the rule says to a request, or None when it does not match."""
-        if self.after_tool is not None and self.after_tool != (request.messages[-1].role == "tool"):
-            return None
-        if self.has_tool is not None and all(tool.name != self.has_tool for tool in request.tools):
-            return None
-        match = self.pattern.search(text)
-        if match is None:
-            return None
-        reply = self.reply
-        said = replace(
-            reply,
-            text=filled_text(reply.text, match),
-            reasoning=filled_text(reply.reasoning, match),
-            tool_calls=tuple(filled_call(call, match) for call in reply.tool_calls),
-        )
-        return said if self.json is None else _json_reply(said, filled(self.json, match), request)
-
-
-def _json_reply(reply: Reply, value: JSON, request: LLMRequest) -> Reply:
-    # Typed clients ask models without native schemas for one forced tool call: its arguments are the JSON then.
-    forced = request.tool_choice.name if isinstance(request.tool_choice, ToolNamed) else None
-    tool = next((tool for tool in request.tools if tool.name == forced), None)
-    if not isinstance(value, Mapping):
-        wanted = tool.parameters if tool is not None else request.output.schema if request.output is not None else None
-        value = instance_of({"type": "object"} if wanted is None else wanted)
-    if tool is not None and isinstance(value, Mapping):
-        return replace(reply, tool_calls=(ToolCall("", tool.name, value),))
-    return replace(reply, text=json_text(value))
-
-
-def _rule(entry: JSONObject) -> _Rule:
-    when, call, tool, after = (entry.get(key) for key in ("when", "tool_call", "has_tool", "after_tool"))
-    reply = reply_of({**entry, "text": entry.get("answer", "")})
-    return _Rule(
-        pattern=re.compile(when, re.IGNORECASE) if isinstance(when, str) else _EVERYTHING,
-        has_tool=tool if isinstance(tool, str) else None,
-        after_tool=after if isinstance(after, bool) else None,
-        json=entry.get("json"),
-        reply=replace(reply, tool_calls=(call_of(call),)) if isinstance(call, Mapping) else reply,
-    )
 
 
 @final
@@ -200,7 +61,7 @@ class RuleClient(ILLMClient):
         entries = checked_entries(config, "rules", check_rules)
         self._config = config
         self._clock = clock
-        self._rules = tuple(_rule(entry) for entry in entries if entry.get("model", config.model) == config.model)
+        self._rules = tuple(rule_of(entry) for entry in entries if entry.get("model", config.model) == config.model)
 
     @override
     def __repr__(self) -> str:

@@ -177,12 +177,12 @@ def option_checks() -> Mapping[str, OptionCheck]:
 
 
 def _script_problems(value: JSON) -> Iterable[tuple[tuple[str | int, ...], str]]:
-    from loomwire.infrastructure.providers.mock import check_script
+    from loomwire.infrastructure.providers.offline.scripts import check_script
 
     return check_script(value)
 
 
 def _rules_problems(value: JSON) -> Iterable[tuple[tuple[str | int, ...], str]]:
-    from loomwire.infrastructure.providers.rule import check_rules
+    from loomwire.infrastructure.providers.offline.rule_checks import check_rules
 
     return check_rules(value)

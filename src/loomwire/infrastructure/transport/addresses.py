@@ -1,8 +1,7 @@
-"""Where a base URL leads: its parts, whether the address is public, and the environment's proxy for it."""
+"""Where a base URL leads: its parts, whether that is allowed, and the environment's proxy for it."""
 
 from __future__ import annotations
 
-import ipaddress
 import re
 import socket
 from dataclasses import dataclass
@@ -11,13 +10,10 @@ from urllib.request import getproxies_environment, proxy_bypass
 import httpx
 
 from loomwire.domain.errors import ConfigError
+from loomwire.infrastructure.transport.public import is_address, is_public
 
 _HOST_NAME = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9._-]*[A-Za-z0-9_])?\.?")
 _NOT_IN_A_URL = re.compile(r"[\x00-\x20\x7f\\]")
-
-# Azure's host agent answers on this address, which the registries count as public.
-_METADATA = frozenset({ipaddress.ip_address("168.63.129.16")})
-_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 
 PRIVATE_HINT = "Set allow_private: true for this provider if the address is meant."
 
@@ -58,27 +54,12 @@ def split_base_url(base_url: str, *, allow_private: bool) -> tuple[Origin, str]:
     """
     url = _parse(base_url)
     host = url.raw_host.decode("ascii").lower()
-    if not _is_address(host):
+    if not is_address(host):
         _check_name(host, allow_private=allow_private)
     elif not allow_private and not is_public(host):
         raise _refused(f"the address {host} is not public", PRIVATE_HINT)
     origin = Origin(url.scheme, host, url.port or (443 if url.scheme == "https" else 80))
     return origin, str(url).rstrip("/")
-
-
-def is_public(address: str) -> bool:
-    """Tell whether an IP address belongs to the public internet, also when it hides inside an IPv6 address."""
-    ip = ipaddress.ip_address(address.partition("%")[0])
-    if isinstance(ip, ipaddress.IPv6Address):
-        inner = ip.ipv4_mapped or ip.sixtofour
-        if inner is None and ip in _NAT64:
-            inner = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
-        if inner is not None:
-            return is_public(str(inner))
-        # Teredo and the old site-local block carry private networks that `is_global` does not know of.
-        if ip.teredo is not None or ip.is_site_local:
-            return False
-    return ip.is_global and not ip.is_multicast and not ip.is_reserved and ip not in _METADATA
 
 
 def environment_proxy(origin: Origin) -> str | None:
@@ -103,6 +84,11 @@ def _parse(base_url: str) -> httpx.URL:
         url = httpx.URL(base_url)
     except (httpx.InvalidURL, ValueError):
         raise _refused("base_url is not a URL") from None
+    _check_parts(url, base_url)
+    return url
+
+
+def _check_parts(url: httpx.URL, base_url: str) -> None:
     if url.scheme not in ("http", "https"):
         raise _refused(f"base_url must begin with http:// or https://, not {url.scheme[:20]!r}")
     if not url.raw_host:
@@ -113,15 +99,6 @@ def _parse(base_url: str) -> httpx.URL:
         raise _refused("base_url must not hold a user name or password", "Put the key under `keys`.")
     if "?" in base_url or "#" in base_url:
         raise _refused("base_url must have neither a query nor a fragment")
-    return url
-
-
-def _is_address(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host.partition("%")[0])
-    except ValueError:
-        return False
-    return True
 
 
 def _check_name(host: str, *, allow_private: bool) -> None:

@@ -18,8 +18,9 @@ from typing_extensions import override
 from yarl import URL
 
 from loomwire.domain.policies import TransportPolicy
-from loomwire.infrastructure.transport.addresses import Origin, environment_proxy, is_public
+from loomwire.infrastructure.transport.addresses import Origin, environment_proxy
 from loomwire.infrastructure.transport.failures import Failed, PrivatePeer
+from loomwire.infrastructure.transport.public import is_public
 
 if TYPE_CHECKING:
     from aiohttp.client_proto import ResponseHandler
@@ -82,6 +83,7 @@ class _Opener(aiohttp.TCPConnector):
     """aiohttp's connector without its pool: names, addresses, TLS and proxies."""
 
     async def open(self, target: aiohttp.ClientRequest) -> ResponseHandler:
+        """Return a new connection that no pool knows."""
         # `connect()` wraps the protocol in a Connection that, collected in a forked child, unregisters the parent's
         # socket from the poll set they share. The step below it does not.
         return await self._create_connection(target, [], _NO_TIMEOUT)

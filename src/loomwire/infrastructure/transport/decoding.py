@@ -46,6 +46,7 @@ class _Inflate:
         self._gone = 0
 
     def feed(self, data: bytes) -> Iterator[bytes]:
+        """Deliver what `data` gives, piece by piece."""
         self._begun = self._begun or bool(data)
         self._coming += len(data)
         if self._inflate is None:
@@ -62,6 +63,7 @@ class _Inflate:
                 yield piece
 
     def finish(self) -> None:
+        """Check that the coding came to its end."""
         if self._begun and not (self._inflate is not None and self._inflate.eof):
             raise Failed("eof", "the compressed answer is cut")
 

@@ -155,6 +155,7 @@ class _Form:
         self._headers = httpx.Headers(lines)
 
     def filled(self, body: bytes) -> httpx.Request:
+        """Return the request with a body."""
         request = httpx.Request(self._method, self._url, headers=self._headers, stream=RequestBody(body))
         if body or self._method not in ("GET", "HEAD"):
             request.headers["Content-Length"] = str(len(body))

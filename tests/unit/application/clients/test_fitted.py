@@ -5,11 +5,11 @@ from dataclasses import replace
 import pytest
 
 from loomwire.application.clients.fitted import FittedClient
-from loomwire.application.state.stats import CallCounts
+from loomwire.application.state.counts import CallCounts
 from loomwire.domain.capabilities import ModelCapabilities
 from loomwire.domain.config import LLMConfig
 from loomwire.domain.errors import CapabilityError, LLMNetworkError
-from loomwire.domain.messages import Image
+from loomwire.domain.messages import Image, Message
 from loomwire.domain.requests import LLMRequest, Parameters
 from loomwire.domain.tools import Tool
 from loomwire.testing import RecordingSink, ScriptedClient
@@ -104,3 +104,32 @@ async def test_an_error_from_below_is_told_which_target_it_came_from() -> None:
             pass
     for caught in (whole, streamed):
         assert (caught.value.provider, caught.value.model) == ("vendor", "m")
+
+
+DEAF = target(can=ModelCapabilities(supports_system_message=False))
+
+
+async def test_a_target_without_system_messages_is_told_by_the_first_user_message() -> None:
+    leaf = ScriptedClient("a")
+    asked = LLMRequest.of(Message.assistant("Yes?"), "Plan it", Message.user("now"), system="Be brief.")
+    await FittedClient(leaf, DEAF).generate(asked)
+    assert [(m.role, m.text) for m in leaf.requests[0].messages] == [
+        ("assistant", "Yes?"),
+        ("user", "Be brief.\n\nPlan it"),
+        ("user", "now"),
+    ]
+
+
+async def test_a_system_message_alone_is_asked_as_the_user_when_the_target_knows_no_system() -> None:
+    leaf = ScriptedClient("a", "b")
+    await FittedClient(leaf, DEAF).generate(LLMRequest((Message.system("Begin."),)))
+    await FittedClient(leaf, DEAF).generate(HI)
+    assert [(m.role, m.text) for m in leaf.requests[0].messages] == [("user", "Begin.")]
+    assert leaf.requests[1].messages == HI.messages
+
+
+async def test_a_target_that_cannot_stream_refuses_a_stream_on_entering() -> None:
+    client = FittedClient(ScriptedClient(), target(can=ModelCapabilities(supports_streaming=False)))
+    with pytest.raises(CapabilityError, match="streaming"):
+        async with client.stream(HI):
+            pass

@@ -9,7 +9,7 @@ from typing_extensions import override
 
 from loomwire.application.clients.guarded import GuardedClient
 from loomwire.application.guard import Guard, Operation, Outcome
-from loomwire.domain.errors import LLMError, LLMNetworkError, LLMRateLimitError, StreamInterruptedError
+from loomwire.domain.errors import LLMNetworkError, LLMRateLimitError, LoomError, StreamInterruptedError
 from loomwire.domain.events import Finished, StreamEvent, TextDelta
 from loomwire.domain.faults import Step
 from loomwire.domain.ports.client import ILLMClient, LLMStream
@@ -65,7 +65,7 @@ class NotingOutcome(Outcome, AbstractAsyncContextManager[Outcome]):
         self._note("answered")
 
     @override
-    def failed(self, error: LLMError) -> None:
+    def failed(self, error: LoomError) -> None:
         self._note("failed")
 
     def _note(self, outcome: str) -> None:

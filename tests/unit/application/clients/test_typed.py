@@ -13,7 +13,9 @@ from types import MappingProxyType
 import pytest
 from typing_extensions import override
 
-from loomwire.application.clients.typed import TypedLLMClient, TypedMode, TypedSource, TypedTarget
+from loomwire.application.clients.typed import TypedLLMClient
+from loomwire.application.typed.forms import TypedMode
+from loomwire.application.typed.source import TypedSource, TypedTarget
 from loomwire.domain.capabilities import ModelCapabilities
 from loomwire.domain.errors import LLMError, LLMRateLimitError, LLMValidationError, OutputInvalidError, llm_error
 from loomwire.domain.faults import Step

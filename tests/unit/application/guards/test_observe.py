@@ -184,7 +184,23 @@ async def test_a_sink_that_raises_harms_neither_the_call_nor_the_next_sink(caplo
     with caplog.at_level(logging.WARNING, "loomwire.observe"):
         assert (await client.generate(HI)).text == "Hello."
     assert len(sink.records) == 2
-    assert "event sink BrokenSink raised; the record is lost" in caplog.text
+    assert caplog.text.count("event sink BrokenSink raised; its records are lost") == 2, "one per level"
+
+
+async def test_a_sink_that_always_raises_is_logged_once_per_place(caplog: pytest.LogCaptureFixture) -> None:
+    client, _ = chain_of(ScriptedClient("a", "b", "c"), sinks=[BrokenSink()])
+    with caplog.at_level(logging.WARNING, "loomwire.observe"):
+        for _ in range(3):
+            await client.generate(HI)
+    assert caplog.text.count("event sink BrokenSink raised") == 2
+
+
+async def test_an_error_that_is_none_of_ours_counts_as_a_failure_and_goes_on_as_it_is() -> None:
+    sink = RecordingSink()
+    client, _ = chain_of(ScriptedClient(ZeroDivisionError()), sinks=[sink])
+    with pytest.raises(ZeroDivisionError):
+        await client.generate(HI)
+    assert [(r.outcome, r.code) for r in sink.records] == [("failed", "INT003"), ("failed", "INT003")]
 
 
 async def test_a_sink_that_raises_does_not_replace_the_calls_own_error() -> None:

@@ -1,11 +1,9 @@
 from __future__ import annotations
 
-import json
 import threading
 
-import pytest
-
-from loomwire.application.state.stats import CallCounts, CallStats, Tally
+from loomwire.application.state.counts import CallCounts
+from loomwire.application.state.stats import CallStats, Tally
 from loomwire.domain.pricing import Cost, Unpriced, Usage
 
 
@@ -33,22 +31,12 @@ def test_what_nobody_waited_for_is_kept_apart_and_judged_by_nobody() -> None:
     assert (counts.cancelled, counts.abandoned, counts.success_rate) == (1, 1, None)
 
 
-def test_the_success_rate_is_over_answered_and_failed_calls() -> None:
-    assert CallCounts(answered=3, failed=1, cancelled=9, abandoned=9).success_rate == pytest.approx(0.75)
-
-
 def test_counts_are_a_value_that_later_calls_do_not_change() -> None:
     tally = Tally()
     tally.failed(0.1, "RAT001")
     before = tally.counts()
     tally.failed(0.1, "RAT001")
     assert before.errors == {"RAT001": 1}
-
-
-def test_counts_become_json() -> None:
-    counts = CallCounts(answered=1, latency_s=0.12345678, errors={"RAT001": 1})
-    said = json.loads(json.dumps(counts.to_dict()))
-    assert (said["latency_s"], said["success_rate"], said["errors"]) == (0.123457, 1.0, {"RAT001": 1})
 
 
 def test_a_key_has_one_tally_for_ever() -> None:

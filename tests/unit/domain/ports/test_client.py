@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 
 from typing_extensions import override
 
+from loomwire.domain.config import LLMConfig
 from loomwire.domain.errors import StreamInterruptedError
 from loomwire.domain.events import Finished, StreamEvent
 from loomwire.domain.ports.client import ILLMClient, ILLMClientFactory, LLMStream
@@ -42,6 +43,19 @@ async def test_a_stream_is_finished_once_its_response_can_be_read() -> None:
 
 def test_a_stream_that_notes_no_error_has_none() -> None:
     assert OneEvent().error is None
+
+
+class NoKnowledge(ILLMClientFactory):
+    """A factory of an outsider, which knows nothing of provider types."""
+
+    @override
+    def create(self, config: LLMConfig) -> ILLMClient:
+        raise NotImplementedError
+
+
+def test_a_factory_without_knowledge_of_types_leaves_a_configuration_as_it_is() -> None:
+    config = LLMConfig.of("mine", "m")
+    assert NoKnowledge().resolved(config) is config
 
 
 def test_a_client_has_two_methods_and_a_wider_one_is_another_port() -> None:

@@ -31,5 +31,6 @@ def test_a_wire_request_can_be_bound_anew() -> None:
 
 
 def test_the_share_of_reused_connections_needs_requests() -> None:
+    assert PoolStats() == PoolStats(total=0, successful=0, reused=0, opened=0, active=0, idle=0, waiting=0)
     assert PoolStats().reuse_rate == 0.0
     assert PoolStats(total=8, reused=6).reuse_rate == 0.75

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loomwire.infrastructure.outputs.json_values import MAX_STARTS, NotJSONError, json_values, wrapped_value
+from loomwire.infrastructure.outputs.json_values import MAX_STARTS, json_values, wrapped_value
+from loomwire.infrastructure.outputs.strict_json import NotJSONError
 
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()
 VALUES = st.recursive(SCALARS, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=20)

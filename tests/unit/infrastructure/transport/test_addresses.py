@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Sequence
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from loomwire.domain.errors import ConfigError
 from loomwire.domain.policies import TransportPolicy
-from loomwire.infrastructure.transport.addresses import Origin, is_public, split_base_url
+from loomwire.infrastructure.transport.addresses import Origin, split_base_url
 from loomwire.infrastructure.transport.connections import CheckedResolver, Dialer, system_resolver
 from loomwire.infrastructure.transport.failures import PrivatePeer
 from loomwire.infrastructure.transport.pool import ConnectionPool
@@ -111,14 +108,6 @@ def test_private_addresses_need_the_policy_s_leave(host: str) -> None:
     assert caught.value.reason == "out_of_range"
     assert "allow_private" in (caught.value.hint or "")
     split_base_url(f"http://{host}:80/v1", allow_private=True)
-
-
-@given(st.ip_addresses(v=4))
-def test_an_address_inside_an_ipv6_address_is_judged_like_the_address(ip: ipaddress.IPv4Address) -> None:
-    public = is_public(str(ip))
-    assert is_public(f"::ffff:{ip}") == public
-    assert is_public(str(ipaddress.IPv6Address(int(ipaddress.IPv6Address("64:ff9b::")) + int(ip)))) == public
-    assert is_public(str(ipaddress.IPv6Address((0x2002 << 112) + (int(ip) << 80)))) == public
 
 
 async def test_acquire_refuses_a_private_address_before_anything_is_sent(pool: ConnectionPool) -> None:

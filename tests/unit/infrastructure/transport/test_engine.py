@@ -253,7 +253,7 @@ async def test_an_early_answer_is_delivered_and_its_connection_dropped(pool: Con
     async def deaf(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
         writer.write(b"HTTP/1.1 413 X\r\nContent-Length: 2\r\n\r\nno")
-        await asyncio.sleep(30)
+        await asyncio.Event().wait()
 
     async with raw_server(deaf) as port:
         lease = await pool.acquire(f"http://127.0.0.1:{port}", LOCAL)
@@ -266,7 +266,7 @@ async def test_an_early_answer_is_delivered_and_its_connection_dropped(pool: Con
 async def test_closing_the_pool_wakes_whoever_still_reads(pool: ConnectionPool) -> None:
     async def play(exchange: Exchange) -> None:
         await exchange.start_chunks()
-        await asyncio.sleep(30)
+        await asyncio.Event().wait()
 
     async with WireServer(play) as server:
         lease = await pool.acquire(server.base_url, LOCAL)

@@ -79,7 +79,7 @@ def plays(*parts: bytes, then: str = "end", pause: float = 0.0) -> Play:
             await asyncio.sleep(0.02)
             exchange.reset()
         else:
-            await asyncio.sleep(30)
+            await asyncio.Event().wait()
 
     return play
 
@@ -118,7 +118,7 @@ async def test_a_name_without_addresses_is_a_dns_failure() -> None:
 
 async def test_connecting_ends_after_its_timeout() -> None:
     async def never(host: str, port: int) -> Sequence[str]:
-        await asyncio.sleep(30)
+        await asyncio.Event().wait()
         return ()
 
     pool = ConnectionPool(resolver=never)

@@ -26,7 +26,7 @@ async def stream_forever(exchange: Exchange) -> None:
         return
     await exchange.start_chunks()
     await exchange.chunk(b"data: 1\n\n")
-    await asyncio.sleep(30)
+    await asyncio.Event().wait()
 
 
 async def test_the_pool_is_the_port(pool: ConnectionPool) -> None:

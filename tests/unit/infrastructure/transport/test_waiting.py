@@ -24,7 +24,7 @@ def alarm(after_s: float | None = None, idle_s: float | None = None) -> Alarm:
 
 
 async def hang() -> None:
-    await asyncio.sleep(30)
+    await asyncio.Event().wait()
 
 
 async def test_without_limits_an_alarm_only_waits() -> None:

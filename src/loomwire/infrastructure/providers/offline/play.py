@@ -97,6 +97,7 @@ class _BoundEvents(AsyncIterator[StreamEvent]):
         self._count = 0
 
     def close(self) -> None:
+        """Deliver nothing more."""
         self._closed = True
 
     @override

@@ -20,7 +20,7 @@ from loomwire.infrastructure.providers.openai_chat.encode import encode_chat
 from loomwire.infrastructure.providers.openai_chat.errors import CHAT_ERRORS
 from loomwire.infrastructure.providers.openai_chat.quirks import ChatQuirks
 from loomwire.infrastructure.providers.wire_errors import provider_error
-from loomwire.infrastructure.transport.framing import SSEDecoder
+from loomwire.infrastructure.transport.framing.sse import SSEDecoder
 
 _NO_HEADERS: Mapping[str, str] = FrozenDict()
 

@@ -21,9 +21,11 @@ class _Item:
         self.pieces: dict[str, list[str]] = {}
 
     def grow(self, key: str, text: str) -> None:
+        """Add to a text that comes in pieces."""
         self.pieces.setdefault(key, []).append(text)
 
     def whole(self) -> Reasoning:
+        """Return the item as it must go back."""
         grown = {key: "".join(pieces) for key, pieces in self.pieces.items()}
         text = next((grown[key] for key in _GROWING if grown.get(key)), "")
         if "thinking" in grown:

@@ -1,21 +1,17 @@
-"""Bytes to events and lines: server-sent events and newline-delimited JSON, right for every cut, linear in the bytes.
+"""Bytes to server-sent events, right for every cut, linear in the bytes.
 
-Server-sent events follow the WHATWG standard's "interpreting an event stream". Only CR, LF and CRLF end a line: U+2028
-and U+0085 inside JSON are text (TRAPS.md 1, 2, 9). `id` and `retry` mean nothing here, because nothing reconnects.
+The WHATWG standard's "interpreting an event stream" holds. Only CR, LF and CRLF end a line: U+2028 and U+0085 inside
+JSON are text (TRAPS.md 1, 2, 9). `id` and `retry` mean nothing here, because nothing reconnects.
 """
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
-import msgspec
-
-from loomwire.domain.errors import LLMError, llm_error
 from loomwire.domain.policies import WireLimits
+from loomwire.infrastructure.transport.framing.pieces import BLANKS, BOM, is_json, too_large
 
-_BOM = b"\xef\xbb\xbf"
 _DONE = b"[DONE]"
-_BLANKS = b" \t\r\n"
 
 
 class SSEEvent(NamedTuple):
@@ -85,13 +81,13 @@ class SSEDecoder:
         event = self._whole_event(data)
         if event is not None:
             return [event]
-        if self._after_cr and data:
-            self._after_cr = False
-            if data[0] == 10:
-                data = data[1:]
+        if self._after_cr:
+            self._after_cr = not data
+            data = data.removeprefix(b"\n")
+        if not data:
+            return []
         if b"\n" not in data and b"\r" not in data:
-            if data:
-                self._keep(data)
+            self._keep(data)
             return []
         if self._tail:
             self._tail.append(data)
@@ -123,7 +119,7 @@ class SSEDecoder:
             self.unfinished = self.unfinished or bool(self._name)
             return []
         event = self._dispatched()
-        whole = event.data.strip(_BLANKS) == _DONE or _is_json(event.data)
+        whole = event.data.strip(BLANKS) == _DONE or is_json(event.data)
         self.unfinished = self.unfinished or not whole
         return [] if self.unfinished else [event]
 
@@ -162,10 +158,10 @@ class SSEDecoder:
 
     def _line(self, line: bytes) -> None:
         if self._size + len(line) > self._limit:
-            raise _too_large("event", self._limit)
+            raise too_large("event", self._limit)
         if not self._begun:
             self._begun = True
-            line = line.removeprefix(_BOM)
+            line = line.removeprefix(BOM)
         if line.startswith(b"data: "):
             self._add(line[6:])
         elif line.startswith(b"event: "):
@@ -179,7 +175,7 @@ class SSEDecoder:
             self._add(value)
         elif field == b"event":
             self._name = value.decode("utf-8", "replace")
-        elif self._stray or line.lstrip(_BLANKS)[:1] in (b"{", b"["):
+        elif self._stray or line.lstrip(BLANKS)[:1] in (b"{", b"["):
             self._keep_stray(line)
 
     def _add(self, value: bytes) -> None:
@@ -190,86 +186,9 @@ class SSEDecoder:
         self._tail.append(part)
         self._tail_size += len(part)
         if self._size + self._tail_size > self._limit:
-            raise _too_large("event", self._limit)
+            raise too_large("event", self._limit)
 
     def _keep_stray(self, line: bytes) -> None:
         if self._stray_left > 0:
             self._stray.append(line[: self._stray_left])
             self._stray_left -= len(line) + 1
-
-
-class NDJSONDecoder:
-    """Cuts a body into lines of JSON. Empty lines are skipped, blanks around a line removed.
-
-    Args:
-        limit: Bytes of the longest line.
-
-    Attributes:
-        unfinished: After `flush`: the body ended in the middle of a line.
-    """
-
-    __slots__ = ("_begun", "_limit", "_tail", "_tail_size", "unfinished")
-
-    def __init__(self, limit: int = WireLimits().event) -> None:
-        """Start before the first byte."""
-        self._limit = limit
-        self._tail: list[bytes] = []
-        self._tail_size = 0
-        self._begun = False
-        self.unfinished = False
-
-    def feed(self, data: bytes) -> list[bytes]:
-        """Take the next bytes and return the lines they complete.
-
-        Raises:
-            LLMProtocolError: A line is larger than the limit (too_large). Do not go on after it.
-        """
-        if b"\n" not in data:
-            if data:
-                self._keep(data)
-            return []
-        self._tail.append(data)
-        lines = b"".join(self._tail).split(b"\n")
-        self._tail.clear()
-        self._tail_size = 0
-        rest = lines.pop()
-        whole = [stripped for stripped in map(self._line, lines) if stripped]
-        if rest:
-            self._keep(rest)
-        return whole
-
-    def flush(self) -> list[bytes]:
-        """Take the end of the body and return the last line if it is whole JSON, else set `unfinished`."""
-        rest = self._line(b"".join(self._tail))
-        self._tail.clear()
-        self._tail_size = 0
-        if not rest:
-            return []
-        self.unfinished = not _is_json(rest)
-        return [] if self.unfinished else [rest]
-
-    def _line(self, line: bytes) -> bytes:
-        if len(line) > self._limit:
-            raise _too_large("line", self._limit)
-        if not self._begun and line:
-            self._begun = True
-            line = line.removeprefix(_BOM)
-        return line.strip(_BLANKS)
-
-    def _keep(self, part: bytes) -> None:
-        self._tail.append(part)
-        self._tail_size += len(part)
-        if self._tail_size > self._limit:
-            raise _too_large("line", self._limit)
-
-
-def _is_json(data: bytes) -> bool:
-    try:
-        msgspec.json.decode(data)
-    except (ValueError, RecursionError):
-        return False
-    return True
-
-
-def _too_large(what: str, limit: int) -> LLMError:
-    return llm_error("too_large", f"the stream has a {what} larger than {limit} bytes (limits.event)", phase="body")

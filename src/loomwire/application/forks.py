@@ -1,0 +1,34 @@
+"""What a forked child must make anew: locks that another thread of the parent may have held, counts of its calls."""
+
+from __future__ import annotations
+
+import os
+import sys
+import weakref
+from abc import abstractmethod
+from typing import Protocol
+
+
+class Forked(Protocol):
+    """Knows what to make anew in a child process."""
+
+    @abstractmethod
+    def after_fork(self) -> None:
+        """Called in the child, before any other code of it runs."""
+
+
+_FORKED: weakref.WeakSet[Forked] = weakref.WeakSet()
+
+
+def renew_after_fork(thing: Forked) -> None:
+    """Call `thing.after_fork()` in every child for as long as `thing` lives."""
+    _FORKED.add(thing)
+
+
+def _renew_all() -> None:
+    for thing in tuple(_FORKED):
+        thing.after_fork()
+
+
+if sys.platform != "win32":  # pragma: no branch
+    os.register_at_fork(after_in_child=_renew_all)

@@ -1,0 +1,79 @@
+"""What `loomwire ask` shows: words as they come, the whole answer, and what would be asked."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from loomwire.container.facade import LLMContainer
+    from loomwire.domain.requests import LLMRequest
+    from loomwire.domain.responses import LLMResponse
+    from loomwire.domain.values import JSON
+
+_BYTES_PER_TOKEN = 4  # for display only: UTF-8 bytes per token of English text
+
+
+def show_event(event: object, *, as_json: bool) -> None:
+    """Print the text of one stream event; other events are silent."""
+    from loomwire.cli.output import show_json
+    from loomwire.domain.events import TextDelta
+
+    if not isinstance(event, TextDelta):
+        return
+    if as_json:
+        show_json({"schema": "loomwire/delta/1", "text": event.text}, one_line=True)
+    else:
+        click.echo(event.text, nl=False)
+
+
+def show_answer(response: LLMResponse[str], request: LLMRequest, *, as_json: bool, streamed: bool) -> None:
+    """Print the answer, unless its words were already shown, and on stderr what it used and cost.
+
+    Raises:
+        OutputInvalidError: JSON was asked for, and the answer is none.
+    """
+    from loomwire.cli.output import show_json
+    from loomwire.domain.errors import OutputInvalidError
+    from loomwire.domain.pricing import Cost
+
+    if as_json:
+        show_json(response.to_dict(), one_line=streamed)
+    elif not streamed:
+        click.echo(response.text)
+    if request.output is not None:
+        try:
+            json.loads(response.text)
+        except ValueError:
+            raise OutputInvalidError("the answer is not JSON", problems=("$: not JSON",), text=response.text) from None
+    usage = response.usage
+    cost = f"{response.cost.usd} USD" if isinstance(response.cost, Cost) else "cost unknown"
+    tokens = f"{usage.input_tokens} in, {usage.output_tokens} out" if usage.known else "usage unknown"
+    click.echo(f"{response.provider}/{response.model}: {tokens}, {cost}, finish {response.finish}", err=True)
+
+
+def show_request(container: LLMContainer, alias: str, request: LLMRequest, *, as_json: bool) -> None:
+    """Print what would be asked of whom."""
+    from loomwire.cli.output import show_json
+
+    size = sum(len(message.text.encode()) for message in request.messages)
+    facts: dict[str, JSON] = {
+        "schema": "loomwire/dry-run/1",
+        "client": alias,
+        "chain": repr(container.llm_client(alias)),
+        "messages": len(request.messages),
+        "input_tokens_about": -(-size // _BYTES_PER_TOKEN),
+        "max_tokens": request.parameters.max_tokens,
+        "structured": request.output is not None,
+    }
+    if as_json:
+        show_json(facts)
+        return
+    words = {None: "not set", True: "yes", False: "no"}
+    for name, value in facts.items():
+        if name != "schema":
+            shown = words[value] if value is None or isinstance(value, bool) else value
+            click.echo(f"{name.replace('_', ' ')}: {shown}")
+    click.echo("nothing was sent", err=True)
