@@ -24,9 +24,8 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Literal, NoReturn
 
@@ -110,7 +109,7 @@ def run(command: Sequence[str]) -> int:
 def run_quietly(command: Sequence[str]) -> tuple[int, str]:
     """Run a command in the project's folder and return its exit code and everything it printed."""
     done = subprocess.run(
-        command, cwd=ROOT, env=child_environment(), stdin=subprocess.DEVNULL,
+        command, cwd=ROOT, env=child_environment(), close_fds=False, stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, encoding="utf-8", errors="replace", check=False,
     )  # fmt: skip
     return done.returncode, done.stdout
@@ -242,27 +241,22 @@ def take(file: IO[str]) -> bool:
     return True
 
 
-@contextmanager
-def alone() -> Iterator[None]:
-    """Be the only dev.py that makes or changes .venv; wait, with one line, while another does."""
-    with LOCK.open("w", encoding="utf-8") as file:
-        if not take(file):
-            say("another dev.py is installing into .venv; waiting for it ...")
-            while not take(file):
-                time.sleep(0.1)
-        yield
-
-
 def is_ready(level: Level) -> bool:
     """Tell whether .venv has this level as it is pinned now."""
     return f"{level} {digest(level)}" in stamps() and python_finds(PROBES[level])
 
 
 def ensure(level: Level) -> None:
-    """Leave with a .venv that has this level; instant and without a lock when it has it already."""
+    """Leave with a .venv that has this level, instantly when it has it already; one dev.py at a time changes it."""
     if is_ready(level):
         return
-    with alone():
+    with LOCK.open("w", encoding="utf-8") as file:
+        if not take(file):
+            say("another dev.py is installing into .venv; waiting for it ...")
+            while not take(file):
+                time.sleep(0.1)
+        # For the installers: one that outlives a killed dev.py still keeps others out.
+        os.set_inheritable(file.fileno(), True)  # noqa: FBT003
         if not is_ready(level):
             renew(level)
 
@@ -387,7 +381,6 @@ def main(arguments: Sequence[str]) -> int:
         stop(f"loomwire needs Python 3.11 or newer, this is {have}; start it with one: python3.11 dev.py ...", 2)
     command, words = (arguments[0], arguments[1:]) if arguments else ("", ())
     asks = {"-h", "--help"}
-    # demo, test and bench hand it on to the program behind them.
     if command in {*asks, "help"} or (command in {"check", "setup"} and asks & {*words}):
         print((__doc__ or "").rstrip())
         return 0

@@ -23,6 +23,7 @@ FORBIDDEN_CALLS = {"eval", "exec", "compile", "os.system", "os.popen"}
 FORBIDDEN_MODULES = {"pickle", "marshal", "shelve", "subprocess", "jinja2", "dill", "cloudpickle"}
 TEST_DOUBLES = {"Mock", "MagicMock", "AsyncMock", "PropertyMock", "monkeypatch", "mocker"}
 LONGEST_SLEEP_S = 0.1
+BENCH_MARKS = ("<!-- bench -->", "<!-- /bench -->")
 
 Function: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
@@ -245,3 +246,23 @@ def double_remarks(tests: Path) -> list[str]:
             if isinstance(node, ast.Call):
                 remarks += sleep_remarks(name, node)
     return remarks
+
+
+def placeholders(text: str) -> list[str]:
+    """Words in a document that stand where something is still to be written."""
+    return re.findall(r"\b(?:BENCH|TODO|FIXME|XXX)\b|\b[Ll]orem\b", text)
+
+
+def bench_remarks(readme: str) -> list[str]:
+    """What is wrong with the README's benchmark: the command, the two markers, and one row per measure between them."""
+    remarks = [] if "`python3 dev.py bench`" in readme else ["the README does not name `python3 dev.py bench`"]
+    if [readme.count(mark) for mark in BENCH_MARKS] != [1, 1]:
+        return [*remarks, f"{' and '.join(BENCH_MARKS)} must stand there once each"]
+    table = readme.partition(BENCH_MARKS[0])[2].partition(BENCH_MARKS[1])[0]
+    lines = [line for line in table.split("\n") if line.strip()]
+    remarks += [f"{line!r} is no row of the table" for line in lines if not re.fullmatch(r"\|.+\|", line)]
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
+    remarks += [] if rows else ["the table has no row"]
+    measures = [row[0] for row in rows]
+    remarks += [f"{name!r} stands there twice" for name in sorted({m for m in measures if measures.count(m) > 1})]
+    return remarks + [f"{row[0]!r} holds no figure" for row in rows if not re.search(r"\d", "".join(row[1:]))]

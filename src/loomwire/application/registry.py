@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 from contextlib import AbstractAsyncContextManager
-
 from typing import NoReturn
 
 from typing_extensions import override

@@ -58,14 +58,17 @@ def show_request(container: LLMContainer, alias: str, request: LLMRequest, *, as
     """Print what would be asked of whom."""
     from loomwire.cli.output import show_json
 
-    size = sum(len(message.text.encode()) for message in request.messages)
+    config = container.client_config(alias)
+    told = config.system is not None and all(message.role != "system" for message in request.messages)
+    texts = [*([config.system or ""] if told else []), *(message.text for message in request.messages)]
+    size = sum(len(text.encode()) for text in texts)
     facts: dict[str, JSON] = {
         "schema": "loomwire/dry-run/1",
         "client": alias,
         "chain": repr(container.llm_client(alias)),
-        "messages": len(request.messages),
+        "messages": len(texts),
         "input_tokens_about": -(-size // _BYTES_PER_TOKEN),
-        "max_tokens": request.parameters.max_tokens,
+        "max_tokens": request.parameters.over(config.targets[0].parameters).max_tokens,
         "structured": request.output is not None,
     }
     if as_json:

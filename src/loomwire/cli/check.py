@@ -102,6 +102,9 @@ def _tell(problems: tuple[Problem, ...], other: ConfigError | None) -> None:
 
 
 def _as_json(problem: Problem) -> JSON:
+    from loomwire.domain.faults import FAULTS
+
+    remedy = FAULTS[problem.reason].remedy
     return {
         "code": problem.code,
         "reason": problem.reason,
@@ -112,4 +115,5 @@ def _as_json(problem: Problem) -> JSON:
         "line": problem.line,
         "column": problem.column,
         "suggestion": problem.suggestion,
+        "hint": problem.hint or (f"did you mean `{problem.suggestion}`?" if problem.suggestion else remedy),
     }

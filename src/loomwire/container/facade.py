@@ -14,8 +14,9 @@ from dependency_injector import containers, providers
 from typing_extensions import override
 
 from loomwire.application.clients.typed import TypedLLMClient
+from loomwire.application.composed import ComposedFactory, snapshot_of
 from loomwire.application.loop_thread import LoopThread
-from loomwire.application.pipeline import client_key, target_key
+from loomwire.application.pipeline import Parts, client_key, target_key
 from loomwire.application.registry import ClientHandle, ClientRegistry, unknown_name
 from loomwire.application.state.stats import CallStats
 from loomwire.application.sync import SyncLLMClient
@@ -23,6 +24,7 @@ from loomwire.container.checks import check
 from loomwire.container.graph import WiringGraph
 from loomwire.container.health import ContainerHealth
 from loomwire.container.wiring import Wiring
+from loomwire.domain.config import ClientConfig, LLMConfig
 from loomwire.domain.errors import LLMValidationError, UnknownNameError
 from loomwire.domain.ports.client import ILLMClient, ILLMClientFactory
 from loomwire.domain.ports.clock import IClock
@@ -44,6 +46,7 @@ NEEDS: Mapping[str, type] = {
     "connection_pool": IConnectionPool,
     "event_sink": IEventSink,
     "output_schemas": IOutputSchemas,
+    "parts": Parts,
     "registry": ClientRegistry,
 }
 """What the facade itself takes from a wiring; nothing else in there says what these have to be."""
@@ -77,7 +80,8 @@ class LLMContainer(IDependencyContainer):
             IClock: wiring.clock,
             IConnectionPool: wiring.connection_pool,
             IEventSink: wiring.event_sink,
-            ILLMClientFactory: wiring.client_factory,
+            # Not the leaf factory: what a host builds by hand keeps its deadline like everything else.
+            ILLMClientFactory: lambda: ComposedFactory(wiring.parts()),
             IOutputSchemas: wiring.output_schemas,
         }
 
@@ -131,6 +135,31 @@ class LLMContainer(IDependencyContainer):
             await container.aclose()
 
     @classmethod
+    def of(
+        cls, clients: Mapping[str, LLMConfig | ClientConfig], *, overrides: Mapping[str, object] | None = None
+    ) -> Self:
+        """Build a container from code, without YAML; reads no file and opens no connection.
+
+        The first networked client imports the network's libraries, which takes about 0.2 s: inside a running event
+        loop call it as `await asyncio.to_thread(LLMContainer.of, clients)`.
+
+        Args:
+            clients: Clients by name: a model, or a `ClientConfig` with a system message and a total time.
+            overrides: As in `open`.
+
+        Raises:
+            ConfigError: A client cannot be built; see `ILLMClientFactory.create`.
+
+        Example:
+            >>> from loomwire import LLMConfig, LLMContainer, LLMRequest
+            >>> rules = {"rules": [{"when": "hi", "answer": "Hello."}]}
+            >>> with LLMContainer.of({"greeter": LLMConfig(type="rule", model="any", options=rules)}) as container:
+            ...     container.sync_client("greeter").generate(LLMRequest.of("hi")).text
+            'Hello.'
+        """
+        return cls._opened(".", {"snapshot": snapshot_of(clients), **(overrides or {})})
+
+    @classmethod
     def _opened(cls, config: StrPath, overrides: Mapping[str, object]) -> Self:
         wiring = Wiring(config_root=providers.Object(Path(config)))
         for name in overrides.keys() & wiring.providers.keys():
@@ -154,8 +183,12 @@ class LLMContainer(IDependencyContainer):
             part = self.llm_client(self._only_client() if name is None else name)
         elif port is SyncLLMClient:
             part = self.sync_client(self._only_client() if name is None else name)
-        elif port in self._ports:
+        elif port in self._ports and name is None:
             part = self._ports[port]()
+        elif port in self._ports:
+            raise UnknownNameError(
+                f"there is one {getattr(port, '__name__', port)}, without a name", hint="Leave the name out."
+            )
         else:
             known = [getattr(known, "__name__", str(known)) for known in (ILLMClient, SyncLLMClient, *self._ports)]
             raise unknown_name("port", getattr(port, "__name__", str(port)), known)
@@ -186,6 +219,15 @@ class LLMContainer(IDependencyContainer):
         handle = self._handle(name)
         schemas: IOutputSchemas = self.wiring.output_schemas()
         return TypedLLMClient(handle, schemas.schema_for(output), self.wiring.clock())
+
+    def client_config(self, name: str) -> ClientConfig:
+        """Return the configuration a client in force was built from, its provider's defaults filled in.
+
+        Raises:
+            UnknownNameError: No such client.
+        """
+        self._handle(name)
+        return self._registry.generation.entries[name].config
 
     def names(self) -> tuple[str, ...]:
         """Return the names of all clients in force, sorted."""
@@ -257,6 +299,16 @@ class LLMContainer(IDependencyContainer):
             hint = f"Use one of: {', '.join(names)}." if names else "Add one under `clients` in the configuration."
             raise UnknownNameError(f"resolve() without a name: there are {len(names)} clients", hint=hint)
         return names[0]
+
+    async def __aenter__(self) -> Self:
+        """Use the container until the end of the block."""
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close it."""
+        await self.aclose()
 
     def __enter__(self) -> Self:
         """Use the container until the end of the block."""

@@ -42,8 +42,10 @@ def _output_schemas() -> IOutputSchemas:
     return PydanticOutputSchemas()
 
 
-def _config_loader(environ: Mapping[str, str]) -> ConfigLoader:
-    return ConfigLoader(PROVIDERS, DIALECTS, option_checks(), environ)
+def _config_loader(environ: Mapping[str, str], factory: ILLMClientFactory) -> ConfigLoader:
+    # A host's own factory may build what ours cannot.
+    check = factory.problems if isinstance(factory, ClientFactory) else None
+    return ConfigLoader(PROVIDERS, DIALECTS, option_checks(), environ, check)
 
 
 def _client_factory(pool: IConnectionPool, clock: IClock) -> ILLMClientFactory:
@@ -71,9 +73,9 @@ class Wiring(containers.DeclarativeContainer):
     event_sink = providers.Singleton(LoggingSink)
     call_stats = providers.Singleton(CallStats)
     output_schemas = providers.Singleton(_output_schemas)
-    connection_pool = providers.Singleton(DeferredPool)
+    connection_pool = providers.Singleton(DeferredPool, clock=clock)
     client_factory = providers.Singleton(_client_factory, pool=connection_pool, clock=clock)
-    config_loader = providers.Singleton(_config_loader, environ=environ)
+    config_loader = providers.Singleton(_config_loader, environ=environ, factory=client_factory)
     snapshot = providers.Singleton(_snapshot, loader=config_loader, root=config_root)
     parts = providers.Singleton(_parts, factory=client_factory, clock=clock, stats=call_stats, sink=event_sink)
     registry = providers.Singleton(_registry, snapshot=snapshot, parts=parts)

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Self, TypeAlias
 
+from typing_extensions import override
+
 from loomwire.domain.errors import LLMValidationError
 from loomwire.domain.values import JSON, JSONObject, ToolCall
 
@@ -16,9 +18,13 @@ IMAGE_TYPES = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp"})
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """Plain text."""
+    """Plain text. Its repr shows the length only: a prompt stays out of logs and of tracebacks with locals."""
 
     text: str
+
+    @override
+    def __repr__(self) -> str:
+        return f"Text({len(self.text)} characters)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +87,7 @@ class ToolResult:
     """
 
     call_id: str
-    content: JSON
+    content: JSON = field(repr=False)
     name: str = ""
     is_error: bool = False
 

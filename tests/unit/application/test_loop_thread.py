@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from loomwire.application.loop_thread import LoopThread, _after_fork
+from loomwire.application.forks import _renew_all
+from loomwire.application.loop_thread import LoopThread
 from loomwire.application.sync import SyncLLMClient
 from loomwire.domain.errors import ClientRemovedError
 from loomwire.domain.requests import LLMRequest
@@ -112,7 +113,7 @@ def test_what_a_fork_left_behind_is_kept_but_never_closed() -> None:
     client = SyncLLMClient(ScriptedClient(then="Hello."), thread)
     client.generate(HI)
     (served,) = loom_threads()
-    _after_fork()
+    _renew_all()
     assert client.generate(HI).text == "Hello."
     (inherited,) = thread._inherited
     assert inherited.is_running()

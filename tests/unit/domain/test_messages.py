@@ -131,3 +131,10 @@ def test_messages_are_values_that_pickle_and_copy() -> None:
     for again in (pickle.loads(pickle.dumps(message)), copy.deepcopy(message)):
         assert again == message
     assert len({message, Message.user("Look:", Image(b"png"))}) == 1
+
+
+def test_a_message_shows_its_shape_and_never_its_words() -> None:
+    said = Message("user", (Text("the canary sings"),))
+    told = Message.tool(ToolResult("call-1", {"canary": "sings"}, name="birds"))
+    assert repr(said.parts[0]) == "Text(16 characters)"
+    assert "canary" not in repr((said, told))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 
+from loomwire.application.forks import renew_after_fork
 from loomwire.application.state.counts import CallCounts
 from loomwire.domain.pricing import Charge, Cost, Usage
 
@@ -60,6 +61,10 @@ class Tally:
             else:
                 self._abandoned += 1
 
+    def after_fork(self) -> None:
+        """Take a lock of its own in a child."""
+        self._lock = threading.Lock()
+
     def counts(self) -> CallCounts:
         """Return the totals so far."""
         with self._lock:
@@ -82,8 +87,15 @@ class CallStats:
 
     def __init__(self) -> None:
         """Start without tallies."""
-        self._lock = threading.Lock()
         self._tallies: dict[str, Tally] = {}
+        self.after_fork()
+        renew_after_fork(self)
+
+    def after_fork(self) -> None:
+        """Go on counting in a child; another thread of the parent may have held a lock."""
+        self._lock = threading.Lock()
+        for tally in self._tallies.values():
+            tally.after_fork()
 
     def tally(self, key: str) -> Tally:
         """Return the tally of a key, the same one for ever, so that a reload loses nothing. Called at build time."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Final
 
 from loomwire.domain.faults import Problem
@@ -41,9 +42,11 @@ _WORDS: Final[Mapping[str, tuple[str, str]]] = {
     "string_too_short": ("out_of_range", "must not be empty"),
 }
 _NUMBERS: Final = frozenset({"int_type", "float_type", "bool_type", "is_instance_of"})
-_OURS: Final = frozenset({"url", "header", "version"})
+_OURS: Final = frozenset({"url", "version"})
 _HARMLESS = "Nothing breaks: it will count as soon as a release acts on it."
-_CLASSES: Final = {"Secret": "a text", "Decimal": "a number"}
+_CLASSES: Final = {"Secret": "a text", "Decimal": "a number", "True": "true", "False": "false"}
+_RETRIES: Final = ("max_retries", "num_retries", "retries", "max_attempts")
+_BAD_HEADER = "a header's name must be letters, digits and `-`, and none of the transport's own"
 _BAD_NAME = "a name must begin with a small letter and go on with at most 63 small letters, digits, `-` and `_`"
 
 
@@ -64,6 +67,8 @@ def problems_of(error: ValidationError, tree: ConfigTree, values: Mapping[str, P
             yield from _missing(path, tree)
         elif kind == "extra_forbidden":
             yield _unknown(path, tree)
+        elif kind == "header":
+            yield tree.problem("out_of_range", _BAD_HEADER, path[:-1], at="key")
         elif kind == "string_pattern_mismatch":
             is_key = path[-1] == "[key]"
             yield tree.problem(
@@ -75,7 +80,7 @@ def problems_of(error: ValidationError, tree: ConfigTree, values: Mapping[str, P
 
 def _unfit(details: ErrorDetails, tree: ConfigTree, value: Plain) -> Problem:
     """Return the problem with a value of the wrong type, or outside its range."""
-    kind = details["type"]
+    kind, path = details["type"], details["loc"]
     context: Mapping[str, object] = details.get("ctx", {})
     reason, words = _WORDS.get(kind, ("out_of_range", "is not allowed here"))
     shown = {key: _shown(bound) for key, bound in context.items()}
@@ -84,8 +89,8 @@ def _unfit(details: ErrorDetails, tree: ConfigTree, value: Plain) -> Problem:
     return tree.problem(
         reason,
         message + found,
-        details["loc"],
-        hint=_quotes_hint(kind, value, is_injected=tree.is_injected(details["loc"])),
+        path,
+        hint=_quotes_hint(kind, value, is_injected=tree.is_injected(path) and path not in tree.origins),
         suggestion=_meant(context, value) if kind == "literal_error" else None,
     )
 
@@ -93,11 +98,34 @@ def _unfit(details: ErrorDetails, tree: ConfigTree, value: Plain) -> Problem:
 def reserved_problems(tree: ConfigTree, values: Mapping[str, Plain]) -> Iterator[Problem]:
     """Yield what is promised and not in force yet: errors where ignoring it would be dangerous, else warnings."""
     for finding in reserved_keys(values):
-        row = finding.row
-        more = f" (and in {finding.more} other places)" if finding.more else ""
-        message = f"`{row.path[-1]}` is not in force yet: {row.says}{more}"
+        row, path = finding.row, finding.path
+        more = f"; the same in {finding.more} other place{'s' * (finding.more > 1)}" if finding.more else ""
+        state = "only partly in force so far" if row.partly else "not in force yet"
+        message = f"`{row.path[-1]}` is {state} ({row.says}{more})"
         hint = _HARMLESS if row.severity == "warning" else None
-        yield tree.problem("not_in_force", message, finding.path, at="key", severity=row.severity, hint=hint)
+        written = _at(path, tree.values)
+        if written is None or row.is_absent(written):
+            # Not what the YAML says, then, but what a variable puts below it.
+            path = next((below for below in tree.origins if below[: len(path)] == path), path)
+        yield tree.problem(
+            "not_in_force", message, path, at="key", shown=finding.path, severity=row.severity, hint=hint
+        )
+
+
+def said_once(reserved: Sequence[Problem], complaints: Sequence[Problem]) -> Iterator[Problem]:
+    """Yield both kinds of problems without those that only repeat another one.
+
+    A reserved key that must go need not have the right type; a harmless one that is wrong is an error and no warning.
+    """
+    refused = {problem.path for problem in reserved if problem.severity == "error"}
+    told = [each for each in complaints if each.reason != "wrong_type" or each.path not in refused]
+    yield from told
+    wrong = {problem.path for problem in told}
+    for problem in reserved:
+        below = f"{problem.path}."
+        is_warning = problem.severity == "warning"
+        if problem.path not in wrong and not (is_warning and any(path.startswith(below) for path in wrong)):
+            yield problem
 
 
 def reference_problems(
@@ -172,12 +200,23 @@ def _missing(path: KeyPath, tree: ConfigTree) -> Iterator[Problem]:
 def _unknown(path: KeyPath, tree: ConfigTree) -> Problem:
     key, above = str(path[-1]), path[:-1]
     keys = known_keys(above)
+    meant = _alias(key, keys) or nearest(key, keys)
     # A level too high is as common as a letter too many: `temperature` instead of `parameters.temperature`.
     deeper = (f"{block}.{near}" for block in keys if (near := nearest(key, known_keys((*above, block)))))
-    meant = nearest(key, keys) or next(deeper, None)
+    meant = meant or next(deeper, None)
     hint = None if meant else f"Known here: {', '.join(keys)}."
     message = f"unknown key {quoted(key)}"
     return tree.problem("unknown_key", message, path, at="key", shown=above, suggestion=meant, hint=hint)
+
+
+def _alias(key: str, keys: Collection[str]) -> str | None:
+    """Return what others call by another name: their `max_retries`, and the `supports_tools` of our own Python API."""
+    if "retry" in keys and get_close_matches(key, _RETRIES, 1, 0.85):
+        return "retry: {attempts}"
+    if "attempts" in keys and get_close_matches(key, _RETRIES, 1, 0.85):
+        return "attempts"
+    bare = key.removeprefix("supports_")
+    return nearest(bare, keys) if bare != key else None
 
 
 def _quotes_hint(kind: str, value: Plain, *, is_injected: bool) -> str | None:

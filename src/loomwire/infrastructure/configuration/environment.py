@@ -149,7 +149,7 @@ def _put_file(found: Overrides, path: KeyPath, name: str, file: str, injector: I
     try:
         injector.variable(name)
         text = injector.secret_file(file, f"the file that {name} names cannot be read")
-        _store(found, found.layers[2], path, Secret(text) if is_sealed(path) else text, name)
+        _store(found, found.layers[2], path, Secret(text) if is_sealed(path) else _typed(text), name)
     except InjectionError as error:
         found.problems.append(Problem(error.reason, error.message, dotted(path)))
     except ValueError as error:

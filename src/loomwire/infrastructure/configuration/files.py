@@ -8,6 +8,9 @@ from pathlib import Path
 from typing import Final
 
 MAX_SECRET_BYTES: Final = 64 * 1024
+CONFIG_SUFFIXES: Final = frozenset({".yaml", ".yml"})
+NO_FILE: Final = "It must be a regular file that this process may read; check its path and mode."
+"""What to do about a file that is there and cannot be read."""
 
 _FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 _NO_LINKS = getattr(os, "O_NOFOLLOW", 0)

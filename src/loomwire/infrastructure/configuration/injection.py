@@ -132,7 +132,7 @@ class Injector:
         try:
             text = read_secret(self._root / path)
         except UnreadableError as error:
-            raise InjectionError("secret_unreadable", f"{message}: {error}") from None
+            raise InjectionError("secret_unreadable", f"{message} ({error})") from None
         self.used[f"file:{path}"] = _digest(text)
         return text
 

@@ -12,7 +12,13 @@ from loomwire.infrastructure.configuration.schema.settings import Settings
 _REFERENCE: Final[JSONObject] = {"type": "string", "pattern": r"^\$\{[^}]+\}$"}
 _NOTES: Final = frozenset({"default", "description", "title", "x-unit"})
 _MAPS: Final = frozenset({"properties", "patternProperties", "$defs"})
-_OWNERS: Final = {"providers": "Provider", "models": "Model", "clients": "Client", "defaults": "Defaults"}
+_OWNERS: Final = {
+    "providers": "Provider",
+    "models": "Model",
+    "clients": "Client",
+    "defaults": "Defaults",
+    "timeouts": "Timeouts",
+}
 
 
 def config_json_schema(known_types: Collection[str] = (), known_dialects: Collection[str] = ()) -> JSONObject:
@@ -96,11 +102,15 @@ def _one_of(properties: JSONObject, name: str, known: Collection[str]) -> JSONOb
 def _marked_reserved(schema: JSONObject, row: Reserved) -> JSONObject:
     """Say in a key's description that this release does not act on it."""
     *above, key = row.path
-    owner = _OWNERS[above[0]] if above else None
+    owner = next((_OWNERS[step] for step in reversed(above) if step in _OWNERS), None)
     place = ("properties", key) if owner is None else ("$defs", owner, "properties", key)
     field = _at(schema, *place)
     remark = f"Reserved in part: {row.says}." if row.partly else "Reserved: this release does not act on it yet."
-    return _with(schema, place, {**field, "description": f"{field.get('description')} ({remark})"})
+    said = str(field.get("description"))
+    # A block that several owners share has several rows.
+    return (
+        schema if said.endswith(f"({remark})") else _with(schema, place, {**field, "description": f"{said} ({remark})"})
+    )
 
 
 def _at(schema: JSONObject, *path: str) -> JSONObject:

@@ -13,21 +13,26 @@ from pydantic import ValidationError
 from loomwire.domain.config import Snapshot
 from loomwire.domain.errors import ConfigRejectedError
 from loomwire.domain.faults import Problem
-from loomwire.infrastructure.configuration.complaints import problems_of, reference_problems, reserved_problems
+from loomwire.infrastructure.configuration.complaints import (
+    problems_of,
+    reference_problems,
+    reserved_problems,
+    said_once,
+)
 from loomwire.infrastructure.configuration.documents import MAX_BYTES, Document
 from loomwire.infrastructure.configuration.environment import Overrides, find_overrides, overlay, read_dotenv
-from loomwire.infrastructure.configuration.files import UnreadableError, read_regular
+from loomwire.infrastructure.configuration.files import CONFIG_SUFFIXES, NO_FILE, UnreadableError, read_regular
 from loomwire.infrastructure.configuration.injection import Injector
 from loomwire.infrastructure.configuration.options import OPTIONS, OptionCheck, OptionReader
 from loomwire.infrastructure.configuration.scalars import Plain
+from loomwire.infrastructure.configuration.schema.secrecy import without_controls
 from loomwire.infrastructure.configuration.schema.settings import Settings
 from loomwire.infrastructure.configuration.snapshot import resolved_clients, resolved_models
+from loomwire.infrastructure.configuration.targets import TargetCheck, TargetReader
 from loomwire.infrastructure.configuration.tree import ConfigTree
 
 MAX_PROBLEMS: Final = 500
 """Of one kind in one error."""
-
-SUFFIXES: Final = frozenset({".yaml", ".yml"})
 
 
 @final
@@ -40,6 +45,7 @@ class ConfigLoader:
         option_checks: By option (`rules`, `script`), what is wrong with a value: pairs of the way into it and a
             sentence. The value is frozen: mappings are `FrozenDict`, lists are tuples.
         environ: The process environment; read again at every load.
+        target_check: What keeps a provider or model from being asked, such as a missing key; None looks at none.
 
     Raises:
         ValueError: A check for an option that does not exist.
@@ -51,6 +57,7 @@ class ConfigLoader:
         known_dialects: Collection[str],
         option_checks: Mapping[str, OptionCheck],
         environ: Mapping[str, str],
+        target_check: TargetCheck | None = None,
     ) -> None:
         """Read nothing yet."""
         if unknown := option_checks.keys() - OPTIONS.keys():
@@ -59,6 +66,7 @@ class ConfigLoader:
         self._known_dialects = known_dialects
         self._option_checks = option_checks
         self._environ = environ
+        self._target_check = target_check
 
     def load(self, root: Path) -> Snapshot:
         """Return what a folder, or a single file, says.
@@ -93,7 +101,11 @@ class ConfigLoader:
         options = OptionReader(tree, folder, injector, self._option_checks).read(values.get("providers"))
         problems += [*_first(tree.problems), *_first(options.problems)]
         settings = self._judged(tree, overrides, values, problems) if documents else None
-        found = tuple(sorted(problems, key=_order))
+        if self._target_check is not None:
+            known = {problem.path for problem in problems if problem.severity == "error"}
+            reader = TargetReader(tree, self._target_check, known)
+            problems += _first(reader.problems(settings, values, options.values))
+        found = tuple(sorted(map(without_controls, problems), key=_order))
         if settings is None or any(problem.severity == "error" for problem in found):
             return None, found
         models = resolved_models(settings, options.values)
@@ -113,13 +125,15 @@ class ConfigLoader:
         """Return the settings, or None when they are not valid; everything wrong with them is added."""
         if not tree.is_broken:
             problems += overrides.problems
-        problems += _first(reserved_problems(tree, values))
+        reserved = list(_first(reserved_problems(tree, values)))
         problems += _first(reference_problems(tree, values, self._known_types, self._known_dialects))
         try:
-            return Settings.read([*overrides.layers, tree.values])
+            settings = Settings.read([*overrides.layers, tree.values])
         except ValidationError as error:
-            problems += _first(problems_of(error, tree, values))
+            problems += said_once(reserved, list(_first(problems_of(error, tree, values))))
             return None
+        problems += reserved
+        return settings
 
 
 def _files(root: Path, problems: list[Problem]) -> Iterator[tuple[str, bytes]]:
@@ -127,7 +141,8 @@ def _files(root: Path, problems: list[Problem]) -> Iterator[tuple[str, bytes]]:
     try:
         found = sorted(path for path in root.iterdir() if _is_config(path)) if root.is_dir() else [root]
     except OSError:
-        problems.append(Problem("not_yaml", "the folder cannot be read", file=str(root)))
+        hint = "Check its mode, and those of the folders above it."
+        problems.append(Problem("not_yaml", "the folder cannot be read", file=str(root), hint=hint))
         return
     if not found:
         hint = "Write one, for example config/loomwire.yaml."
@@ -137,7 +152,7 @@ def _files(root: Path, problems: list[Problem]) -> Iterator[tuple[str, bytes]]:
             yield str(path), read_regular(path, MAX_BYTES)
         except UnreadableError as error:
             if path.exists():
-                problems.append(Problem("not_yaml", f"the file cannot be read: {error}", file=str(path)))
+                problems.append(Problem("not_yaml", f"the file cannot be read ({error})", file=str(path), hint=NO_FILE))
             else:
                 hint = "Give the folder with your YAML files."
                 problems.append(Problem("unknown_name", "there is no such folder or file", file=str(path), hint=hint))
@@ -145,7 +160,7 @@ def _files(root: Path, problems: list[Problem]) -> Iterator[tuple[str, bytes]]:
 
 def _is_config(path: Path) -> bool:
     # Editors and Kubernetes keep hidden files beside the real ones.
-    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
+    return path.suffix.lower() in CONFIG_SUFFIXES and not path.name.startswith(".")
 
 
 def _first(problems: Iterable[Problem]) -> Iterator[Problem]:

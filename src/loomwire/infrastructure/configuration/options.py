@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Final, TypeAlias
 
 from loomwire.domain.faults import Problem
 from loomwire.domain.values import JSON, FrozenDict, JSONObject
 from loomwire.infrastructure.configuration.documents import MAX_BYTES, Document, nearest
-from loomwire.infrastructure.configuration.files import UnreadableError, inside, read_regular
+from loomwire.infrastructure.configuration.files import CONFIG_SUFFIXES, NO_FILE, UnreadableError, inside, read_regular
 from loomwire.infrastructure.configuration.injection import Injector
 from loomwire.infrastructure.configuration.scalars import KeyPath, Plain, freeze
 from loomwire.infrastructure.configuration.tree import ConfigTree, Filler
@@ -21,6 +22,8 @@ OptionCheck: TypeAlias = Callable[[JSON], Iterable[tuple[tuple[str | int, ...], 
 
 OPTIONS: Final[Mapping[str, str]] = {"rules": "rule", "script": "mock"}
 """Every option, and the provider type that has it."""
+
+_LOOKED_AT = 1000
 
 
 @dataclass(slots=True)
@@ -92,12 +95,17 @@ class OptionReader:
     def _load(self, path: KeyPath, file: str) -> tuple[Document, Plain] | None:
         try:
             real = inside(self._root, file)
-            if not real.exists():
-                self._found.problems.append(self._no_file(path, file, real.parent))
-                return None
+        except UnreadableError as error:
+            hint = "Name a file below the configuration's folder, such as rules/demo.yaml."
+            self._add("out_of_range", f"the file is not allowed ({error})", path, hint)
+            return None
+        if not real.exists():
+            self._found.problems.append(self._no_file(path, file))
+            return None
+        try:
             document = Document(str(self._root / file), read_regular(real, MAX_BYTES))
         except UnreadableError as error:
-            self._add("not_yaml", f"the file cannot be read: {error}", path)
+            self._add("not_yaml", f"the file cannot be read ({error})", path, NO_FILE)
             return None
         filler = Filler(document, self._injector)
         root = document.root
@@ -106,11 +114,21 @@ class OptionReader:
         self._found.problems += [*document.problems(), *filler.problems]
         return None if document.is_broken or filler.failed else (document, value)
 
-    def _no_file(self, path: KeyPath, file: str, folder: Path) -> Problem:
-        names = [entry.name for entry in folder.iterdir()] if folder.is_dir() else []
+    def _no_file(self, path: KeyPath, file: str) -> Problem:
+        # Every *.yaml directly in the folder is configuration, so it is never what was meant.
+        below = islice((self._root / file).parent.glob("*"), _LOOKED_AT)
+        deeper = islice(self._root.glob("*/*"), _LOOKED_AT)
+        names = {
+            entry.name: entry.relative_to(self._root).as_posix() for entry in (*deeper, *below) if self._fits(entry)
+        }
         near = nearest(Path(file).name, names)
-        meant = None if near is None else Path(file).with_name(near).as_posix()
-        return self._tree.problem("unknown_name", "there is no such file", path, suggestion=meant)
+        meant = None if near is None else names[near]
+        hint = None if meant else "Give its path from the configuration's folder, such as rules/demo.yaml."
+        return self._tree.problem("unknown_name", "there is no such file", path, suggestion=meant, hint=hint)
+
+    def _fits(self, entry: Path) -> bool:
+        is_config = entry.parent == self._root and entry.suffix.lower() in CONFIG_SUFFIXES
+        return not is_config and not entry.name.startswith(".") and entry.is_file()
 
     def _check(self, path: tuple[str, str, str], value: Plain, document: Document | None) -> None:
         _, name, option = path
@@ -123,8 +141,8 @@ class OptionReader:
                 self._found.problems.append(document.problem("out_of_range", message, below, shown=here))
         self._found.values[name] = FrozenDict({**self._found.values.get(name, {}), option: frozen})
 
-    def _add(self, reason: str, message: str, path: KeyPath) -> None:
-        self._found.problems.append(self._tree.problem(reason, message, path))
+    def _add(self, reason: str, message: str, path: KeyPath, hint: str | None = None) -> None:
+        self._found.problems.append(self._tree.problem(reason, message, path, hint=hint))
 
 
 def _list_of_mappings(value: JSON) -> Iterable[tuple[tuple[str | int, ...], str]]:

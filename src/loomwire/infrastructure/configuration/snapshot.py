@@ -26,7 +26,7 @@ def resolved_models(settings: Settings, options: Mapping[str, JSONObject]) -> Fr
     defaults = settings.defaults
     base = _tuned(LLMConfig(type="none", model="none"), defaults.timeouts, defaults.limits, defaults.pool)
     providers = {
-        name: _provider(base, name, provider, options.get(name, NO_JSON))
+        name: provider_config(base, name, provider, options.get(name, NO_JSON))
         for name, provider in settings.providers.items()
     }
     return FrozenDict({name: _model(providers[model.provider], model) for name, model in settings.models.items()})
@@ -37,7 +37,15 @@ def resolved_clients(settings: Settings, models: Mapping[str, LLMConfig]) -> Fro
     return FrozenDict({name: _client(name, client, models) for name, client in settings.clients.items()})
 
 
-def _provider(base: LLMConfig, name: str, provider: entities.Provider, options: JSONObject) -> LLMConfig:
+def provider_config(base: LLMConfig, name: str, provider: entities.Provider, options: JSONObject) -> LLMConfig:
+    """Return what holds for every model of a provider.
+
+    Args:
+        base: What holds where the provider says nothing.
+        name: Its name.
+        provider: Valid settings.
+        options: Its options, if it is an offline provider.
+    """
     keys = provider.keys if provider.api_key is None else [provider.api_key]
     return replace(
         _tuned(base, provider.timeouts, provider.limits, provider.pool),
@@ -47,7 +55,7 @@ def _provider(base: LLMConfig, name: str, provider: entities.Provider, options: 
         base_url=provider.base_url,
         keys=tuple(keys),
         headers=FrozenDict({header: value.reveal() for header, value in provider.headers.items()}),
-        extra=_frozen(provider.extra),
+        extra=frozen_values(provider.extra),
         allow_private=provider.allow_private,
         free=provider.free,
         lenient_terminal=provider.lenient_terminal,
@@ -62,7 +70,7 @@ def _model(provider: LLMConfig, model: entities.Model) -> LLMConfig:
         parameters=_parameters(model.parameters),
         capabilities=_capabilities(model.capabilities),
         prices=None if model.prices is None else _prices(model.prices),
-        extra=FrozenDict({**provider.extra, **_frozen(model.extra)}) if model.extra else provider.extra,
+        extra=FrozenDict({**provider.extra, **frozen_values(model.extra)}) if model.extra else provider.extra,
         tags=frozenset(model.tags),
     )
 
@@ -127,7 +135,7 @@ def _capabilities(block: entities.Capabilities) -> ModelCapabilities:
         supports_reasoning=block.reasoning,
         max_tokens=block.max_tokens,
         context_window=block.context_window,
-        custom_capabilities=_frozen(block.custom),
+        custom_capabilities=frozen_values(block.custom),
     ).stated_by("yaml")
 
 
@@ -140,5 +148,6 @@ def _prices(block: entities.Prices) -> Prices:
     )
 
 
-def _frozen(values: Mapping[str, Plain]) -> FrozenDict[str, JSON]:
+def frozen_values(values: Mapping[str, Plain]) -> FrozenDict[str, JSON]:
+    """Return free values that nobody can change."""
     return FrozenDict({key: freeze(value) for key, value in values.items()})

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from difflib import get_close_matches
+from functools import partial
 from typing import TypeAlias, final
 
 import msgspec
@@ -13,10 +14,12 @@ from typing_extensions import override
 
 from loomwire.domain.capabilities import ModelCapabilities
 from loomwire.domain.config import LLMConfig
-from loomwire.domain.errors import ConfigError, UnknownNameError
+from loomwire.domain.errors import ConfigError, LLMValidationError, UnknownNameError
 from loomwire.domain.ports.client import ILLMClient, ILLMClientFactory
 from loomwire.domain.ports.clock import IClock
 from loomwire.domain.ports.pool import IConnectionPool
+from loomwire.domain.requests import LLMRequest
+from loomwire.domain.values import JSONObject
 from loomwire.infrastructure.providers.dialect import Dialect
 from loomwire.infrastructure.providers.openai_chat.quirks import ChatQuirks
 from loomwire.infrastructure.providers.table import DIALECTS, PROVIDERS, ProviderType
@@ -63,39 +66,74 @@ class ClientFactory(ILLMClientFactory):
         capabilities = _sourced(config.capabilities).over(row.capabilities.stated_by("provider"))
         if row.client is not None:
             return replace(config, capabilities=capabilities, free=config.free or row.free)
-        named = {name.lower() for name in config.headers}
-        if row.needs_key and not config.keys and not named & {"authorization", row.auth}:
-            raise ConfigError(
-                f"provider {config.name!r} of type {row.name} has no API key",
-                reason="missing_key",
-                provider=config.name,
-                hint=f'Set `api_key: "${{{row.hint}}}"` at providers.{config.name}, or give api_key= in code.',
-            )
-        own = config.base_url is None
-        return replace(
-            config,
-            base_url=_base_url(config, row),
-            allow_private=config.allow_private or (own and row.private),
-            capabilities=capabilities,
-            free=config.free or row.free,
-        )
+        _check_key(config, row)
+        return replace(_placed(config, row), capabilities=capabilities, free=config.free or row.free)
+
+    def problems(self, config: LLMConfig) -> Iterator[ConfigError]:
+        """Yield everything that keeps a target from being built or asked, without building it; opens no connection.
+
+        Of a target without a network nothing is imported and nothing is wrong: its options have checks of their own.
+
+        Args:
+            config: A target, as `create` takes it.
+
+        Yields:
+            Errors, not raised. Their `metadata` says where in the provider's block: `key` is the way to what is
+            wrong, `needs` are keys of which none is there.
+        """
+        try:
+            row = self._row(config)
+        except ConfigError as error:
+            yield error
+            return
+        if row.client is None:
+            yield from _caught(partial(_check_key, config, row))
+            yield from _caught(lambda: _checked_place(_placed(config, row)))
+            yield from _spoken_problems(config, row)
 
     def _row(self, config: LLMConfig) -> ProviderType:
         row = self._providers.get(config.type)
         if row is None:
-            raise _unknown(f"provider {config.name!r} has the unknown type", config.type, self._providers)
+            raise _unknown(
+                f"provider {config.name!r} has the unknown type", config.type, self._providers, key=("type",)
+            )
         return row
+
+
+def _caught(check: Callable[[], object]) -> Iterator[ConfigError]:
+    try:
+        check()
+    except ConfigError as error:
+        yield error
+
+
+def _check_key(config: LLMConfig, row: ProviderType) -> None:
+    named = {name.lower() for name in config.headers}
+    if row.needs_key and not config.keys and not named & {"authorization", row.auth}:
+        raise _refused(
+            config,
+            f"type {row.name} needs an API key",
+            f'Set the variable {row.hint} and write `api_key: "${{{row.hint}}}"` at providers.{config.name}; '
+            "in code, give api_key=.",
+            needs=("api_key", "keys", "headers"),
+        )
+
+
+def _placed(config: LLMConfig, row: ProviderType) -> LLMConfig:
+    own = config.base_url is None
+    allow_private = config.allow_private or (own and row.private)
+    return replace(config, base_url=_base_url(config, row), allow_private=allow_private)
 
 
 def _base_url(config: LLMConfig, row: ProviderType) -> str:
     base_url = config.base_url or row.base_url
     if base_url is None:
-        raise ConfigError(
-            f"provider {config.name!r} of type {row.name} has no base_url",
-            reason="missing_key",
-            provider=config.name,
-            hint=f'Set `base_url: "{row.hint}"` (yours) at providers.{config.name}; '
+        raise _refused(
+            config,
+            f"type {row.name} needs a base_url",
+            f'Set `base_url: "{row.hint}"` (yours) at providers.{config.name}; '
             "add `allow_private: true` if it is on this machine or network.",
+            needs=("base_url",),
         )
     base_url = base_url.rstrip("/")
     has_path = "/" in base_url.partition("://")[2]
@@ -108,29 +146,51 @@ def _checked_place(config: LLMConfig) -> str:
     try:
         origin, _ = split_base_url(config.base_url or "", allow_private=config.allow_private)
     except ConfigError as error:
-        message = f"provider {config.name!r}: {error.message}"
-        raise ConfigError(message, reason=error.reason, provider=config.name, hint=error.hint) from None
+        raise _refused(config, error.message, error.hint, reason=error.reason, key=("base_url",)) from None
     return origin.endpoint
+
+
+def _spoken_problems(config: LLMConfig, row: ProviderType) -> Iterator[ConfigError]:
+    """Yield what is wrong with the dialect, and with headers and fields that are added to what it writes."""
+    try:
+        dialect = _dialect_maker(DIALECTS[_dialect_name(config, row)])(_quirks(config, row))
+    except ConfigError as error:
+        yield error
+        return
+    from loomwire.infrastructure.providers.wire_client import request_headers
+
+    # One at a time, because both stop at the first that is wrong.
+    for name, value in config.headers.items():
+        alone = replace(config, headers={name: value}, keys=())
+        for found in _caught(partial(request_headers, alone, dialect, row.auth, "")):
+            says = found.message.removeprefix(f"provider {config.name!r}: ")
+            yield _refused(config, says, found.hint, found.reason, ("headers", name))
+    for field, given in config.extra.items():
+        try:
+            dialect.encode(LLMRequest.of("x"), replace(config, extra={field: given}), stream=False)
+        except LLMValidationError as error:
+            yield _refused(config, error.message, error.hint, "out_of_range", ("extra", field))
 
 
 def _dialect_name(config: LLMConfig, row: ProviderType) -> str:
     name = row.dialect or config.dialect
     if name is None:
-        raise ConfigError(
-            f"provider {config.name!r} of type {row.name} does not say which dialect its server speaks",
-            reason="missing_key",
-            provider=config.name,
-            hint=f"Set `dialect` at providers.{config.name} to one of: {', '.join(DIALECTS)}.",
+        raise _refused(
+            config,
+            f"type {row.name} does not say which dialect its server speaks",
+            f"Set `dialect` at providers.{config.name} to one of: {', '.join(DIALECTS)}.",
+            needs=("dialect",),
         )
     if config.dialect not in (None, name):
-        raise ConfigError(
-            f"provider {config.name!r} of type {row.name} speaks {name}; `dialect` is for type custom",
-            reason="out_of_range",
-            provider=config.name,
-            hint="Remove `dialect`, or use type custom.",
+        raise _refused(
+            config,
+            f"type {row.name} speaks {name}; `dialect` is for type custom",
+            "Remove `dialect`, or use type custom.",
+            "out_of_range",
+            ("dialect",),
         )
     if name not in DIALECTS:
-        raise _unknown(f"provider {config.name!r} has the unknown dialect", name, DIALECTS)
+        raise _unknown(f"provider {config.name!r} has the unknown dialect", name, DIALECTS, key=("dialect",))
     return name
 
 
@@ -152,6 +212,19 @@ def _quirks(config: LLMConfig, row: ProviderType) -> ChatQuirks:
         raise _bad_quirks(config, str(error)) from None
 
 
+def _refused(
+    config: LLMConfig,
+    says: str,
+    hint: str,
+    reason: str = "missing_key",
+    key: Sequence[str] = (),
+    needs: Sequence[str] = (),
+) -> ConfigError:
+    metadata: JSONObject = {"key": tuple(key), "needs": tuple(needs)}
+    message = f"provider {config.name!r}: {says}"
+    return ConfigError(message, reason=reason, provider=config.name, hint=hint, metadata=metadata)
+
+
 def _bad_quirks(config: LLMConfig, why: str) -> ConfigError:
     return ConfigError(f"provider {config.name!r}: options.quirks: {why}", reason="wrong_type", provider=config.name)
 
@@ -162,10 +235,11 @@ def _sourced(capabilities: ModelCapabilities) -> ModelCapabilities:
     return replace(capabilities, sources={**stated.sources, **capabilities.sources})
 
 
-def _unknown(what: str, name: str, existing: Collection[str]) -> UnknownNameError:
+def _unknown(what: str, name: str, existing: Collection[str], key: Sequence[str] = ()) -> UnknownNameError:
     near = get_close_matches(name, existing, 1)
     meant = f"Did you mean `{near[0]}`? " if near else ""
-    return UnknownNameError(f"{what} {name!r}", hint=f"{meant}There are: {', '.join(existing)}.")
+    hint = f"{meant}There are: {', '.join(existing)}."
+    return UnknownNameError(f"{what} {name!r}", hint=hint, metadata={"key": tuple(key)})
 
 
 def _client_maker(place: str) -> _ClientMaker:

@@ -13,7 +13,7 @@ from loomwire.domain.policies import WireLimits
 from loomwire.domain.ports.pool import WireAnswer
 from loomwire.infrastructure.transport.decoding import Decoder
 from loomwire.infrastructure.transport.engine import ResponseBody
-from loomwire.infrastructure.transport.failures import Failed, failure
+from loomwire.infrastructure.transport.failures import Failed, Place
 from loomwire.infrastructure.transport.waiting import Alarm
 
 _NO_PIECES: Iterator[bytes] = iter(())
@@ -27,7 +27,7 @@ class HTTPAnswer(WireAnswer):
         response: What the transport returned; its body is unread.
         limits: What may be read of it.
         alarm: Ends the waits; its timer is cleared with the answer.
-        endpoint: For errors.
+        place: For errors.
 
     Attributes:
         alarm: Guards each wait for more bytes.
@@ -36,26 +36,32 @@ class HTTPAnswer(WireAnswer):
         source: The bytes as they come over the wire.
     """
 
-    __slots__ = ("_endpoint", "_headers", "_limits", "_status", "_stream", "alarm", "decoder", "pieces", "source")
+    __slots__ = ("_headers", "_limits", "_place", "_status", "_stream", "alarm", "decoder", "pieces", "source")
 
-    def __init__(self, response: httpx.Response, limits: WireLimits, alarm: Alarm, endpoint: str) -> None:
+    def __init__(self, response: httpx.Response, limits: WireLimits, alarm: Alarm, place: Place) -> None:
         """Look at the headers.
 
         Raises:
-            Failed: They are too large, or name content codings that are not understood.
+            Failed: They are too large, or name content codings that are not understood. From status 300 on, reading
+                the body raises it instead, because the status says what matters.
         """
         self._status = response.status_code
         self._limits = limits
         self.alarm = alarm
-        self._endpoint = endpoint
-        self._headers = _joined(response.headers.raw, limits.headers)
-        codings = self._headers.get("content-encoding")
-        self.decoder = Decoder([part.strip().lower() for part in codings.split(",")], limits) if codings else None
+        self._place = place
+        self._headers, unfit = _joined(response.headers.raw, limits.headers)
+        self.decoder: Decoder | None = None
+        try:
+            self.decoder = _decoder(self._headers, limits)
+        except Failed as error:
+            unfit = unfit or error
+        if unfit is not None and self._status < 300:
+            raise unfit
         stream = response.stream
         if not isinstance(stream, httpx.AsyncByteStream):
             raise TypeError("the transport returned a body that is not async")
         self._stream = stream
-        self.source = aiter(stream)
+        self.source = aiter(stream) if unfit is None else _Unreadable(unfit)
         self.pieces = _NO_PIECES
 
     @property
@@ -99,14 +105,15 @@ class HTTPAnswer(WireAnswer):
     def refused(self, what: str, cap: int, limit: str) -> LLMError:
         """Close the answer and return the error for one that is larger than `limit` allows; not raised."""
         self.close()
-        message = f"{self._endpoint}: {what} is larger than {cap} bytes ({limit})"
-        return llm_error("too_large", message, endpoint=self._endpoint, status=self._status, phase="body")
+        endpoint = self._place.endpoint
+        message = f"{endpoint}: {what} is larger than {cap} bytes ({limit})"
+        return llm_error("too_large", message, endpoint=endpoint, status=self._status, phase="body")
 
     def failed(self, error: BaseException) -> BaseException:
         """Close the answer and return what to raise instead of `error`; not raised."""
         cause = self.alarm.caught(error)
         self.close()
-        return (failure(cause, self._endpoint, "body") if isinstance(cause, Exception) else None) or cause
+        return (self._place.fault(cause, "body") if isinstance(cause, Exception) else None) or cause
 
     def ended(self) -> BaseException:
         """Return what to raise at the body's end: StopAsyncIteration, or the error for one that came too early."""
@@ -164,6 +171,19 @@ class _Pieces(AsyncIterator[bytes]):
             raise self._answer.refused("the stream", cap, "limits.stream")
 
 
+class _Unreadable(AsyncIterator[bytes]):
+    """Stands for a body that cannot be read."""
+
+    __slots__ = ("_why",)
+
+    def __init__(self, why: Failed) -> None:
+        self._why = why
+
+    @override
+    async def __anext__(self) -> bytes:
+        raise self._why
+
+
 def close_body(stream: httpx.AsyncByteStream) -> None:
     """Close a response body without waiting; a foreign one that needs to wait is closed by a task of its own."""
     if isinstance(stream, ResponseBody | httpx.SyncByteStream):
@@ -174,14 +194,20 @@ def close_body(stream: httpx.AsyncByteStream) -> None:
     task.add_done_callback(_closing.discard)
 
 
-def _joined(raw: list[tuple[bytes, bytes]], cap: int) -> dict[str, str]:
+def _joined(raw: list[tuple[bytes, bytes]], cap: int) -> tuple[dict[str, str], Failed | None]:
+    """Return the headers that fit into `cap` bytes, and the fault when those are not all."""
     size = 0
     joined: dict[str, str] = {}
     for name, value in raw:
         size += len(name) + len(value) + 4
+        if size > cap:
+            return joined, Failed("too_large", f"the response headers are larger than {cap} bytes (limits.headers)")
         key = name.decode("latin-1").lower()
         text = value.decode("latin-1")
         joined[key] = f"{joined[key]}, {text}" if key in joined else text
-    if size > cap:
-        raise Failed("too_large", f"the response headers are larger than {cap} bytes (limits.headers)")
-    return joined
+    return joined, None
+
+
+def _decoder(headers: Mapping[str, str], limits: WireLimits) -> Decoder | None:
+    codings = headers.get("content-encoding")
+    return Decoder([part.strip().lower() for part in codings.split(",")], limits) if codings else None

@@ -4,32 +4,61 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
+import math
 import socket
 import ssl
 from base64 import b64encode
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 from urllib.parse import unquote
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
+from aiohttp.client_proto import ResponseHandler
 from multidict import CIMultiDict
 from typing_extensions import override
 from yarl import URL
 
-from loomwire.domain.policies import TransportPolicy
+from loomwire.domain.policies import MIB, TransportPolicy, WireLimits
 from loomwire.infrastructure.transport.addresses import Origin, environment_proxy
 from loomwire.infrastructure.transport.failures import Failed, PrivatePeer
 from loomwire.infrastructure.transport.public import is_public
-
-if TYPE_CHECKING:
-    from aiohttp.client_proto import ResponseHandler
 
 Resolver: TypeAlias = Callable[[str, int], Awaitable[Sequence[str]]]
 """Host and port to IP addresses. Raises OSError (such as `socket.gaierror`) when the name is unknown."""
 
 _NO_TIMEOUT = aiohttp.ClientTimeout()
 _PROBE_AFTER_S = 60
+
+
+class AnswerParser(ResponseHandler):
+    """aiohttp's parser for answers, with an end to what one answer may take from the wire.
+
+    Attributes:
+        excess: What to raise once the answer took too much.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Take anything until `allow` is called."""
+        super().__init__(loop)
+        self.excess: Failed | None = None
+        self._left = math.inf
+
+    def allow(self, limits: WireLimits) -> None:
+        """Give the next answer room for what its limits allow and as much again for the framing."""
+        self._left = 2 * max(limits.body, limits.stream) + MIB
+
+    @override
+    def data_received(self, data: bytes) -> None:
+        # Chunk extensions are in no body, so nobody else counts them.
+        self._left -= len(data)
+        if self._left >= 0:
+            super().data_received(data)
+        elif self.transport is not None and self.excess is None:
+            self.excess = Failed("too_large", "the answer has much more framing than content")
+            self.set_exception(self.excess)
+            self.transport.abort()
 
 
 class Link:
@@ -42,17 +71,19 @@ class Link:
         used: It has carried a request before.
         since: The loop's time at which it became idle.
         closed: Done when the socket is closed.
+        aborted: We closed it.
     """
 
-    __slots__ = ("closed", "payload", "protocol", "since", "transport", "used")
+    __slots__ = ("aborted", "closed", "payload", "protocol", "since", "transport", "used")
 
-    def __init__(self, protocol: ResponseHandler, transport: asyncio.Transport) -> None:
+    def __init__(self, protocol: AnswerParser, transport: asyncio.Transport) -> None:
         """Watch for the connection's end."""
         self.protocol = protocol
         self.transport = transport
         self.payload: aiohttp.StreamReader | None = None
         self.used = False
         self.since = 0.0
+        self.aborted = False
         self.closed = protocol.closed
         if self.closed is not None:
             self.closed.add_done_callback(self._lost)
@@ -68,6 +99,7 @@ class Link:
 
     def abort(self) -> None:
         """Close the socket at once, without flushing or a TLS farewell. Idempotent."""
+        self.aborted = True
         self.transport.abort()
 
     def _lost(self, closed: asyncio.Future[None]) -> None:
@@ -82,11 +114,15 @@ class Link:
 class _Opener(aiohttp.TCPConnector):
     """aiohttp's connector without its pool: names, addresses, TLS and proxies."""
 
-    async def open(self, target: aiohttp.ClientRequest) -> ResponseHandler:
+    async def open(self, target: aiohttp.ClientRequest) -> AnswerParser:
         """Return a new connection that no pool knows."""
+        self._factory = functools.partial[ResponseHandler](AnswerParser, loop=self._loop)
         # `connect()` wraps the protocol in a Connection that, collected in a forked child, unregisters the parent's
         # socket from the poll set they share. The step below it does not.
-        return await self._create_connection(target, [], _NO_TIMEOUT)
+        protocol = await self._create_connection(target, [], _NO_TIMEOUT)
+        if not isinstance(protocol, AnswerParser):
+            raise TypeError("aiohttp made another protocol than it was told to")
+        return protocol
 
 
 class Dialer:
@@ -131,7 +167,7 @@ class Dialer:
         """
         try:
             async with asyncio.timeout(self._policy.connect_s):
-                protocol = await self._opener.open(self._target)
+                protocol = await self._opened()
         except TimeoutError:
             raise Failed("connect", f"connecting took longer than {self._policy.connect_s:g} s", opening=True) from None
         transport = protocol.transport
@@ -146,6 +182,17 @@ class Dialer:
     async def aclose(self) -> None:
         """End name lookups that are under way. Idempotent; the connections are their owner's."""
         await self._opener.close()
+
+    async def _opened(self) -> AnswerParser:
+        task = asyncio.current_task()
+        before = 0 if task is None else task.cancelling()
+        try:
+            return await self._opener.open(self._target)
+        except asyncio.CancelledError:
+            # A lookup that `aclose` ends cancels whoever waits for it, though nobody cancelled the waiter.
+            if task is None or task.cancelling() > before or not self._opener.closed:
+                raise
+        raise aiohttp.ServerDisconnectedError
 
     def _target_of(self, proxy: str | None) -> aiohttp.ClientRequest:
         loop = asyncio.get_running_loop()

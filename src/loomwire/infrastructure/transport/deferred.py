@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import threading
+import weakref
 from typing import TYPE_CHECKING
 
 from typing_extensions import override
 
 from loomwire.domain.errors import llm_error
 from loomwire.domain.policies import TransportPolicy
+from loomwire.domain.ports.clock import IClock
 from loomwire.domain.ports.pool import ConnectionLease, IConnectionPool, PoolStats
 from loomwire.domain.requests import Bound
 
@@ -16,14 +19,23 @@ if TYPE_CHECKING:
     from loomwire.infrastructure.transport.pool import ConnectionPool
 
 
-class DeferredPool(IConnectionPool):
-    """Stands for the `ConnectionPool` it makes on first use; the factory imports that module at build time."""
+_pools: weakref.WeakSet[DeferredPool] = weakref.WeakSet()
 
-    def __init__(self) -> None:
+
+class DeferredPool(IConnectionPool):
+    """Stands for the `ConnectionPool` it makes on first use; the factory imports that module at build time.
+
+    Args:
+        clock: Whose instants bounds are; None for the event loop's own time.
+    """
+
+    def __init__(self, clock: IClock | None = None) -> None:
         """Make nothing yet."""
+        self._clock = clock
         self._pool: ConnectionPool | None = None
         self._closed = False
-        self._lock = threading.Lock()
+        self.leave_parent()
+        _pools.add(self)
 
     @override
     async def acquire(
@@ -46,6 +58,10 @@ class DeferredPool(IConnectionPool):
         if self._pool is not None:
             await self._pool.aclose()
 
+    def leave_parent(self) -> None:
+        """Take a new lock; called in a forked child, because a thread of the parent may have held the old one."""
+        self._lock = threading.Lock()
+
     def _made(self) -> ConnectionPool:
         from loomwire.infrastructure.transport.pool import ConnectionPool
 
@@ -53,5 +69,14 @@ class DeferredPool(IConnectionPool):
             if self._closed:
                 raise llm_error("closed", "the connection pool is closed")
             if self._pool is None:
-                self._pool = ConnectionPool()
+                self._pool = ConnectionPool(clock=self._clock)
             return self._pool
+
+
+def _after_fork() -> None:
+    for pool in list(_pools):
+        pool.leave_parent()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

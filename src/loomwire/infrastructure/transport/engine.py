@@ -56,6 +56,18 @@ class RequestBody(httpx.AsyncByteStream):
         yield self.data
 
 
+class _Outgoing:
+    """What goes over the wire for one request. Its repr shows nothing."""
+
+    __slots__ = ("body", "head", "no_body")
+
+    def __init__(self, head: bytes, body: bytes, *, no_body: bool) -> None:
+        """Hold the bytes; `no_body` says that the answer has none."""
+        self.head = head
+        self.body = body
+        self.no_body = no_body
+
+
 class ResponseBody(httpx.AsyncByteStream):
     """The bytes of one answer as they come. The connection goes back when the last one was read."""
 
@@ -116,10 +128,8 @@ class ResponseBody(httpx.AsyncByteStream):
         self.close()
 
     def _finish(self, link: Link) -> None:
-        error = link.protocol.exception()
-        if self._until_close and isinstance(error, OSError):
-            # A reset looks like the end of a body that has no other end.
-            raise error
+        if self._until_close:
+            _check_end(link)
         self._link = None
         self._engine.give_back(link)
 
@@ -158,6 +168,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         self._links: set[Link] = set()
         self._sweeper: asyncio.TimerHandle | None = None
         self._retired = False
+        self._closed = False
         self._abandoned = False
 
     @property
@@ -177,26 +188,16 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         Raises:
             Exception: aiohttp's, the system's and this room's own. The socket is closed then, as after a cancellation.
         """
-        stream = request.stream
-        body = stream.data if isinstance(stream, RequestBody) else await request.aread()
-        head = self._head(request)
+        if not isinstance(request.stream, RequestBody):
+            await request.aread()
+        outgoing = self._outgoing(request)
+        # A frame that waits can end in a traceback, so key and prompt are in none of its locals.
+        del request
         link = self._warm() or await self._new_link()
         try:
             self._sending(link.used)
-            link.used = True
-            link.protocol.set_response_params(
-                skip_payload=request.method == "HEAD",
-                read_until_eof=True,
-                auto_decompress=False,
-                read_bufsize=_READ_BUFFER,
-                max_line_size=self._policy.limits.headers,
-                max_field_size=self._policy.limits.headers,
-            )
-            if len(body) < _JOIN_BELOW:
-                link.transport.write(head + body)
-            else:
-                link.transport.write(head)
-                link.transport.write(body)
+            self._send(link, outgoing)
+            del outgoing
             message, payload = await _final_answer(link.protocol)
         except BaseException:
             self.drop(link)
@@ -215,6 +216,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         if self._abandoned:
             return
         links = list(self._links)
+        self._closed = True
         self.retire()
         for link in links:
             self.drop(link)
@@ -255,14 +257,40 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         """Never touch a socket again: they are the parent process's."""
         self._abandoned = self._retired = True
 
+    def _outgoing(self, request: httpx.Request) -> _Outgoing:
+        stream = request.stream
+        body = stream.data if isinstance(stream, RequestBody) else request.content
+        return _Outgoing(self._head(request), body, no_body=request.method == "HEAD")
+
+    def _send(self, link: Link, outgoing: _Outgoing) -> None:
+        limits = self._policy.limits
+        link.used = True
+        link.protocol.allow(limits)
+        link.protocol.set_response_params(
+            skip_payload=outgoing.no_body,
+            read_until_eof=True,
+            auto_decompress=False,
+            read_bufsize=_READ_BUFFER,
+            max_line_size=limits.headers,
+            max_field_size=limits.headers,
+        )
+        if len(outgoing.body) < _JOIN_BELOW:
+            link.transport.write(outgoing.head + outgoing.body)
+        else:
+            link.transport.write(outgoing.head)
+            link.transport.write(outgoing.body)
+
     async def _new_link(self) -> Link:
         link = await self._dialer.dial()
+        if self._closed:
+            link.abort()
+            raise aiohttp.ServerDisconnectedError
         self._links.add(link)
         if link.closed is not None:
-            link.closed.add_done_callback(functools.partial(self._closed, link))
+            link.closed.add_done_callback(functools.partial(self._lost, link))
         return link
 
-    def _closed(self, link: Link, _: asyncio.Future[None]) -> None:
+    def _lost(self, link: Link, _: asyncio.Future[None]) -> None:
         self._links.discard(link)
         with contextlib.suppress(ValueError):
             self._idle.remove(link)
@@ -310,7 +338,18 @@ async def _final_answer(protocol: ResponseHandler) -> tuple[RawResponseMessage, 
     raise Failed("protocol", f"the server sent {_MAX_INTERIM} interim answers and no final one")
 
 
+def _check_end(link: Link) -> None:
+    # A reset, and our own closing, look like the end of a body that has no other end.
+    error = link.protocol.excess or link.protocol.exception()
+    if isinstance(error, OSError | Failed):
+        raise error
+    if link.aborted:
+        raise aiohttp.ServerDisconnectedError
+
+
 def _cause(error: Exception, link: Link) -> Exception:
+    if link.protocol.excess is not None:
+        return link.protocol.excess
     if not isinstance(error, aiohttp.ClientPayloadError):
         return error
     # aiohttp says "not completed" for every early end; only the protocol knows whether the connection broke.

@@ -12,7 +12,8 @@ import aiohttp
 import httpx
 from aiohttp.http_exceptions import HttpProcessingError
 
-from loomwire.domain.errors import ConfigError, LoomError, Phase, llm_error
+from loomwire.domain.errors import ConfigError, LLMError, LoomError, Phase, llm_error
+from loomwire.domain.faults import ErrorCategory
 from loomwire.infrastructure.transport.addresses import PRIVATE_HINT
 
 
@@ -31,6 +32,33 @@ class Failed(Exception):  # noqa: N818 - never leaves this room
         self.reason = reason
         self.message = message
         self.opening = opening
+
+
+class Place:
+    """What the errors of one station need to know.
+
+    Attributes:
+        endpoint: Scheme, host and port.
+        closed: We closed it, so a broken connection is no fault of the server.
+    """
+
+    __slots__ = ("closed", "endpoint")
+
+    def __init__(self, endpoint: str) -> None:
+        """Be open."""
+        self.endpoint = endpoint
+        self.closed = False
+
+    def fault(self, error: Exception, phase: Phase) -> LoomError | None:
+        """Return what `failure` returns, but reason closed for a connection that we broke ourselves; not raised."""
+        made = failure(error, self.endpoint, phase)
+        if self.closed and isinstance(made, LLMError) and made.category is ErrorCategory.NETWORK:
+            return self.left(phase)
+        return made
+
+    def left(self, phase: Phase) -> LLMError:
+        """Return the error for a place that was closed; not raised."""
+        return llm_error("closed", "the connection pool was closed", endpoint=self.endpoint, phase=phase)
 
 
 class PrivatePeer(Exception):  # noqa: N818 - never leaves this room

@@ -14,11 +14,13 @@ from typing_extensions import override
 
 from loomwire.domain.errors import ConfigError, llm_error
 from loomwire.domain.policies import TransportPolicy
+from loomwire.domain.ports.clock import IClock
 from loomwire.domain.ports.pool import ConnectionLease, WireRequest
+from loomwire.domain.requests import Bound
 from loomwire.infrastructure.transport.addresses import Origin
 from loomwire.infrastructure.transport.answer import HTTPAnswer, close_body
 from loomwire.infrastructure.transport.engine import AiohttpTransport, RequestBody
-from loomwire.infrastructure.transport.failures import Failed, failure
+from loomwire.infrastructure.transport.failures import Failed, Place
 from loomwire.infrastructure.transport.waiting import Alarm, Permits
 
 _KEPT_FORMS = 64
@@ -68,7 +70,7 @@ class Station:
     """One origin under one policy on one event loop: the engine, and the line in front of it.
 
     Attributes:
-        endpoint: Scheme, host and port, for errors.
+        place: For errors.
         policy: How to talk to it.
         transport: The engine, or what the host put in its place.
         loop: The loop it belongs to.
@@ -77,13 +79,19 @@ class Station:
         gone: It is closed, or was left behind by a fork.
     """
 
-    __slots__ = ("endpoint", "gone", "loop", "permits", "policy", "tally", "transport")
+    __slots__ = ("_clock", "gone", "loop", "permits", "place", "policy", "tally", "transport")
 
     def __init__(
-        self, origin: Origin, policy: TransportPolicy, transport: httpx.AsyncBaseTransport, tally: Tally
+        self,
+        origin: Origin,
+        policy: TransportPolicy,
+        transport: httpx.AsyncBaseTransport,
+        tally: Tally,
+        clock: IClock | None = None,
     ) -> None:
-        """Belong to the running loop."""
-        self.endpoint = origin.endpoint
+        """Belong to the running loop; bounds are instants of `clock`, or of the loop when there is none."""
+        self.place = Place(origin.endpoint)
+        self._clock = clock
         self.policy = policy
         self.transport = transport
         self.loop = asyncio.get_running_loop()
@@ -92,10 +100,21 @@ class Station:
         self.gone = False
 
     @property
+    def endpoint(self) -> str:
+        """Scheme, host and port, for errors."""
+        return self.place.endpoint
+
+    @property
     def unused(self) -> bool:
         """Whether it can be forgotten: nobody has or waits for a lease, and no connection is open."""
         quiet = not self.permits.out and not self.permits.waiting
         return quiet and isinstance(self.transport, AiohttpTransport) and not self.transport.connections
+
+    def local(self, bound: Bound | None) -> Bound | None:
+        """Return a bound as an instant of the loop's own time, which need not be the clock's."""
+        if bound is None or self._clock is None:
+            return bound
+        return Bound(self.loop.time() + (bound.at - self._clock.now()), bound.reason)
 
 
 class Site:
@@ -204,18 +223,19 @@ class Lease(ConnectionLease):
     async def send(self, request: WireRequest) -> HTTPAnswer:
         station = self._site.station
         self._check(request)
-        wire = self._site.request(request)
+        # No local holds the request as httpx knows it: tracebacks keep frames, and some tools show what is in them.
+        step = station.transport.handle_async_request(self._site.request(request))
         station.tally.sent()
-        alarm = Alarm(station.loop, request.bound)
+        alarm = Alarm(station.loop, station.local(request.bound))
         try:
-            response = await alarm.wait(station.transport.handle_async_request(wire))
+            response = await alarm.wait(step)
             station.tally.answered()
             alarm.limit_silence(request.idle_s)
             self._answer = _answer(response, station, alarm)
             return self._answer
         except Exception as error:
             alarm.stop()
-            failed = failure(error, station.endpoint, "headers")
+            failed = station.place.fault(error, "headers")
             if failed is None:
                 raise
         except BaseException:
@@ -236,6 +256,8 @@ class Lease(ConnectionLease):
 
     def _check(self, request: WireRequest) -> None:
         station = self._site.station
+        if station.place.closed:
+            raise station.place.left("connect")
         if self._released or station.gone:
             raise llm_error("reset", "the lease is over", endpoint=station.endpoint, phase="connect")
         if self._answer is not None:
@@ -254,7 +276,7 @@ def _forget(station: Station, answer: HTTPAnswer | None) -> None:
 
 def _answer(response: httpx.Response, station: Station, alarm: Alarm) -> HTTPAnswer:
     try:
-        return HTTPAnswer(response, station.policy.limits, alarm, station.endpoint)
+        return HTTPAnswer(response, station.policy.limits, alarm, station.place)
     except Failed:
         if isinstance(response.stream, httpx.AsyncByteStream):
             close_body(response.stream)

@@ -10,6 +10,7 @@ from collections.abc import AsyncGenerator, Iterator
 from typing import TYPE_CHECKING, Protocol
 
 from loomwire.domain.policies import TransportPolicy
+from loomwire.domain.ports.clock import IClock
 from loomwire.infrastructure.transport.addresses import Origin, split_base_url
 from loomwire.infrastructure.transport.engine import AiohttpTransport
 from loomwire.infrastructure.transport.leases import Site, Station, Tally
@@ -39,17 +40,19 @@ class LoopRoom:
     Args:
         tally: Where requests are counted.
         make: Makes a transport per origin and policy.
+        clock: Whose instants bounds are; None for the loop's own time.
 
     Attributes:
         loop: The loop it belongs to.
         left: It is closed.
     """
 
-    def __init__(self, tally: Tally, make: TransportFactory) -> None:
+    def __init__(self, tally: Tally, make: TransportFactory, clock: IClock | None = None) -> None:
         """Bind to the running loop."""
         self.loop = asyncio.get_running_loop()
         self._tally = tally
         self._make = make
+        self._clock = clock
         self._sites: dict[str, tuple[Site, ...]] = {}
         self._stations: dict[tuple[Origin, TransportPolicy], Station] = {}
         self.left = False
@@ -76,7 +79,7 @@ class LoopRoom:
         station = self._stations.get((origin, policy))
         if station is None:
             self._prune()
-            station = Station(origin, policy, self._make(origin, policy), self._tally)
+            station = Station(origin, policy, self._make(origin, policy), self._tally, self._clock)
             self._stations[origin, policy] = station
         site = Site(base_url, normal, station)
         self._sites[base_url] = (*known, site)
@@ -131,7 +134,7 @@ class LoopRoom:
         self._stations.clear()
         self._sites.clear()
         for station in stations:
-            station.gone = True
+            station.gone = station.place.closed = True
             station.permits.dismiss()
         return stations
 

@@ -13,6 +13,7 @@ from typing_extensions import override
 
 from loomwire.domain.errors import LLMError, llm_error
 from loomwire.domain.policies import TransportPolicy
+from loomwire.domain.ports.clock import IClock
 from loomwire.domain.ports.pool import ConnectionLease, IConnectionPool, PoolStats
 from loomwire.domain.requests import Bound
 from loomwire.infrastructure.transport.addresses import Origin
@@ -41,6 +42,7 @@ class ConnectionPool(IConnectionPool):
             `lambda origin, policy: httpx.MockTransport(handler)`.
         resolver: Resolves host names instead of the system; what it returns is checked like the system's answers.
         tls: The TLS context instead of the process-wide one that trusts the system's authorities.
+        clock: Whose instants bounds are; None for the event loop's own time.
 
     Example:
         >>> pool = ConnectionPool()
@@ -54,11 +56,13 @@ class ConnectionPool(IConnectionPool):
         transport_factory: TransportFactory | None = None,
         resolver: Resolver | None = None,
         tls: ssl.SSLContext | None = None,
+        clock: IClock | None = None,
     ) -> None:
         """Open nothing: the first request does."""
         self._make: TransportFactory = transport_factory or self._engine
         self._resolver = resolver
         self._tls = tls
+        self._clock = clock
         self._closed = False
         self._begin()
         _pools.add(self)
@@ -69,7 +73,7 @@ class ConnectionPool(IConnectionPool):
     ) -> ConnectionLease:
         site = self._room().site(base_url, policy)
         if not site.station.permits.take():
-            await _stand_in_line(site, bound)
+            await _stand_in_line(site, site.station.local(bound))
         return Lease(site)
 
     @override
@@ -130,7 +134,7 @@ class ConnectionPool(IConnectionPool):
         return room if room is not None and not room.left else self._new_room(loop)
 
     def _new_room(self, loop: asyncio.AbstractEventLoop) -> LoopRoom:
-        room = LoopRoom(self._tally, self._make)
+        room = LoopRoom(self._tally, self._make, self._clock)
         with self._lock:
             for other in [each for each in self._rooms if each.is_closed()]:
                 del self._rooms[other]

@@ -51,10 +51,12 @@ class Alarm:
             raise
         try:
             result = await step
-        except BaseException as error:  # noqa: BLE001 - it, or what rang, goes on
-            raise self.caught(error) from None
-        self.end()
-        return result
+        except BaseException as error:  # noqa: BLE001 - it, or what rang, goes on outside the handler, without a context
+            cause = self.caught(error)
+        else:
+            self.end()
+            return result
+        raise cause
 
     def begin(self) -> None:
         """Guard what the running task awaits next; then call `end`, or `caught` with what the await raised.

@@ -458,7 +458,9 @@ async def test_several_calls_are_not_guessed_between() -> None:
     assert (await stage.typed.generate(ASK)).output == 3
     wrong = stage.client.requests[1].messages[2]
     assert [part.call_id for part in wrong.parts if isinstance(part, ToolResult)] == ["c0", "c1"]
-    assert "called 2 times" in str(wrong.parts[0])
+    first = wrong.parts[0]
+    assert isinstance(first, ToolResult)
+    assert "called 2 times" in str(first.content)
 
 
 async def test_an_empty_answer_is_sent_back_as_words() -> None:

@@ -138,7 +138,7 @@ def test_a_secret_file_may_override_a_key_and_must_be_readable(folder: Folder) -
     assert folder.load(TEXT, {name: "secret"}).models["quick"].keys == (Secret("hush"),)
     (problem,) = folder.problems(TEXT, {name: "canary"})
     assert (problem.code, problem.path) == ("CFG021", "providers.near.api_key")
-    assert problem.message == f"the file that {name} names cannot be read: there is no such file"
+    assert problem.message == f"the file that {name} names cannot be read (there is no such file)"
     (folder.root / "secret").write_text("two\nlines")
     (problem,) = folder.problems(TEXT, {name: "secret"})
     assert problem.message == f"environment variable {name}: a secret must be non-empty printable text"

@@ -92,8 +92,8 @@ def test_quotes_keep_a_number_a_text() -> None:
         ("${A?x}", "out_of_range", "the reference is malformed"),
         ("${UNSET:-${A}}", "out_of_range", "`${` has no `}`"),
         ("${BAD}", "out_of_range", "environment variable BAD is no UTF-8 text"),
-        ("${file:/absent}", "secret_unreadable", "the secret file cannot be read: there is no such file"),
-        ("${file:}", "secret_unreadable", "the secret file cannot be read: there is no such file"),
+        ("${file:/absent}", "secret_unreadable", "the secret file cannot be read (there is no such file)"),
+        ("${file:}", "secret_unreadable", "the secret file cannot be read (there is no such file)"),
     ],
 )
 def test_what_cannot_be_put_in_says_why(text: str, reason: str, message: str) -> None:
@@ -120,7 +120,7 @@ def test_files_come_in_by_path_and_by_the_variable_with_file_behind_its_name(tmp
 def test_an_unreadable_file_names_the_variable_and_not_its_value(tmp_path: Path) -> None:
     with pytest.raises(InjectionError) as caught:
         Injector({"K_FILE": "canary"}, {}, tmp_path).value(Reference("${K}"))
-    assert str(caught.value) == "the file that K_FILE names cannot be read: there is no such file"
+    assert str(caught.value) == "the file that K_FILE names cannot be read (there is no such file)"
 
 
 def test_everything_asked_for_is_remembered_by_digest(tmp_path: Path) -> None:

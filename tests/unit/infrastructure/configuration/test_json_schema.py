@@ -45,6 +45,18 @@ def keys(schema: JSONObject) -> Iterator[tuple[str, JSONObject, bool]]:
             yield f"{owner}.{name}", mapping(block, "properties", name), name in required
 
 
+def alternatives(key: JSONObject) -> list[JSON]:
+    """Return what a key may be."""
+    kinds = key.get("anyOf", [])
+    assert isinstance(kinds, list)
+    return kinds
+
+
+def is_number(kind: JSON) -> bool:
+    """Tell whether a schema admits a number."""
+    return isinstance(kind, Mapping) and kind.get("type") in ("number", "integer")
+
+
 def test_it_is_a_schema() -> None:
     jsonschema.Draft202012Validator.check_schema(SCHEMA)
 
@@ -125,16 +137,13 @@ def test_every_key_has_a_meaning_and_a_default_unless_it_must_be_there() -> None
 
 
 def test_every_number_has_a_unit() -> None:
-    names = ("temperature", "top_p", "presence_penalty", "frequency_penalty", "seed")
-    plain = {f"Parameters.{name}" for name in names}
-    without = []
-    for name, key, _ in keys(SCHEMA):
-        kinds = key.get("anyOf", [])
-        assert isinstance(kinds, list)
-        is_number = any(isinstance(kind, Mapping) and kind.get("type") in ("number", "integer") for kind in kinds)
-        if is_number and "x-unit" not in key:
-            without.append(name)
-    assert set(without) == plain
+    numbers = {name: key for name, key, _ in keys(SCHEMA) if any(map(is_number, (key, *alternatives(key))))}
+    assert len(numbers) > 60
+    assert [name for name, key in numbers.items() if not key.get("x-unit")] == []
+    units = {name: numbers[f"Parameters.{name}"]["x-unit"] for name in ("temperature", "top_p", "seed")}
+    assert units == {"temperature": "none (0 to 2)", "top_p": "share from 0 to 1", "seed": "none (any whole number)"}
+    for name in ("presence_penalty", "frequency_penalty"):
+        assert numbers[f"Parameters.{name}"]["x-unit"] == "none (-2 to 2)"
 
 
 def test_reserved_keys_say_so() -> None:
@@ -142,6 +151,8 @@ def test_reserved_keys_say_so() -> None:
     for path in paths:
         description = str(mapping(SCHEMA, *path.split("."))["description"])
         assert description.endswith("(Reserved: this release does not act on it yet.)")
+    shared = str(mapping(SCHEMA, "$defs", "Timeouts", "properties", "min_attempt")["description"])
+    assert shared.count("Reserved") == 1
     models = mapping(SCHEMA, "$defs", "Client", "properties", "models")["description"]
     assert str(models).endswith("(Reserved in part: only the first is asked.)")
 

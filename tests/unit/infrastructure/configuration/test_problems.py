@@ -269,7 +269,7 @@ error[CFG013]: there are no clients, so nothing could be resolved
         "clients:",
         "budgets:\n  all: {limit_usd: 5}\nclients:",
         """\
-error[CFG014]: `budgets` is not in force yet: nothing would stop the spending in budgets
+error[CFG014]: `budgets` is not in force yet (nothing would stop the spending) in budgets
   --> config/a.yaml:6:1
 6 | budgets:
   | ^^^^^^^ Remove it, so that nobody relies on it.""",
@@ -287,7 +287,7 @@ error[CFG020]: environment variable KEYS is not set in providers.near.api_key
         '"${KEY}"',
         '"${file:/absent}"',
         """\
-error[CFG021]: the secret file cannot be read: there is no such file in providers.near.api_key
+error[CFG021]: the secret file cannot be read (there is no such file) in providers.near.api_key
   --> config/a.yaml:3:33
 3 |   near: {type: openai, api_key: "${file:/absent}"}
   |                                 ^^^^^^^^^^^^^^^^^ Check its path and mode.""",
@@ -460,9 +460,9 @@ error[CFG030]: there is no *.yaml or *.yml file in it
     assert (
         only(folder, {})
         == """\
-error[CFG001]: the file cannot be read: it is no regular file
+error[CFG001]: the file cannot be read (it is no regular file)
   --> config/x.yaml
-   = Fix the syntax where the caret is."""
+   = It must be a regular file that this process may read; check its path and mode."""
     )
     folder.root = folder.root / "absent"
     assert (

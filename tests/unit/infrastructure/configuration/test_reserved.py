@@ -113,7 +113,10 @@ def test_the_same_warning_comes_once_and_says_how_often(folder: Folder) -> None:
         "models: [slow]", "models: [slow, quick, slow]"
     )
     (warning,) = folder.load(text).warnings
-    assert warning.message == "`models` is not in force yet: only the first is asked (and in 1 other places)"
+    assert (
+        warning.message
+        == "`models` is only partly in force so far (only the first is asked; the same in 1 other place)"
+    )
     assert (warning.line, warning.path) == (8, "clients.planner.models")
 
 

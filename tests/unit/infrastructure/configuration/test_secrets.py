@@ -115,8 +115,8 @@ clients:
     assert snapshot.models["one"].headers == {"X-Key": CANARY}
     assert snapshot.models["two"].keys == (Secret(CANARY), Secret(CANARY))
     assert [warning.message for warning in snapshot.warnings] == [
-        "`keys` is not in force yet: only the first is used",
-        "`models` is not in force yet: only the first is asked",
+        "`keys` is only partly in force so far (only the first is used)",
+        "`models` is only partly in force so far (only the first is asked)",
     ]
     assert CANARY not in repr(snapshot)
     with pytest.raises(TypeError, match="never pickled"):

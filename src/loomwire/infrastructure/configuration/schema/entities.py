@@ -27,7 +27,19 @@ from loomwire.infrastructure.configuration.schema.blocks import (
 
 NAME_PATTERN: Final = "^[a-z][a-z0-9_-]{0,63}$"
 _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")
-_FORBIDDEN_HEADERS: Final = frozenset({"host", "content-length", "transfer-encoding", "connection", "content-encoding"})
+_FORBIDDEN_HEADERS: Final = frozenset(
+    {
+        "accept-encoding",
+        "connection",
+        "content-encoding",
+        "content-length",
+        "host",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    }
+)
 
 
 def checked_url(text: str) -> str:
@@ -53,21 +65,18 @@ def decimal_usd(value: JsonValue) -> JsonValue | Decimal:
     return value
 
 
-def checked_headers(headers: dict[str, Secret]) -> dict[str, Secret]:
-    """Return the headers if their names are fit to be sent and not the transport's own."""
-    for name in headers:
-        if not _HEADER.fullmatch(name) or name.lower() in _FORBIDDEN_HEADERS:
-            raise PydanticCustomError(
-                "header", "must have names of letters, digits and `-`, and none of the transport's own"
-            )
-    return headers
+def checked_header(name: str) -> str:
+    """Return the name of a header if it is fit to be sent and not the transport's own; the error never repeats it."""
+    if not _HEADER.fullmatch(name) or name.lower() in _FORBIDDEN_HEADERS:
+        raise PydanticCustomError("header", "is no name of a header that may be set")
+    return name
 
 
 Name: TypeAlias = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
 Text: TypeAlias = Annotated[str, Field(min_length=1)]
 Url: TypeAlias = Annotated[str, AfterValidator(checked_url)]
 Key: TypeAlias = Annotated[Secret, WithJsonSchema({"type": "string", "minLength": 1})]
-Headers: TypeAlias = Annotated[dict[str, Key], AfterValidator(checked_headers)]
+Headers: TypeAlias = dict[Annotated[str, AfterValidator(checked_header)], Key]
 Usd: TypeAlias = Annotated[
     Decimal,
     BeforeValidator(decimal_usd),
@@ -86,21 +95,31 @@ class Parameters(Block):
     """How the model should answer; null leaves a value to the provider."""
 
     temperature: Annotated[float, Field(ge=0, le=2)] | None = Field(
-        default=None, description="How freely it words, 0 to 2."
+        default=None, description="How freely it words, 0 to 2.", json_schema_extra={"x-unit": "none (0 to 2)"}
     )
     top_p: Annotated[float, Field(ge=0, le=1)] | None = Field(
-        default=None, description="Share of likely words it takes, 0 to 1."
+        default=None,
+        description="Share of likely words it takes, 0 to 1.",
+        json_schema_extra={"x-unit": "share from 0 to 1"},
     )
     max_tokens: Tokens | None = Field(default=None, description="Longest answer, reasoning included.")
     stop: Annotated[list[Text], Field(max_length=16)] = Field(
         default_factory=list, description="Texts that end the answer; at most 16."
     )
-    seed: int | None = Field(default=None, description="For repeatable answers, where the provider knows it.")
+    seed: int | None = Field(
+        default=None,
+        description="For repeatable answers, where the provider knows it.",
+        json_schema_extra={"x-unit": "none (any whole number)"},
+    )
     presence_penalty: Annotated[float, Field(ge=-2, le=2)] | None = Field(
-        default=None, description="Against words it has used, -2 to 2."
+        default=None,
+        description="Against words it has used, -2 to 2.",
+        json_schema_extra={"x-unit": "none (-2 to 2)"},
     )
     frequency_penalty: Annotated[float, Field(ge=-2, le=2)] | None = Field(
-        default=None, description="Against words it has used often, -2 to 2."
+        default=None,
+        description="Against words it has used often, -2 to 2.",
+        json_schema_extra={"x-unit": "none (-2 to 2)"},
     )
     reasoning_effort: ReasoningEffort | None = Field(default=None, description="How much it should think.")
 

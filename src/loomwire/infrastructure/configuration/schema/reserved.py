@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
 from loomwire.infrastructure.configuration.scalars import KeyPath, Plain
+from loomwire.infrastructure.configuration.schema.blocks import Timeouts
 
 IsAbsent: TypeAlias = Callable[[Plain], bool]
 """Tells whether a value asks for nothing but what happens anyway."""
@@ -96,6 +97,10 @@ NOT_YET: Final[tuple[Reserved, ...]] = (
         Reserved((*above, "pool"), "warning", "HTTP/1.1 is spoken", lambda value: not _get(value, "http2"), partly=True)
         for above in (("defaults",), ("providers", "*"), ("models", "*"))
     ),
+    *(
+        Reserved((*above, "timeouts", "min_attempt"), "warning", _ONE_ATTEMPT, _one_of(Timeouts().min_attempt))
+        for above in (("defaults",), ("providers", "*"), ("models", "*"), ("clients", "*"))
+    ),
     Reserved(("clients", "*", "balance"), "warning", "the first model is asked", _ordered),
     Reserved(("defaults", "balance"), "warning", "the first model is asked", _ordered),
     Reserved(("clients", "*", "models"), "warning", "only the first is asked", _at_most_one, partly=True),
@@ -150,12 +155,15 @@ def _uses(values: Mapping[str, Plain]) -> Iterator[tuple[Reserved, KeyPath, Plai
                 yield rows[key], (*here, key), block[key]
 
 
-def _blocks(above: tuple[str, ...], values: Mapping[str, Plain]) -> Iterator[tuple[KeyPath, dict[str, Plain]]]:
-    section = values.get(above[0]) if above else values
-    if isinstance(section, dict) and above[-1:] == ("*",):
-        yield from (((above[0], name), block) for name, block in section.items() if isinstance(block, dict))
-    elif isinstance(section, dict):
-        yield above, section
+def _blocks(above: tuple[str, ...], values: Mapping[str, Plain]) -> Iterator[tuple[KeyPath, Mapping[str, Plain]]]:
+    found: list[tuple[KeyPath, Plain]] = [((), values)]
+    for step in above:
+        blocks = ((path, block) for path, block in found if isinstance(block, Mapping))
+        if step == "*":
+            found = [((*path, name), below) for path, block in blocks for name, below in block.items()]
+        else:
+            found = [((*path, step), block[step]) for path, block in blocks if step in block]
+    yield from ((path, block) for path, block in found if isinstance(block, Mapping))
 
 
 def _get(value: Plain, key: str) -> Plain:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+import unicodedata
+from dataclasses import replace
 from difflib import get_close_matches
 from functools import lru_cache
 from typing import Final
 
+from loomwire.domain.faults import Problem
 from loomwire.infrastructure.configuration.scalars import KeyPath
 
 LONGEST_SHOWN: Final = 200
@@ -54,6 +57,32 @@ def may_be_shown(name: str) -> bool:
 def quoted(name: str) -> str:
     """Return a name for a message, or words that stand for it when it looks like a secret."""
     return f"`{name}`" if may_be_shown(name) else "this name"
+
+
+def without_controls(problem: Problem) -> Problem:
+    """Return a problem that a terminal shows as it is: what could move the cursor or turn text around is escaped.
+
+    In the source line each becomes one replacement character, so that the caret stays where it belongs.
+    """
+    said = "".join(filter(None, (problem.message, problem.path, problem.suggestion, problem.hint)))
+    if (said + problem.excerpt).isprintable():
+        return problem
+    return replace(
+        problem,
+        message=_escaped(problem.message),
+        path=_escaped(problem.path),
+        suggestion=None if problem.suggestion is None else _escaped(problem.suggestion),
+        hint=None if problem.hint is None else _escaped(problem.hint),
+        excerpt="".join("\ufffd" if _is_control(char) else char for char in problem.excerpt),
+    )
+
+
+def _escaped(text: str) -> str:
+    return "".join(char.encode("unicode_escape").decode() if _is_control(char) else char for char in text)
+
+
+def _is_control(char: str) -> bool:
+    return not char.isprintable() and unicodedata.category(char) != "Zs"
 
 
 def dotted(path: KeyPath) -> str:
