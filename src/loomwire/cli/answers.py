@@ -58,19 +58,7 @@ def show_request(container: LLMContainer, alias: str, request: LLMRequest, *, as
     """Print what would be asked of whom."""
     from loomwire.cli.output import show_json
 
-    config = container.client_config(alias)
-    told = config.system is not None and all(message.role != "system" for message in request.messages)
-    texts = [*([config.system or ""] if told else []), *(message.text for message in request.messages)]
-    size = sum(len(text.encode()) for text in texts)
-    facts: dict[str, JSON] = {
-        "schema": "loomwire/dry-run/1",
-        "client": alias,
-        "chain": repr(container.llm_client(alias)),
-        "messages": len(texts),
-        "input_tokens_about": -(-size // _BYTES_PER_TOKEN),
-        "max_tokens": request.parameters.over(config.targets[0].parameters).max_tokens,
-        "structured": request.output is not None,
-    }
+    facts = _facts(container, alias, request)
     if as_json:
         show_json(facts)
         return
@@ -80,3 +68,20 @@ def show_request(container: LLMContainer, alias: str, request: LLMRequest, *, as
             shown = words[value] if value is None or isinstance(value, bool) else value
             click.echo(f"{name.replace('_', ' ')}: {shown}")
     click.echo("nothing was sent", err=True)
+
+
+def _facts(container: LLMContainer, alias: str, request: LLMRequest) -> dict[str, JSON]:
+    config = container.client_config(alias)
+    texts = [message.text for message in request.messages]
+    if config.system is not None and all(message.role != "system" for message in request.messages):
+        texts.insert(0, config.system)
+    size = sum(len(text.encode()) for text in texts)
+    return {
+        "schema": "loomwire/dry-run/1",
+        "client": alias,
+        "chain": repr(container.llm_client(alias)),
+        "messages": len(texts),
+        "input_tokens_about": -(-size // _BYTES_PER_TOKEN),
+        "max_tokens": request.parameters.over(config.targets[0].parameters).max_tokens,
+        "structured": request.output is not None,
+    }

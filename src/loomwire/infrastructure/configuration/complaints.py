@@ -68,7 +68,7 @@ def problems_of(error: ValidationError, tree: ConfigTree, values: Mapping[str, P
         elif kind == "extra_forbidden":
             yield _unknown(path, tree)
         elif kind == "header":
-            yield tree.problem("out_of_range", _BAD_HEADER, path[:-1], at="key")
+            yield tree.problem("out_of_range", _BAD_HEADER, path[:-1], at="key", hint="Rename or remove it.")
         elif kind == "string_pattern_mismatch":
             is_key = path[-1] == "[key]"
             yield tree.problem(

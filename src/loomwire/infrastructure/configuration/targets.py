@@ -13,7 +13,7 @@ from loomwire.domain.errors import ConfigError
 from loomwire.domain.faults import Problem
 from loomwire.domain.values import NO_JSON, JSONObject
 from loomwire.infrastructure.configuration.documents import Part
-from loomwire.infrastructure.configuration.scalars import Plain
+from loomwire.infrastructure.configuration.scalars import KeyPath, Plain
 from loomwire.infrastructure.configuration.schema.entities import Model, Provider
 from loomwire.infrastructure.configuration.schema.secrecy import dotted, may_be_shown
 from loomwire.infrastructure.configuration.schema.settings import Settings
@@ -98,13 +98,26 @@ def _entities(
 
 
 def _salvaged(kind: type[_Entity], entry: Mapping[str, Plain]) -> tuple[_Entity, Set[str]] | None:
+    left: dict[str, Plain] = dict(entry)
     unfit: set[str] = set()
     for _ in range(2):
         try:
-            return kind.model_validate({key: value for key, value in entry.items() if key not in unfit}), unfit
+            return kind.model_validate(left), unfit
         except ValidationError as error:
-            unfit = {str(found["loc"][0]) for found in error.errors(include_url=False, include_input=False)}
+            for found in error.errors(include_url=False, include_input=False):
+                _drop(left, unfit, found["loc"])
     return None
+
+
+def _drop(left: dict[str, Plain], unfit: set[str], path: KeyPath) -> None:
+    """Leave out what is not valid: of headers only the one with a bad name, since another may carry the key."""
+    key = str(path[0])
+    below = left.get(key)
+    if path[-1] == "[key]" and isinstance(below, Mapping):
+        left[key] = {name: value for name, value in below.items() if name != path[1]}
+    else:
+        left.pop(key, None)
+        unfit.add(key)
 
 
 def _strings(error: ConfigError, name: str) -> tuple[str, ...]:

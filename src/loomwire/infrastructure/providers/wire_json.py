@@ -117,11 +117,11 @@ def parse_arguments(raw: str, depth: int = _DEPTH) -> dict[str, JSON] | None:
         return {}
     try:
         data = raw.encode()
-        value = None if too_many_values(data) else _ANY_JSON.decode(data)
+        value = False if too_many_values(data) else _ANY_JSON.decode(data)
     except (ValueError, RecursionError):
         return None
     if value is None:
-        return {} if raw.strip() == "null" else None
+        return {}
     return value if isinstance(value, dict) and not deeper_than(data, depth) else None
 
 

@@ -111,12 +111,16 @@ class Link:
             payload.set_exception(self.protocol.exception() or aiohttp.ServerDisconnectedError())
 
 
+def _new_parser(loop: asyncio.AbstractEventLoop) -> ResponseHandler:
+    return AnswerParser(loop)
+
+
 class _Opener(aiohttp.TCPConnector):
     """aiohttp's connector without its pool: names, addresses, TLS and proxies."""
 
     async def open(self, target: aiohttp.ClientRequest) -> AnswerParser:
         """Return a new connection that no pool knows."""
-        self._factory = functools.partial[ResponseHandler](AnswerParser, loop=self._loop)
+        self._factory = functools.partial(_new_parser, loop=self._loop)
         # `connect()` wraps the protocol in a Connection that, collected in a forked child, unregisters the parent's
         # socket from the poll set they share. The step below it does not.
         protocol = await self._create_connection(target, [], _NO_TIMEOUT)

@@ -12,6 +12,7 @@ from loomwire.domain.errors import ConfigRejectedError
 from loomwire.domain.faults import Problem
 from loomwire.infrastructure.configuration.loader import ConfigLoader
 from loomwire.infrastructure.configuration.options import OptionCheck
+from loomwire.infrastructure.configuration.targets import TargetCheck
 
 Files = Mapping[str, str | bytes]
 Environ = Mapping[str, str]
@@ -25,6 +26,7 @@ class Folder:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.checks: Mapping[str, OptionCheck] = {}
+        self.target_check: TargetCheck | None = None
 
     def load(self, files: str | Files, environ: Environ = NOTHING) -> Snapshot:
         """Write a text as a.yaml, or several files, and load."""
@@ -33,7 +35,7 @@ class Folder:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content if isinstance(content, bytes) else content.encode())
         types = ("openai", "vllm", "custom", "mock", "rule")
-        return ConfigLoader(types, ("openai_chat",), self.checks, environ).load(self.root)
+        return ConfigLoader(types, ("openai_chat",), self.checks, environ, self.target_check).load(self.root)
 
     def refusal(self, files: str | Files, environ: Environ = NOTHING) -> ConfigRejectedError:
         """Load what must be refused, and return the error."""

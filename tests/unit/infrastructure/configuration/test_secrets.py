@@ -186,4 +186,5 @@ def test_a_base_url_that_may_not_be_used_is_refused_and_not_repeated(folder: Fol
 def test_a_header_that_may_not_be_sent_is_refused(folder: Folder, name: str) -> None:
     text = GOOD.replace("type: openai", f'type: openai, headers: {{"{name}": x}}')
     (problem,) = folder.problems(text, {"KEY": "k"})
-    assert (problem.reason, problem.path) == ("out_of_range", "providers.near.headers")
+    assert (problem.reason, problem.path) == ("out_of_range", f"providers.near.headers.{name}")
+    assert problem.place.endswith(":3:35")

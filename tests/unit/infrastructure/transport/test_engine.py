@@ -278,5 +278,6 @@ async def test_closing_the_pool_wakes_whoever_still_reads(pool: ConnectionPool) 
         for task in (reading, waiting):
             with pytest.raises(LLMError) as caught:
                 await asyncio.wait_for(task, 1)
-            assert caught.value.reason in ("eof", "reset")
+            assert (caught.value.reason, caught.value.retryable) == ("closed", False)
+            assert not caught.value.disposition.trips_breaker
         pool.release(lease)

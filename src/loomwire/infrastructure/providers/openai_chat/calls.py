@@ -11,7 +11,11 @@ from msgspec import Struct
 from loomwire.domain.errors import llm_error
 from loomwire.domain.events import StreamEvent, ToolCallDelta, ToolCallStart
 from loomwire.infrastructure.providers.answer import Answer, PendingCall
-from loomwire.infrastructure.providers.wire_json import parse_arguments
+from loomwire.infrastructure.providers.wire_json import Outside
+
+
+MOST_CALLS = 1024
+"""Calls of one answer; vendors take 128 tools at most."""
 
 
 class WireFunction(Struct, gc=False):
@@ -35,17 +39,37 @@ class WireCall(Struct):
 _NO_FUNCTION = WireFunction()
 
 
+class _Progress:
+    """Tells whether arguments that come in pieces are whole, looking at each piece once."""
+
+    __slots__ = ("_depth", "_outside", "_seen")
+
+    def __init__(self) -> None:
+        self._outside = Outside()
+        self._depth = 0
+        self._seen = 0
+
+    def is_whole(self, pieces: Sequence[str]) -> bool:
+        """Tell whether every bracket so far is closed."""
+        for piece in pieces[self._seen :]:
+            said = self._outside.feed(piece.encode("utf-8", "replace"))
+            self._depth += said.count(b"{") + said.count(b"[") - said.count(b"}") - said.count(b"]")
+        self._seen = len(pieces)
+        return self._depth == 0
+
+
 class CallTracker:
     """Knows which call of an answer a fragment belongs to.
 
     A new id is a new call, also at an index that is in use; a fragment without id continues the call at its index, or
-    the last one when it has no index either.
+    the last one when it has no index either. Where a server repeats the name instead of an id, whole arguments tell
+    that a new object begins a new call; only an empty object before arguments of the same name stood for nothing.
 
     Args:
         answer: Where the calls go.
     """
 
-    __slots__ = ("_answer", "_at", "_by_id", "_last")
+    __slots__ = ("_answer", "_at", "_by_id", "_last", "_progress")
 
     def __init__(self, answer: Answer) -> None:
         """Know no call yet."""
@@ -53,19 +77,20 @@ class CallTracker:
         self._at: dict[int, PendingCall] = {}
         self._by_id: dict[str, PendingCall] = {}
         self._last: PendingCall | None = None
+        self._progress: dict[int, _Progress] = {}
 
     def read(self, wire: WireCall, events: list[StreamEvent]) -> None:
         """Note a fragment; adds the events it makes."""
         function = wire.function or wire.custom or _NO_FUNCTION
         name, id_ = _text(function.name), _text(wire.id)
         index = wire.index if isinstance(wire.index, int) else None
-        call = self._continued(index, id_, name) or self._opened(index, id_)
+        arguments = _arguments(function)
+        call = self._continued(index, id_, name, arguments) or self._opened(index, id_)
         self._last = call
         if name and not call.name:
             _announce(call, name, events)
         if isinstance(wire.extra_content, Mapping):
             call.signature = msgspec.json.encode(wire.extra_content).decode()
-        arguments = _arguments(function)
         if arguments:
             event = self._answer.add_arguments(call.index, arguments)
             # Nobody can make use of arguments before the name is known.
@@ -76,7 +101,7 @@ class CallTracker:
         if not all(call.name for call in self._answer.calls):
             raise llm_error("protocol", "the answer has a tool call without a name")
 
-    def _continued(self, index: int | None, id: str, name: str) -> PendingCall | None:
+    def _continued(self, index: int | None, id: str, name: str, arguments: str) -> PendingCall | None:
         known = self._by_id.get(id)
         if index is None:
             # Mistral and Google send no index (28); Google no id either, so only the name tells calls apart.
@@ -86,12 +111,23 @@ class CallTracker:
             return there or known or self._last_unless(id)
         if there is None or known is there:
             return there
-        return None if id or _is_whole(there) else there
+        return None if id or self._begins_anew(there, name, arguments) else there
+
+    def _begins_anew(self, call: PendingCall, name: str, arguments: str) -> bool:
+        said = call.arguments
+        if not said or not (arguments.startswith("{") or name != call.name):
+            return False
+        if name == call.name and len(said) == 1 and said[0].strip() == "{}":
+            said.clear()
+            return False
+        return self._progress.setdefault(call.index, _Progress()).is_whole(said)
 
     def _last_unless(self, word: str) -> PendingCall | None:
         return None if word else self._last
 
     def _opened(self, index: int | None, id: str) -> PendingCall:
+        if len(self._answer.calls) == MOST_CALLS:
+            raise llm_error("too_large", f"the answer has more than {MOST_CALLS} tool calls", hint="Give fewer tools.")
         own = id if id and id not in self._by_id else made_up_id()
         self._answer.start_call(own, "")  # announced with its name
         call = self._answer.calls[-1]
@@ -111,11 +147,6 @@ def _announce(call: PendingCall, name: str, events: list[StreamEvent]) -> None:
     events.append(ToolCallStart(call.index, call.id, name))
     if call.arguments:
         events.append(ToolCallDelta(call.index, "".join(call.arguments)))
-
-
-def _is_whole(call: PendingCall) -> bool:
-    raw = "".join(call.arguments)
-    return bool(raw) and parse_arguments(raw) is not None
 
 
 def _text(value: object) -> str:

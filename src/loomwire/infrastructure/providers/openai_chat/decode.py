@@ -23,6 +23,7 @@ from loomwire.infrastructure.providers.openai_chat.quirks import ChatQuirks
 from loomwire.infrastructure.providers.openai_chat.reasoning import ThoughtItems
 from loomwire.infrastructure.providers.openai_chat.usage import read_usage
 from loomwire.infrastructure.providers.wire_json import deeper_than, read_json
+from loomwire.infrastructure.providers.wire_words import label
 
 ErrorMaker: TypeAlias = Callable[[bytes], LLMError]
 
@@ -87,7 +88,7 @@ class ChatReader(EventReader):
         error_in: Makes the error from data that reports one.
     """
 
-    __slots__ = ("_answer", "_calls", "_error_in", "_is_named", "_quirks", "_refusal", "_thoughts")
+    __slots__ = ("_answer", "_calls", "_error_in", "_is_named", "_is_unread", "_quirks", "_refusal", "_thoughts")
 
     def __init__(self, answer: Answer, quirks: ChatQuirks, error_in: ErrorMaker) -> None:
         """Begin before the first event."""
@@ -98,13 +99,14 @@ class ChatReader(EventReader):
         self._thoughts = ThoughtItems()
         self._refusal: list[str] = []
         self._is_named = False
+        self._is_unread = False
 
     @override
     def decode_event(self, event: str, data: bytes) -> Sequence[StreamEvent]:
         if data.startswith(_DONE):
             return self._done()
         if event == "error":  # Groq, LM Studio (5)
-            raise self._error_in(data)
+            raise self._reported(data)
         chunk = self._chunk(data)
         events: list[StreamEvent] = []
         for choice in chunk.choices or ():
@@ -146,13 +148,17 @@ class ChatReader(EventReader):
     def _chunk(self, data: bytes) -> _Chunk:
         chunk = read_json(data, _CHUNK)
         if chunk.error or chunk.kind == "error" or (chunk.x_groq is not None and chunk.x_groq.error):
-            raise self._error_in(data)
+            raise self._reported(data)
         # What is handed on from a small chunk is checked where it is parsed.
         if len(data) > _SMALL:
             self._check_depth(data)
         if not self._is_named:
             self._read_names(chunk)
         return chunk
+
+    def _reported(self, data: bytes) -> LLMError:
+        # Like an error's body; a longer one would be decoded once more as a whole, and its rest is no sentence.
+        return self._error_in(data if len(data) <= self._answer.config.limits.error_body else b"")
 
     def _check_depth(self, data: bytes) -> None:
         if deeper_than(data, self._answer.config.limits.json_depth):
@@ -162,14 +168,14 @@ class ChatReader(EventReader):
         answer = self._answer
         # Not simply from chunk one: Azure's is empty (15), and some servers send no id at all.
         if answer.response_id is None and isinstance(chunk.id, str) and chunk.id:
-            answer.response_id = chunk.id
+            answer.response_id = label(chunk.id, answer.config)
         if isinstance(chunk.model, str) and chunk.model:
-            answer.model = chunk.model
+            answer.model = label(chunk.model, answer.config)
             self._is_named = answer.response_id is not None
 
     def _read_choice(self, choice: _Choice, delta: _Delta | None, events: list[StreamEvent]) -> None:
         if choice.error:
-            raise self._error_in(msgspec.json.encode({"error": choice.error}))
+            raise self._reported(msgspec.json.encode({"error": choice.error}))
         if delta is not None:
             # Before the finish reason, which may come with the last text (17).
             self._read_delta(delta, events)
@@ -177,12 +183,13 @@ class ChatReader(EventReader):
             self._read_finish(choice)
 
     def _read_finish(self, choice: _Choice) -> None:
-        words = [word for word in (choice.finish_reason, choice.native_finish_reason) if isinstance(word, str | int)]
-        if not _FAILURES.isdisjoint(words):
-            raise llm_error("server", "the provider broke its answer off", provider_code=str(words[0]))
-        if words and words[0] != "":
-            self._answer.finish_wire = str(words[0])
-            self._answer.finish = _FINISHES.get(str(words[0]), "other")
+        word = choice.finish_reason
+        if word in _FAILURES or choice.native_finish_reason in _FAILURES:
+            raise llm_error("server", "the provider broke its answer off", provider_code=str(word))
+        if isinstance(word, str) and word:
+            known = _FINISHES.get(word)
+            self._answer.finish = known or "other"
+            self._answer.finish_wire = word if known else label(word, self._answer.config)
 
     def _read_delta(self, delta: _Delta, events: list[StreamEvent]) -> None:
         if delta.reasoning_content or delta.reasoning or delta.reasoning_details:
@@ -214,15 +221,19 @@ class ChatReader(EventReader):
             events.append(self._answer.add_reasoning(thought))
 
     def _read_parts(self, parts: object, events: list[StreamEvent]) -> None:
-        for part in parts if isinstance(parts, list) else ():
-            if not isinstance(part, Mapping):
-                continue
-            if part.get("type") == "thinking":  # Mistral (37)
-                thought = self._thoughts.add_thinking(part)
-                events += [self._answer.add_reasoning(thought)] if thought else []
-            text = part.get("text")
-            if part.get("type") == "text" and isinstance(text, str) and text:
-                events.append(self._answer.add_text(text))
+        is_read = False
+        for part in parts if isinstance(parts, list) else (parts,):
+            text = part
+            if isinstance(part, dict):
+                if part.get("type") == "thinking":  # Mistral (37)
+                    thought = self._thoughts.add_thinking(part)
+                    events += [self._answer.add_reasoning(thought)] if thought else []
+                    is_read = True
+                text = part.get("text")
+            if isinstance(text, str):
+                is_read = True
+                events += [self._answer.add_text(text)] if text else []
+        self._is_unread = self._is_unread or not is_read
 
     def _read_usage(self, chunk: _Chunk, events: list[StreamEvent]) -> None:
         raw = chunk.usage or (chunk.x_groq.usage if chunk.x_groq is not None else None)
@@ -242,6 +253,8 @@ class ChatReader(EventReader):
     def _closed(self) -> Sequence[StreamEvent]:
         self._calls.check()
         answer = self._answer
+        if self._is_unread and not (answer.delivered or self._refusal):
+            raise llm_error("protocol", "the answer's content is of a kind that nobody knows")
         if not answer.finished:
             answer.refusal = "".join(self._refusal) or None
             for item in self._thoughts.items():

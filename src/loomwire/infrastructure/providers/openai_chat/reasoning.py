@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from loomwire.domain.errors import llm_error
 from loomwire.domain.messages import Reasoning
 from loomwire.domain.values import JSON, JSONObject
 from loomwire.infrastructure.providers.openai_chat.quirks import ChatQuirks
+
+MOST_ITEMS = 1024
+"""Reasoning items of one answer; a vendor's answer has a few."""
 
 _GROWING = ("text", "summary", "thinking")
 
@@ -52,7 +56,7 @@ class ThoughtItems:
                 last.wire.update({key: value for key, value in detail.items() if value is not None})
             else:
                 last = _Item(dict(detail))
-                self._items.append(last)
+                self._keep(last)
             for key in ("text", "summary"):
                 piece = _text(detail, key)
                 if piece:
@@ -66,9 +70,14 @@ class ThoughtItems:
         last = self._items[-1] if self._items else None
         if last is None or last.wire.get("type") != "thinking":
             last = _Item(dict(part))
-            self._items.append(last)
+            self._keep(last)
         last.grow("thinking", said)
         return said
+
+    def _keep(self, item: _Item) -> None:
+        if len(self._items) == MOST_ITEMS:
+            raise llm_error("too_large", f"the answer has more than {MOST_ITEMS} reasoning items")
+        self._items.append(item)
 
     def items(self) -> Iterator[Reasoning]:
         """Yield what came, each item whole."""
