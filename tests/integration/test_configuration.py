@@ -12,6 +12,7 @@ import jsonschema
 import pytest
 import yaml
 
+from loomwire.container.wiring import Wiring
 from loomwire.domain.config import Snapshot
 from loomwire.domain.errors import ConfigRejectedError
 from loomwire.domain.values import Secret
@@ -174,3 +175,11 @@ def test_a_kubernetes_mount_loads(sample: Path, tmp_path: Path) -> None:
     for name in ("loomwire.yaml", "rules"):
         (mount / name).symlink_to(f"..data/{name}")
     assert load(mount, {}).digest == load(SAMPLE, {}).digest
+
+
+def test_a_factory_of_the_host_decides_itself_what_it_can_build(sample: Path) -> None:
+    (sample / "loomwire.yaml").write_text(PROMISED.replace('api_key: "${OPENAI_API_KEY}"', "free: true"))
+    with pytest.raises(ConfigRejectedError, match="type openai needs an API key"):
+        Wiring(config_root=sample, environ=KEYS).snapshot()
+    hosts_own = Wiring(config_root=sample, environ=KEYS, client_factory=object())
+    assert set(hosts_own.snapshot().models) == {"quick", "careful", "helper"}

@@ -117,5 +117,34 @@ def test_a_client_that_cannot_be_built_is_a_problem_in_every_format(tmp_path: Pa
     text = loomwire("check", where)
     assert text.code == 3
     assert "OPENAI_API_KEY" in text.err
-    assert json.loads(loomwire("check", where, "--json").out)["problems"]
-    assert loomwire("check", where, "--format", "github").out.startswith("::error ")
+    file = where / "loomwire.yaml"
+    assert f"--> {file}:" in text.err
+    (problem,) = json.loads(loomwire("check", where, "--json").out)["problems"]
+    assert (problem["code"], problem["path"], problem["file"]) == ("CFG013", "providers.openai", str(file))
+    assert problem["line"] > 1
+    assert "OPENAI_API_KEY" in problem["hint"]
+    (line,) = loomwire("check", where, "--format", "github").out.splitlines()
+    assert line.startswith(f"::error file={file},line={problem['line']},col={problem['column']},title=CFG013::")
+
+
+def test_every_provider_and_model_is_looked_at_at_once_with_the_warnings(tmp_path: Path) -> None:
+    where = folder(
+        tmp_path,
+        providers={
+            "offline": {"type": "mock", "script": [{"text": "Hi."}]},
+            "a": {"type": "openai"},
+            "b": {"type": "custom", "dialect": "openai_chat"},
+            "d": {"type": "vllm", "base_url": "http://127.0.0.1:1/v1"},
+        },
+        models={"helper": {"provider": "offline", "model": "h"}, "second": {"provider": "a", "model": "m"}},
+        clients={"planner": {"models": ["helper", "second"]}},
+    )
+    text = loomwire("check", where)
+    assert text.code == 3
+    for said in ("in providers.a\n", "in providers.b\n", "in providers.d.base_url\n", "warning[CFG014]", "4 problems"):
+        assert said in text.err
+    problems = json.loads(loomwire("check", where, "--json").out)["problems"]
+    assert [problem["code"] for problem in problems] == ["CFG013", "CFG013", "CFG012", "CFG014"]
+    assert all(problem["line"] and problem["hint"] for problem in problems)
+    lines = loomwire("check", where, "--format", "github").out.splitlines()
+    assert [line.split(" ")[0] for line in lines] == ["::error"] * 3 + ["::warning"]

@@ -86,7 +86,7 @@ class WireAnswer(Protocol):
         """Return the whole decompressed body; of an error status only the first `limits.error_body` bytes.
 
         Raises:
-            LLMError: reasons reset, eof, attempt, deadline, protocol, too_large.
+            LLMError: reasons reset, eof, attempt, deadline, protocol, too_large, closed.
         """
 
     @abstractmethod
@@ -118,7 +118,7 @@ class ConnectionLease(Protocol):
 
         Raises:
             LLMError: reasons dns, refused, reset, tls, tls_certificate, eof, connect, attempt, deadline, protocol,
-                too_large, request_too_large. Cancelling closes the connection and leaks nothing.
+                too_large, request_too_large, closed. Cancelling closes the connection and leaks nothing.
             ConfigError: The host's name leads to an address that is not allowed, or a header is not.
         """
 

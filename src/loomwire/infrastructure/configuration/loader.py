@@ -10,15 +10,16 @@ from typing import Final, final
 
 from pydantic import ValidationError
 
-from loomwire.domain.config import Snapshot
-from loomwire.domain.errors import ConfigRejectedError
+from loomwire.domain.config import LLMConfig, Snapshot
+from loomwire.domain.errors import ConfigError, ConfigRejectedError
 from loomwire.domain.faults import Problem
-from loomwire.infrastructure.configuration.complaints import (
+from loomwire.infrastructure.configuration.checks.complaints import (
     problems_of,
     reference_problems,
     reserved_problems,
     said_once,
 )
+from loomwire.infrastructure.configuration.checks.targets import TargetCheck, TargetReader
 from loomwire.infrastructure.configuration.documents import MAX_BYTES, Document
 from loomwire.infrastructure.configuration.environment import Overrides, find_overrides, overlay, read_dotenv
 from loomwire.infrastructure.configuration.files import CONFIG_SUFFIXES, NO_FILE, UnreadableError, read_regular
@@ -28,7 +29,6 @@ from loomwire.infrastructure.configuration.scalars import Plain
 from loomwire.infrastructure.configuration.schema.secrecy import without_controls
 from loomwire.infrastructure.configuration.schema.settings import Settings
 from loomwire.infrastructure.configuration.snapshot import resolved_clients, resolved_models
-from loomwire.infrastructure.configuration.targets import TargetCheck, TargetReader
 from loomwire.infrastructure.configuration.tree import ConfigTree
 
 MAX_PROBLEMS: Final = 500
@@ -66,7 +66,7 @@ class ConfigLoader:
         self._known_dialects = known_dialects
         self._option_checks = option_checks
         self._environ = environ
-        self._target_check = target_check
+        self._target_check = target_check or _nothing
 
     def load(self, root: Path) -> Snapshot:
         """Return what a folder, or a single file, says.
@@ -101,10 +101,9 @@ class ConfigLoader:
         options = OptionReader(tree, folder, injector, self._option_checks).read(values.get("providers"))
         problems += [*_first(tree.problems), *_first(options.problems)]
         settings = self._judged(tree, overrides, values, problems) if documents else None
-        if self._target_check is not None:
-            known = {problem.path for problem in problems if problem.severity == "error"}
-            reader = TargetReader(tree, self._target_check, known)
-            problems += _first(reader.problems(settings, values, options.values))
+        known = {problem.path for problem in problems if problem.severity == "error"}
+        targets = TargetReader(tree, self._target_check, known)
+        problems += _first(targets.problems(settings, values, options.values))
         found = tuple(sorted(map(without_controls, problems), key=_order))
         if settings is None or any(problem.severity == "error" for problem in found):
             return None, found
@@ -176,6 +175,10 @@ def _merged(tree: ConfigTree, overrides: Overrides) -> Mapping[str, Plain]:
     for layer in reversed(overrides.layers):
         values = overlay(values, layer)
     return values if isinstance(values, Mapping) else tree.values
+
+
+def _nothing(_: LLMConfig) -> Iterator[ConfigError]:
+    return iter(())
 
 
 def _order(problem: Problem) -> tuple[bool, str, int, int]:

@@ -194,7 +194,7 @@ class Answer:
     def interrupted(self, message: str, **context: Unpack[ErrorContext]) -> StreamInterruptedError:
         """Return an error that carries exactly what was delivered; not raised, not noted."""
         context.setdefault("provider", self.config.name)
-        context.setdefault("model", self.model)
+        context.setdefault("model", self.config.model)
         context.setdefault("request_id", self.request_id)
         return StreamInterruptedError(
             message,

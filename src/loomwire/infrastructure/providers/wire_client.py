@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, suppress
 from functools import partial
 from types import TracebackType
 
@@ -14,18 +14,26 @@ from loomwire.domain.errors import ConfigError, LLMError, LoomError, Phase, llm_
 from loomwire.domain.ports.client import ILLMClient, LLMStream
 from loomwire.domain.ports.clock import IClock
 from loomwire.domain.ports.pool import IConnectionPool, WireAnswer, WireRequest
-from loomwire.domain.requests import LLMRequest
+from loomwire.domain.requests import Bound, LLMRequest
 from loomwire.domain.responses import LLMResponse
 from loomwire.infrastructure.providers.answer import Answer
 from loomwire.infrastructure.providers.dialect import Dialect
 from loomwire.infrastructure.providers.wire_errors import request_id
+from loomwire.infrastructure.providers.wire_json import LARGE
 from loomwire.infrastructure.providers.wire_stream import WireStream
+from loomwire.infrastructure.providers.wire_words import conceal_prompt, label
 
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _NOT_THEIRS = frozenset(
     {"accept-encoding", "connection", "content-length", "host", "te", "trailer", "transfer-encoding", "upgrade"}
 )
 _JSON, _EVENTS = "application/json", "text/event-stream"
+# No digits, so that no key that a server echoes here is shown.
+_MEDIA = re.compile(r"(?:application|audio|image|multipart|text|video)/[a-z.+-]{1,40}")
+_NO_CONTENT = frozenset({204, 205})
+
+ERROR_BODY_S = 2.0
+"""Seconds for the body of an error, whose status alone says enough."""
 
 
 class HiddenHeaders(tuple[tuple[str, str], ...]):
@@ -117,11 +125,16 @@ class WireClient(ILLMClient):
     @override
     async def generate(self, request: LLMRequest) -> LLMResponse[str]:
         answer = Answer(self.config)
+        body = b""
         try:
-            self._dialect.decode(await self._fetched(request, answer), answer)
+            body = await self._fetched(request, answer)
+            self._dialect.decode(body, answer)
+            self.check_bound(request, len(body))
         except LoomError as error:
-            self.locate(error, answer, "body")
-            raise
+            body = b""
+            self.locate(error, request, answer, "body")
+            # The frames below hold the body, which may echo the key.
+            raise error.with_traceback(None) from None
         return answer.result()
 
     @override
@@ -142,25 +155,33 @@ class WireClient(ILLMClient):
         except BaseException:
             release()
             raise
-        stream = WireStream(exchange, answer, self._dialect, self._clock, release)
+        tell = partial(self.locate, request=request, answer=answer, phase="stream_after_token")
+        stream = WireStream(exchange, answer, self._dialect, self._clock, release, tell)
         try:
-            await self._begun(stream, exchange, answer)
+            await self._begun(stream, exchange, answer, request)
         except BaseException:
             stream.close()
             raise
         return stream
 
-    def locate(self, error: LoomError, answer: Answer, phase: Phase) -> None:
-        """Tell an error where it happened, as far as it does not know."""
+    def check_bound(self, request: LLMRequest, size: int) -> None:
+        """Raise what the request's bound stands for, if reading a body of `size` bytes took until after it."""
+        bound = request.bound
+        if size > LARGE and bound is not None and self._clock.now() > bound.at:
+            raise llm_error(bound.reason, "the answer came, but reading it took too long")
+
+    def locate(self, error: LoomError, request: LLMRequest, answer: Answer, phase: Phase) -> None:
+        """Tell an error where it happened, as far as it does not know, and take the prompt out of its words."""
+        conceal_prompt(error, request)
         error.located(self.config.name, self.config.model)
         error.endpoint = error.endpoint or self._endpoint
         error.request_id = error.request_id or answer.request_id
         error.phase = error.phase or phase
 
-    async def _begun(self, stream: WireStream, exchange: WireAnswer, answer: Answer) -> None:
-        media = await self._checked(exchange, answer)
+    async def _begun(self, stream: WireStream, exchange: WireAnswer, answer: Answer, request: LLMRequest) -> None:
+        media = await self._checked(exchange, answer, request.bound)
         if _is_json(media):
-            await stream.begin_whole()
+            self.check_bound(request, await stream.begin_whole())
         else:
             _expect(_EVENTS, media)
             await stream.begin()
@@ -180,7 +201,7 @@ class WireClient(ILLMClient):
         try:
             exchange = await lease.send(wire_request)
             try:
-                media = await self._checked(exchange, answer)
+                media = await self._checked(exchange, answer, request.bound)
                 if not _is_json(media):
                     _expect(_JSON, media)
                 return await exchange.read()
@@ -189,24 +210,26 @@ class WireClient(ILLMClient):
         finally:
             self._pool.release(lease)
 
-    async def _checked(self, exchange: WireAnswer, answer: Answer) -> str:
+    async def _checked(self, exchange: WireAnswer, answer: Answer, bound: Bound | None) -> str:
         """Return the content type of a good answer, or raise what a bad status stands for."""
         status, headers = exchange.status, exchange.headers
-        answer.request_id = request_id(headers)
+        id_ = request_id(headers)
+        answer.request_id = label(id_, self.config) if id_ else None
+        if status in _NO_CONTENT:
+            raise llm_error("protocol", f"the answer has no content (status {status})", status=status, phase="headers")
         if 200 <= status < 300:
             return headers.get("content-type", "").partition(";")[0].strip().lower()
         if 300 <= status < 400:
             raise llm_error("redirect", f"the server redirects (status {status})", status=status, phase="headers")
-        raise await self._refusal(exchange)
+        raise await self._refusal(exchange, bound)
 
-    async def _refusal(self, exchange: WireAnswer) -> LLMError:
+    async def _refusal(self, exchange: WireAnswer, bound: Bound | None) -> LLMError:
         """Return the error of a bad status; its body, which may echo the key, is in no frame of the traceback."""
-        try:
-            body = await exchange.read()
-        except LLMError as error:
-            if error.reason in ("deadline", "attempt"):
-                raise
-            body = b""  # the status alone says enough
+        until = self._clock.now() + ERROR_BODY_S
+        body = b""
+        with suppress(TimeoutError, LLMError):
+            async with self._clock.timeout_at(until if bound is None else min(until, bound.at)):
+                body = await exchange.read()
         refused = self._dialect.error_for(exchange.status, exchange.headers, body, self.config)
         refused.phase = "headers"
         return refused
@@ -231,8 +254,8 @@ class _Streaming(AbstractAsyncContextManager[LLMStream]):
         except LoomError as error:
             if error.phase == "body":
                 error.phase = "stream_before_token"
-            client.locate(error, answer, "stream_before_token")
-            raise
+            client.locate(error, request, answer, "stream_before_token")
+            raise error.with_traceback(None) from None
         return self._stream
 
     @override
@@ -247,7 +270,7 @@ class _Streaming(AbstractAsyncContextManager[LLMStream]):
 def _expect(wanted: str, media: str) -> None:
     # Servers that send no content type at all are taken at their word; a proxy's page says text/html.
     if media not in (wanted, ""):
-        shown = media[:60] if media.isascii() and media.isprintable() else "unreadable"
+        shown = media if _MEDIA.fullmatch(media) else "something else"
         raise llm_error("protocol", f"the content type of the answer is {shown}, not {wanted}", phase="headers")
 
 

@@ -11,9 +11,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from loomwire.domain.config import LLMConfig
-from loomwire.domain.errors import MAX_PROVIDER_MESSAGE, LLMError, LLMRateLimitError, llm_error
+from loomwire.domain.errors import LLMError, LLMRateLimitError, llm_error
 from loomwire.domain.faults import ErrorCategory
 from loomwire.infrastructure.providers.wire_bodies import ErrorBody, duration_at, read_error_body, retry_after, wait_in
+from loomwire.infrastructure.providers.wire_words import MOST_LABEL, redacted
 
 _REQUEST_IDS = ("x-request-id", "request-id", "apim-request-id", "mistral-correlation-id")
 _STATUS_REASONS: Mapping[int, str] = {
@@ -34,17 +35,6 @@ _STATUS_REASONS: Mapping[int, str] = {
 _OUTRANKING = frozenset({401, 402, 413})
 # Only what is coarse may be refined by a pattern of the text.
 _COARSE = frozenset({"invalid_request", "request_too_large", "throttled", "server", "unknown"})
-
-_KEYS = re.compile(
-    r"\b[Bb]earer\s+\S+"
-    r"|\b(?:sk|pk|rk|gsk|xai|pplx|nvapi|hf|tgp|key)[-_][\w*.-]{6,}"
-    r"|\bAIza[\w-]{10,}"
-    r"|[^\s*]{0,64}\*{3,}\S{0,64}"  # what vendors leave of a key when they mask it themselves
-)
-_HIDDEN = "[redacted]"
-_SHORTEST_HEADER_SECRET = 6
-# More than an error shows, so that no key is cut before it is found.
-_MOST_QUOTED = 4 * MAX_PROVIDER_MESSAGE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,9 +80,9 @@ def provider_error(
         provider=config.name,
         model=config.model,
         status=told or status,
-        request_id=request_id(headers),
+        request_id=_id(request_id(headers), config),
         retry_after=_wait(told, reason, headers, said, table),
-        provider_code=_quoted(said.code or said.type, config),
+        provider_code=_id(said.code or said.type, config),
         provider_message=_quoted(said.message, config),
     )
     if reason == "request_too_large" and told == 429:
@@ -115,6 +105,10 @@ def _quoted(text: str | None, config: LLMConfig) -> str | None:
     return redacted(text, config) if text else None
 
 
+def _id(text: str | None, config: LLMConfig) -> str | None:
+    return redacted(text, config)[:MOST_LABEL] if text else None
+
+
 def _take_advice(error: LLMError, advice: str) -> None:
     if advice in ("true", "false"):
         error.retryable = advice == "true"
@@ -124,17 +118,6 @@ def _take_advice(error: LLMError, advice: str) -> None:
 def request_id(headers: Mapping[str, str]) -> str | None:
     """Return the provider's id of the request, or None."""
     return next((headers[name] for name in _REQUEST_IDS if name in headers), None)
-
-
-def redacted(text: str, config: LLMConfig) -> str:
-    """Return a provider's words without keys: those of the configuration, and whatever looks like one."""
-    text = text[:_MOST_QUOTED]
-    secrets = [key.reveal() for key in config.keys]
-    for value in config.headers.values():
-        secrets += [word for word in value.split() if len(word) >= _SHORTEST_HEADER_SECRET]
-    for secret in secrets:
-        text = text.replace(secret, _HIDDEN)
-    return _KEYS.sub(_HIDDEN, text)
 
 
 def _reason(told: int | None, said: ErrorBody, table: ErrorTable) -> tuple[str, bool]:

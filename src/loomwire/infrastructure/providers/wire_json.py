@@ -112,7 +112,7 @@ def read_json(data: bytes, decoder: msgspec.json.Decoder[T]) -> T:
 
 
 def parse_arguments(raw: str, depth: int = _DEPTH) -> dict[str, JSON] | None:
-    """Return the JSON object in `raw`; {} for empty text or null, None when it is no JSON object, too deep or a bomb."""
+    """Return the JSON object in `raw`; {} for empty text or null, None when it is no object, too deep or a bomb."""
     if not raw.strip():
         return {}
     try:

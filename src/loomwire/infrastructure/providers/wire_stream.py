@@ -27,8 +27,9 @@ class WireStream(LLMStream):
 
     It ends in exactly one way: after `Finished`, or with an error, which further reads raise again. An error after
     something was delivered is a `StreamInterruptedError` with the partial answer: a broken connection has the reason
-    stream_interrupted; a time limit, a size limit or an error that the provider reports keeps its own reason, category
-    and disposition. `metadata["cause"]` always names the reason of what happened.
+    stream_interrupted; a time limit, a size limit or an error that the provider reports keeps its own reason and
+    category, and of its disposition what does not send again. `metadata["cause"]` always names the reason of what
+    happened.
 
     Args:
         exchange: The answer whose body is the stream.
@@ -36,6 +37,7 @@ class WireStream(LLMStream):
         dialect: Reads it.
         clock: For the drain after the end.
         release: Gives the connection back; called once.
+        tell: Called with the error that ends the stream, to complete it before anybody sees it.
     """
 
     __slots__ = (
@@ -51,10 +53,17 @@ class WireStream(LLMStream):
         "_framer",
         "_reader",
         "_release",
+        "_tell",
     )
 
     def __init__(
-        self, exchange: WireAnswer, answer: Answer, dialect: Dialect, clock: IClock, release: Callable[[], None]
+        self,
+        exchange: WireAnswer,
+        answer: Answer,
+        dialect: Dialect,
+        clock: IClock,
+        release: Callable[[], None],
+        tell: Callable[[LLMError], None],
     ) -> None:
         """Read nothing yet."""
         self._exchange = exchange
@@ -62,6 +71,7 @@ class WireStream(LLMStream):
         self._dialect = dialect
         self._clock = clock
         self._release = release
+        self._tell = tell
         self._chunks = exchange.chunks()
         self._framer = dialect.framer(answer.config.limits)
         self._reader = dialect.reader(answer)
@@ -112,15 +122,17 @@ class WireStream(LLMStream):
             await self._advance()
         self._buffer.reverse()
 
-    async def begin_whole(self) -> None:
-        """Take a whole answer from a server that does not stream, though it was asked to.
+    async def begin_whole(self) -> int:
+        """Take a whole answer from a server that does not stream, though it was asked to; returns its bytes.
 
         Raises:
             LLMError: The body reports an error, or holds no answer.
         """
-        self._buffer += self._dialect.decode(await self._exchange.read(), self._answer)
+        body = await self._exchange.read()
+        self._buffer += self._dialect.decode(body, self._answer)
         self._buffer.reverse()
         self._at_end = True
+        return len(body)
 
     def close(self) -> None:
         """Give the connection back if the body was read to its end, else close it. Never waits, idempotent."""
@@ -154,7 +166,11 @@ class WireStream(LLMStream):
                 if answer.finished:
                     return
         except LLMError as error:
-            self._failure = error
+            self._fail(error)
+
+    def _fail(self, error: LLMError) -> None:
+        # The frames below hold what the server sent, which may echo the key.
+        self._failure = error.with_traceback(None)
 
     def _take_end(self) -> None:
         self._take(self._framer.flush())
@@ -169,23 +185,24 @@ class WireStream(LLMStream):
             else:
                 self._failure = self._dialect.error_for(200, {}, stray, self._answer.config)
         except LLMError as error:
-            self._failure = error
+            self._fail(error)
 
     def _take_failure(self, error: LLMError) -> None:
         if self._answer.finish_wire is None:
-            self._failure = error
+            self._fail(error)
             return
         # The provider said why it stopped, so nothing of the answer is missing.
         self._at_end = True
         try:
             self._buffer += self._reader.end()
         except LLMError as unfit:
-            self._failure = unfit
+            self._fail(unfit)
 
     def _interruption(self, error: LLMError) -> LLMError:
         answer = self._answer
         if answer.error is None:
             answer.error = _interrupted(error, answer)
+            self._tell(answer.error)
         return answer.error
 
     async def _drain(self) -> None:
@@ -214,6 +231,7 @@ def _interrupted(error: LLMError, answer: Answer) -> StreamInterruptedError:
         made = answer.interrupted(f"the stream broke off: {error.message}", **context)
         if error.category is not ErrorCategory.NETWORK:
             made.category, made.retryable, made.disposition = error.category, error.retryable, error.disposition
+    made.disposition = made.disposition.after_delivery()
     made.phase = "stream_after_token"
     made.metadata = {"cause": error.reason}
     return made

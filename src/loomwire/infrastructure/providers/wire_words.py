@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from loomwire.domain.config import LLMConfig
 from loomwire.domain.errors import MAX_PROVIDER_MESSAGE, LoomError
@@ -47,10 +47,12 @@ def label(text: str, config: LLMConfig) -> str:
 
 def conceal_prompt(error: LoomError, request: LLMRequest) -> None:
     """Take out of an error's provider words what they quote of the request; linear in both."""
-    if error.provider_message is not None:
-        error.provider_message = without_quotes(error.provider_message, list(_said(request)))
-    if error.provider_code is not None:
-        error.provider_code = without_quotes(error.provider_code, list(_said(request)))
+    said, code = error.provider_message or "", error.provider_code or ""
+    if max(len(said), len(code)) < SHARED_RUN:
+        return
+    texts = list(_said(request))
+    error.provider_message = without_quotes(said, texts) or error.provider_message
+    error.provider_code = without_quotes(code, texts) or error.provider_code
 
 
 def without_quotes(words: str, texts: list[str]) -> str:
@@ -99,8 +101,10 @@ def _texts(value: JSON) -> Iterator[str]:
         yield value
         return
     inner: Iterable[JSON] = ()
-    if hasattr(value, "values"):
+    if isinstance(value, Mapping):
         inner = value.values()
+    elif isinstance(value, Sequence):
+        inner = value
     for each in inner:
         yield from _texts(each)
 

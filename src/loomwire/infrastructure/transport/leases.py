@@ -140,13 +140,19 @@ class Site:
         Raises:
             ConfigError: The path leads elsewhere, or a header is not allowed. The message never holds a value.
         """
-        key = (request.method, request.path, request.headers)
-        form = self._forms.get(key)
-        if form is None:
-            if len(self._forms) >= _KEPT_FORMS:
-                self._forms.clear()
-            form = self._forms[key] = _Form(request.method, self._url(request.path), request.headers)
+        form = self._forms.get(_form_key(request)) or self._new_form(request)
         return form.filled(request.body)
+
+    def _new_form(self, request: WireRequest) -> _Form:
+        # Returned and raised here, because the frames below hold the values, and tracebacks keep frames.
+        fault = next(filter(None, map(_header_fault, request.headers)), None)
+        if fault is not None:
+            raise fault
+        if len(self._forms) >= _KEPT_FORMS:
+            self._forms.clear()
+        form = _Form(request.method, self._url(request.path), request.headers)
+        self._forms[_form_key(request)] = form
+        return form
 
     def _url(self, path: str) -> httpx.URL:
         base = httpx.URL(self._normal)
@@ -170,7 +176,7 @@ class _Form:
         lines = [(b"Host", url.netloc)]
         if not any(name.lower() == "accept-encoding" for name, _ in headers):
             lines.append((b"Accept-Encoding", b"gzip, identity"))
-        lines += [_line(name, value) for name, value in headers]
+        lines += [(name.encode("ascii"), value.encode("utf-8")) for name, value in headers]
         self._headers = httpx.Headers(lines)
 
     def filled(self, body: bytes) -> httpx.Request:
@@ -181,16 +187,21 @@ class _Form:
         return request
 
 
-def _line(name: str, value: str) -> tuple[bytes, bytes]:
+def _form_key(request: WireRequest) -> tuple[str, str, tuple[tuple[str, str], ...]]:
+    return request.method, request.path, request.headers
+
+
+def _header_fault(header: tuple[str, str]) -> ConfigError | None:
+    name, value = header
     if not _TOKEN.fullmatch(name) or name.lower() in _OURS:
-        raise ConfigError(f"the header {name[:40]!r} cannot be set", reason="out_of_range")
+        return ConfigError(f"the header {name[:40]!r} cannot be set", reason="out_of_range")
     if not _FIELD_VALUE.fullmatch(value):
-        raise ConfigError(
+        return ConfigError(
             f"the value of the header {name} has a control character",
             reason="out_of_range",
             hint="Look for a line break at the end of the key.",
         )
-    return name.encode("ascii"), value.encode("utf-8")
+    return None
 
 
 class Lease(ConnectionLease):

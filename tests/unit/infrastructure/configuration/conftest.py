@@ -10,9 +10,9 @@ import pytest
 from loomwire.domain.config import Snapshot
 from loomwire.domain.errors import ConfigRejectedError
 from loomwire.domain.faults import Problem
+from loomwire.infrastructure.configuration.checks.targets import TargetCheck
 from loomwire.infrastructure.configuration.loader import ConfigLoader
 from loomwire.infrastructure.configuration.options import OptionCheck
-from loomwire.infrastructure.configuration.targets import TargetCheck
 
 Files = Mapping[str, str | bytes]
 Environ = Mapping[str, str]

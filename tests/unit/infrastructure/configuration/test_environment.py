@@ -144,6 +144,38 @@ def test_a_secret_file_may_override_a_key_and_must_be_readable(folder: Folder) -
     assert problem.message == f"environment variable {name}: a secret must be non-empty printable text"
 
 
+def test_a_warning_for_a_reserved_key_names_the_variable_that_sets_it(folder: Folder) -> None:
+    name = "LOOMWIRE__CLIENTS__BIG_ONE__RETRY__ATTEMPTS"
+    for text in (TEXT, TEXT.replace("&c {models: [quick]}", "&c {models: [quick], retry: {attempts: 1}}")):
+        (warning,) = folder.load(text, {name: "5"}).warnings
+        assert (
+            warning.message == f"environment variable {name}: `retry` is not in force yet (every target is asked once)"
+        )
+        assert (warning.file, warning.path, warning.severity) == (None, "clients.big-one.retry", "warning")
+    text = TEXT.replace("&c {models: [quick]}", "{models: [quick], retry: {attempts: 2}}").replace(
+        "*c", "{models: [quick]}"
+    )
+    (warning,) = folder.load(text, {"LOOMWIRE__CLIENTS__BIG_ONE__RETRY__BASE": "1"}).warnings
+    assert (warning.line, warning.path) == (7, "clients.big-one.retry")
+
+
+def test_a_value_of_the_wrong_type_is_not_explained_with_yaml(folder: Folder) -> None:
+    (problem,) = folder.problems(TEXT, {"LOOMWIRE__MODELS__QUICK__TIMEOUTS__TOTAL": "abc"})
+    assert (problem.code, problem.hint) == ("CFG011", None)
+
+
+def test_a_file_is_typed_like_a_plain_variable(folder: Folder) -> None:
+    (folder.root / "five").write_text("5\n")
+    name = "LOOMWIRE__MODELS__QUICK__TIMEOUTS__TOTAL_FILE"
+    assert folder.load(TEXT, {name: "five"}).models["quick"].timeouts.total_s == 5.0
+    (folder.root / "five").write_text("'5'\n")
+    (problem,) = folder.problems(TEXT, {name: "five"})
+    assert problem.message == f"environment variable {name}: must be a number, not a text"
+    (folder.root / "five").write_text("5")
+    key = "LOOMWIRE__PROVIDERS__NEAR__API_KEY_FILE"
+    assert folder.load(TEXT, {key: "five"}).models["quick"].keys == (Secret("5"),)
+
+
 def test_a_dotenv_that_is_no_file_or_no_text_is_no_obstacle(folder: Folder) -> None:
     (folder.root / ".env").mkdir()
     assert folder.load(TEXT).warnings == ()

@@ -92,6 +92,28 @@ def test_a_file_of_nearly_that_name_is_suggested(folder: Folder) -> None:
     assert problem.suggestion == "rules/demo.yaml"
 
 
+def test_a_file_of_that_name_elsewhere_is_suggested_and_the_configuration_itself_never(folder: Folder) -> None:
+    files = {"demo1.yaml": text("{type: rule, rules: demo.yaml}")}
+    (problem,) = folder.problems(files)
+    assert problem.suggestion is None
+    assert problem.hint == "Give its path from the configuration's folder, such as rules/demo.yaml."
+    (problem,) = folder.problems({**files, "rules/demo.yaml": RULES})
+    assert (problem.suggestion, problem.hint) == ("rules/demo.yaml", None)
+
+
+@pytest.mark.parametrize(
+    ("file", "hint"),
+    [
+        ("../x.yaml", "Name a file below the configuration's folder, such as rules/demo.yaml."),
+        ("rules", "It must be a regular file that this process may read; check its path and mode."),
+    ],
+)
+def test_a_file_that_may_not_or_cannot_be_read_says_what_to_do(folder: Folder, file: str, hint: str) -> None:
+    (folder.root / "rules").mkdir()
+    (problem,) = folder.problems(text(f"{{type: rule, rules: {file}}}"))
+    assert problem.hint == hint
+
+
 def test_problems_inside_the_file_have_places_in_it(folder: Folder) -> None:
     files = {"a.yaml": text("{type: rule, rules: r/demo.yaml}"), "r/demo.yaml": RULES}
     (problem,) = folder.problems(files)

@@ -111,6 +111,33 @@ error[CFG010]: unknown key `zzz` in clients.planner.balance
 7 |   planner: {models: [quick], balance: {zzz: 1}}
   |                                        ^^^ Known here: policy, warmup, panic_probe_per_s.""",
     ),
+    "unknown_key for retries": (
+        "models: [quick]",
+        "models: [quick], max_retires: 3",
+        """\
+error[CFG010]: unknown key `max_retires` in clients.planner
+  --> config/a.yaml:7:30
+7 |   planner: {models: [quick], max_retires: 3}
+  |                              ^^^^^^^^^^^ did you mean `retry: {attempts}`?""",
+    ),
+    "unknown_key of the Python API": (
+        "model: m",
+        "model: m, capabilities: {supports_tools: true}",
+        """\
+error[CFG010]: unknown key `supports_tools` in models.quick.capabilities
+  --> config/a.yaml:5:52
+5 |   quick: {provider: near, model: m, capabilities: {supports_tools: true}}
+  |                                                    ^^^^^^^^^^^^^^ did you mean `tools`?""",
+    ),
+    "out_of_range of a truth": (
+        "model: m",
+        "model: m, pool: {follow_redirects: true}",
+        """\
+error[CFG012]: must be false in models.quick.pool.follow_redirects
+  --> config/a.yaml:5:62
+5 |   quick: {provider: near, model: m, pool: {follow_redirects: true}}
+  |                                                              ^^^^ Use a value the error names.""",
+    ),
     "wrong_type": (
         "model: m",
         "model: 4.1",
@@ -487,6 +514,31 @@ def test_a_reference_that_should_be_a_number_is_explained(folder: Folder) -> Non
         "{provider: near, model: m}", "\n    provider: near\n    model: m\n    timeouts:\n      idle: ${IDLE}"
     )
     assert folder.load(block, {**KEY, "IDLE": "5"}).models["quick"].timeouts.idle_s == 5.0
+
+
+def test_what_could_turn_text_around_is_escaped_and_the_caret_stays(folder: Folder) -> None:
+    text = GOOD.replace("model: m", 'model: m, "mod\u202eel\u2066": x, tags: [5]')
+    found = blocks(folder, text)
+    assert [block for block in found if not block.replace("\n", "").isprintable()] == []
+    assert "unknown key `mod\\u202eel\\u2066`" in found[0]
+    assert "\ufffd" in found[0]
+    (odd, tags) = folder.problems(text, KEY)
+    assert odd.excerpt[tags.column - 1] == "5"
+    told = folder.problems(GOOD.replace("provider: near", '"provider": "ne\u202ear"'), KEY)
+    assert "there is no provider `ne\\u202ear`" in [problem.message for problem in told]
+    (problem,) = folder.problems(GOOD.replace("${KEY}", "${KEY:?a\\e[31m\\nb}"), {})
+    assert problem.message == "environment variable KEY: a\\x1b[31m\\nb"
+
+
+def test_words_in_other_scripts_stay_as_they_are(folder: Folder) -> None:
+    (problem,) = folder.problems(GOOD.replace("model: m", "model: m, größe: 模型\u00a0x"), KEY)
+    assert "größe" in problem.message
+    assert "模型\u00a0x" in problem.excerpt
+
+
+def test_retries_inside_their_own_block_are_attempts(folder: Folder) -> None:
+    found = folder.problems(GOOD.replace("[quick]", "[quick], retry: {max_retries: 3}"), KEY)
+    assert [problem.suggestion for problem in found] == ["attempts"]
 
 
 def test_a_file_full_of_nonsense_is_refused_without_explaining_all_of_it(folder: Folder) -> None:

@@ -53,6 +53,8 @@ WARNED = [
     "defaults: {shutdown: {drain: 5}}",
     "defaults: {reload: {quiet_ms: 5}}",
     "defaults: {pool: {http2: true}}",
+    "defaults: {timeouts: {min_attempt: 1}}",
+    "defaults: {timeouts: {min_attempt: 0}}",
 ]
 SILENT = [
     "budgets: {}",
@@ -63,6 +65,7 @@ SILENT = [
     "health: {}",
     "state: {}",
     "end: true",
+    "defaults: {timeouts: {min_attempt: 0.25, idle: 5}}",
     "defaults: {retry: {attempts: 1}, balance: ordered, breaker: {}, cache: {mode: off}}",
     "defaults: {balance: {policy: ordered}, pool: {http2: false, follow_redirects: false}}",
 ]
@@ -96,6 +99,8 @@ def test_asking_for_what_happens_anyway_is_fine(folder: Folder, line: str) -> No
         ("retry: {attempts: 2}", "warning"),
         ("breaker: {open: 1}", "warning"),
         ("retry_budget: {ttl: 1}", "warning"),
+        ("timeouts: {min_attempt: 2}", "warning"),
+        ("timeouts: {min_attempt: 0.25, total: 5}", None),
         ("on_exhausted: raise", None),
         ("balance: ordered", None),
         ("cache: {mode: off}", None),
@@ -128,6 +133,43 @@ def test_every_error_comes_with_its_own_place(folder: Folder) -> None:
 def test_a_key_and_several_keys_do_not_go_together(folder: Folder) -> None:
     (problem,) = folder.problems(TEXT.replace("hush", "hush, keys: [a]"))
     assert (problem.reason, problem.path) == ("out_of_range", "providers.near.keys")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "path", "column"),
+    [
+        ("hush", "hush, timeouts: {min_attempt: 1}", "providers.near.timeouts.min_attempt", 50),
+        ("model: m", "model: m, timeouts: {min_attempt: 1}", "models.quick.timeouts.min_attempt", 48),
+    ],
+)
+def test_a_smallest_attempt_is_said_to_do_nothing_wherever_it_stands(
+    folder: Folder, old: str, new: str, path: str, column: int
+) -> None:
+    (warning,) = folder.load(TEXT.replace(old, new)).warnings
+    assert (warning.code, warning.path, warning.column) == ("CFG014", path, column)
+    assert warning.message == "`min_attempt` is not in force yet (every target is asked once)"
+
+
+@pytest.mark.parametrize(
+    ("line", "codes"),
+    [
+        ("hooks: x", ["CFG014"]),
+        ("budgets: 5", ["CFG014"]),
+        ("cache: [1]", ["CFG014"]),
+        ("cache: {mode: sometimes}", ["CFG014", "CFG012"]),
+        ("defaults: {retry: 5}", ["CFG011"]),
+        ("defaults: {retry: {attempts: 9}}", ["CFG012"]),
+        ("defaults: {balance: ordred}", ["CFG012"]),
+        ("defaults: {retry: 5, breaker: {open: 1}}", ["CFG011", "CFG014"]),
+    ],
+)
+def test_one_mistake_is_one_problem(folder: Folder, line: str, codes: list[str]) -> None:
+    assert [problem.code for problem in folder.problems(f"{TEXT}{line}\n")] == codes
+
+
+def test_a_word_that_is_almost_in_force_is_corrected_and_not_called_reserved(folder: Folder) -> None:
+    (problem,) = folder.problems(TEXT.replace("[quick]", "[quick], on_exhausted: rais"))
+    assert (problem.code, problem.suggestion) == ("CFG012", "raise")
 
 
 def test_every_reserved_key_is_in_the_schema() -> None:

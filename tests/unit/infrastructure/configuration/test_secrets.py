@@ -187,4 +187,4 @@ def test_a_header_that_may_not_be_sent_is_refused(folder: Folder, name: str) -> 
     text = GOOD.replace("type: openai", f'type: openai, headers: {{"{name}": x}}')
     (problem,) = folder.problems(text, {"KEY": "k"})
     assert (problem.reason, problem.path) == ("out_of_range", f"providers.near.headers.{name}")
-    assert problem.place.endswith(":3:35")
+    assert problem.place.endswith(":3:34")

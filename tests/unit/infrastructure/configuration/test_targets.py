@@ -97,17 +97,17 @@ CUSTOM = 'type: custom, dialect: openai_chat, base_url: "https://x.example/v1"'
     [
         (provider("type: custom"), [("CFG013", "providers.near", "3:3")] * 2),
         (provider('type: custom, base_url: "https://x.example"'), [("CFG013", "providers.near", "3:3")]),
-        (provider("type: openai, api_key: k, dialect: klingon"), [("CFG030", "providers.near.dialect", "3:47")]),
+        (provider("type: openai, api_key: k, dialect: klingon"), [("CFG030", "providers.near.dialect", "3:45")]),
         (provider("type: opnai"), [("CFG030", "providers.near.type", "3:16")]),
         (
             provider(CUSTOM + ", extra: {model: 1, fine: 2, messages: [], stream: no}"),
             [
-                ("CFG012", "providers.near.extra.model", "3:86"),
-                ("CFG012", "providers.near.extra.messages", "3:105"),
-                ("CFG012", "providers.near.extra.stream", "3:119"),
+                ("CFG012", "providers.near.extra.model", "3:88"),
+                ("CFG012", "providers.near.extra.messages", "3:107"),
+                ("CFG012", "providers.near.extra.stream", "3:121"),
             ],
         ),
-        (provider(CUSTOM, ", extra: {stream: true}"), [("CFG012", "models.m.extra.stream", "4:50")]),
+        (provider(CUSTOM, ", extra: {stream: true}"), [("CFG012", "models.m.extra.stream", "4:48")]),
         (
             provider('type: openai, headers: {Host: a, X-Good: b, "a b": c}'),
             [
@@ -125,7 +125,7 @@ CUSTOM = 'type: custom, dialect: openai_chat, base_url: "https://x.example/v1"'
             [
                 ("CFG013", "providers.near", "3:3"),
                 ("CFG012", "providers.near.timeouts.idle", "3:41"),
-                ("CFG012", "models.m.parameters.temperature", "4:68"),
+                ("CFG012", "models.m.parameters.temperature", "4:66"),
             ],
         ),
         (provider("typ: openai"), [("CFG013", "providers.near", "3:3"), ("CFG010", "providers.near", "3:10")]),

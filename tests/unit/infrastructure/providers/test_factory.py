@@ -180,6 +180,27 @@ def test_options_that_do_not_fit_are_named(options: dict[str, JSON], kind: type[
         factory().create(config)
 
 
+def test_everything_that_is_wrong_with_a_target_is_said_with_its_key() -> None:
+    config = LLMConfig(
+        type="custom",
+        model="m",
+        name="mine",
+        dialect="openai_chat",
+        base_url="http://127.0.0.1/v1",
+        headers={"Host": "x", "X-Good": "y", "X-Bad": "a\nb"},
+        extra={"model": "x", "fine": 1},
+    )
+    found = [(error.reason, error.metadata["key"], error.provider) for error in factory().problems(config)]
+    keys = [("base_url",), ("headers", "Host"), ("headers", "X-Bad"), ("extra", "model")]
+    assert found == [("out_of_range", key, "mine") for key in keys]
+    missing = list(factory().problems(LLMConfig(type="custom", model="m")))
+    assert [error.metadata["needs"] for error in missing] == [("base_url",), ("dialect",)]
+    assert [error.code for error in factory().problems(LLMConfig(type="opnai", model="m"))] == ["CFG030"]
+    assert list(factory().problems(LLMConfig(type="mock", model="m"))) == []
+    assert list(factory().problems(LLMConfig.openai("gpt", api_key=KEY))) == []
+    assert KEY not in str([error.to_dict() for error in factory().problems(replace(config, keys=(Secret(KEY),)))])
+
+
 async def test_quirks_of_a_server_of_your_own_can_be_said_in_its_options() -> None:
     async def play(exchange: Exchange) -> None:
         await exchange.answer(b'{"choices":[{"message":{"content":"x"}}]}')

@@ -7,6 +7,7 @@ from dataclasses import FrozenInstanceError
 import pytest
 
 from loomwire.infrastructure.providers.table import PROVIDERS
+from support.folders import SAMPLE
 from support.wire_server import run_script
 
 HEAVY = "aiohttp", "httpx", "loomwire.infrastructure.transport", "loomwire.infrastructure.providers.openai_chat.chat"
@@ -19,6 +20,17 @@ def test_reading_the_table_and_the_factory_imports_no_network() -> None:
         "from loomwire.infrastructure.providers.table import PROVIDERS, option_checks\n"
         "option_checks()\n"
         f"print([name for name in {HEAVY!r} if name in sys.modules])"
+    )
+    assert run_script(script) == ["[]"]
+
+
+def test_looking_at_the_targets_of_an_offline_folder_imports_no_network() -> None:
+    script = (
+        "import sys\n"
+        "from pathlib import Path\n"
+        "from loomwire.container.wiring import Wiring\n"
+        f"Wiring(config_root={str(SAMPLE)!r}).snapshot()\n"
+        f"print([name for name in {HEAVY!r} if name in sys.modules and name != {HEAVY[2]!r}])"
     )
     assert run_script(script) == ["[]"]
 

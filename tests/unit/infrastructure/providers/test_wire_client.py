@@ -7,10 +7,11 @@ import json
 import time
 import traceback
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
 
 import pytest
+from typing_extensions import override
 
 from loomwire.domain.config import LLMConfig
 from loomwire.domain.errors import (
@@ -22,13 +23,15 @@ from loomwire.domain.errors import (
     LLMValidationError,
 )
 from loomwire.domain.policies import WireLimits
+from loomwire.domain.ports.clock import IClock
 from loomwire.domain.ports.pool import PoolStats, WireRequest
 from loomwire.domain.pricing import Usage
 from loomwire.domain.requests import Bound, LLMRequest, OutputSpec
 from loomwire.domain.values import JSON
 from loomwire.infrastructure.providers.openai_chat.chat import OpenAIChat
 from loomwire.infrastructure.providers.openai_chat.quirks import ChatQuirks
-from loomwire.infrastructure.providers.wire_client import HiddenHeaders, WireClient, request_headers
+from loomwire.infrastructure.providers.wire_client import ERROR_BODY_S, HiddenHeaders, WireClient, request_headers
+from loomwire.infrastructure.providers.wire_json import LARGE
 from loomwire.infrastructure.telemetry.clock import SystemClock
 from loomwire.infrastructure.transport.pool import ConnectionPool
 from support.wire_server import Exchange, Play, WireServer
@@ -196,14 +199,114 @@ async def test_an_error_whose_body_breaks_off_is_read_by_the_status() -> None:
     assert (await failure(play)).reason == "server"
 
 
-async def test_a_bound_that_ends_while_an_error_is_read_is_the_bounds_error() -> None:
+@pytest.mark.parametrize(("status", "reason"), [(401, "credentials"), (429, "throttled"), (500, "server")])
+async def test_a_bound_that_ends_while_an_error_is_read_leaves_the_status_its_say(status: int, reason: str) -> None:
     async def play(exchange: Exchange) -> None:
-        await exchange.send(b"HTTP/1.1 500 X\r\nContent-Length: 1000\r\n\r\n{")
+        await exchange.send(b"HTTP/1.1 %d X\r\nContent-Length: 1000\r\nRetry-After: 7\r\n\r\n{" % status)
         await asyncio.Event().wait()
 
     error = await failure(play, request=HI.with_bound(Bound(time.monotonic() + 0.08)))
-    assert isinstance(error, LLMTimeoutError)
-    assert error.reason == "deadline"
+    assert (error.reason, error.status, error.retry_after) == (reason, status, 7.0)
+
+
+async def test_the_body_of_an_error_is_not_waited_for_until_the_deadline() -> None:
+    async def play(exchange: Exchange) -> None:
+        await exchange.send(b"HTTP/1.1 401 X\r\nContent-Length: 1000\r\n\r\n{")
+        await asyncio.Event().wait()
+
+    start = time.monotonic()
+    assert (await failure(play)).reason == "credentials"
+    assert time.monotonic() - start < ERROR_BODY_S + 1
+
+
+@pytest.mark.parametrize("status", [200, 400])
+async def test_words_that_quote_the_prompt_do_not_show_it(status: int) -> None:
+    async def play(exchange: Exchange) -> None:
+        said = 'cannot handle "Dear canary, sing the song of the yellow mine!" after You are the canary of this whole'
+        await exchange.answer(json.dumps({"error": {"message": said, "code": "x"}}).encode(), status)
+
+    asked = LLMRequest.of(
+        "Dear canary, sing the song of the yellow mine!", system="You are the canary of this whole mine."
+    )
+    error = await failure(play, request=asked)
+    assert error.provider_message == 'cannot handle "[prompt]" after [prompt]'
+
+
+async def test_an_error_inside_an_answer_leaves_the_body_in_no_frame_of_the_traceback() -> None:
+    async def play(exchange: Exchange) -> None:
+        await exchange.answer(b'{"choices":[],"error":{"message":"bad key %b","type":"server_error"}}' % KEY.encode())
+
+    error = await failure(play)
+    assert error.provider_message == "bad key [redacted]"
+
+
+@pytest.mark.parametrize("body", [b'{"choices":"%b"}', b'{"choices":[{"message":{"content":{"a":"%b"}}}]}', b"%b"])
+async def test_an_answer_that_cannot_be_read_is_in_no_frame_of_the_traceback_nor_of_its_context(body: bytes) -> None:
+    async def play(exchange: Exchange) -> None:
+        await exchange.answer(body % KEY.encode())
+
+    assert (await failure(play)).__context__ is None
+
+
+async def test_the_id_of_a_request_is_short_and_holds_no_key() -> None:
+    async def play(exchange: Exchange) -> None:
+        await exchange.answer(BODY, exchange.number * 200, X_Request_Id=KEY + "i" * 300)
+
+    async with talking(play) as (client, _, _):
+        response = await client.generate(HI)
+        with pytest.raises(LLMError) as caught:
+            await client.generate(HI)
+    assert response.request_id == caught.value.request_id == "[redacted]" + "i" * 118
+
+
+async def test_an_answer_without_content_is_a_protocol_error() -> None:
+    async def play(exchange: Exchange) -> None:
+        await exchange.send(b"HTTP/1.1 204 No Content\r\n\r\n")
+
+    assert (await failure(play)).reason == "protocol"
+    async with talking(play) as (client, _, _):
+        with pytest.raises(LLMProtocolError):
+            await client.stream(HI).__aenter__()
+
+
+class Ahead(IClock):
+    """A clock that is so late that every bound has passed."""
+
+    @override
+    def now(self) -> float:
+        return time.monotonic() + 1000
+
+    @override
+    async def sleep(self, seconds: float) -> None:
+        raise NotImplementedError
+
+    @override
+    def timeout_at(self, at: float) -> AbstractAsyncContextManager[object]:
+        raise NotImplementedError
+
+
+@pytest.mark.parametrize(("size", "is_late"), [(LARGE, True), (LARGE // 2, False)])
+async def test_a_large_answer_whose_reading_outlasts_the_bound_is_the_bounds_error(size: int, is_late: bool) -> None:
+    async def play(exchange: Exchange) -> None:
+        message = {"message": {"content": "x" * size}, "finish_reason": "stop"}
+        await exchange.answer(json.dumps({"choices": [message]}).encode())
+
+    asked = HI.with_bound(Bound(time.monotonic() + 100, "attempt"))
+    async with WireServer(play) as server:
+        pool = ConnectionPool()
+        config = replace(CONFIG, base_url=f"{server.base_url}/v1")
+        client = WireClient(config, OpenAIChat(), pool, Ahead())
+        reasons = []
+        for _ in range(2):
+            try:
+                await client.generate(asked)
+                async with client.stream(asked):
+                    pass
+            except LLMTimeoutError as error:
+                reasons.append(error.reason)
+        assert reasons == ["attempt", "attempt"] * is_late
+        assert pool.get_stats().active == 0
+        await pool.aclose()
 
 
 async def test_the_bound_of_the_request_ends_a_call_that_hangs() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+import traceback
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -14,13 +15,13 @@ import pytest
 from loomwire.domain.config import LLMConfig
 from loomwire.domain.errors import LLMError, LLMProtocolError, LLMTimeoutError, StreamInterruptedError
 from loomwire.domain.events import Finished, StreamEvent, TextDelta, ToolCallEnd, ToolCallStart, UsageUpdate
-from loomwire.domain.faults import ErrorCategory
+from loomwire.domain.faults import FAULTS, ErrorCategory
 from loomwire.domain.policies import TimeoutPolicy, WireLimits
 from loomwire.domain.ports.client import LLMStream
 from loomwire.domain.pricing import Usage
 from loomwire.domain.requests import Bound, LLMRequest
 from loomwire.domain.responses import LLMResponse
-from loomwire.domain.values import JSON, ToolCall
+from loomwire.domain.values import JSON, Secret, ToolCall
 from loomwire.infrastructure.providers.openai_chat.chat import OpenAIChat
 from loomwire.infrastructure.providers.wire_client import WireClient
 from loomwire.infrastructure.providers.wire_stream import DRAIN_BYTES
@@ -389,7 +390,50 @@ async def test_a_whole_answer_labelled_as_a_stream_is_taken_as_an_answer() -> No
 
 async def test_text_that_is_no_event_at_all_is_no_answer() -> None:
     error = await refused(playing(b"Hello\n\nthere\n\n"))
-    assert error.reason == "stream_interrupted"
+    assert error.reason == "protocol"
+
+
+BROKEN = b'data: {"choices":[{"delta":{"content":"canary-key-0123456789"}\n\n'
+FAILED = b'data: {"error":{"message":"Dear canary, sing of yellow mines! canary-key-0123456789","code":500}}\n\n'
+KINDS = {
+    "reset": (playing(HEL, reset=True), "reset"),
+    "a clean cut": (playing(HEL), "stream_interrupted"),
+    "an error of the provider": (playing(HEL, FAILED), "server"),
+    "an error event": (playing(HEL, b"event: error\n" + FAILED), "server"),
+    "broken JSON": (playing(HEL, BROKEN), "protocol"),
+    "too large": (playing(HEL, b"data: " + b"x" * 70_000), "too_large"),
+    "silence": (playing(HEL, hold=True), "idle"),
+    "the bound": (playing(HEL, hold=True), "attempt"),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_after_the_first_token_nobody_may_send_again_and_the_target_failed_all_the_same(kind: str) -> None:
+    play, cause = KINDS[kind]
+    config = replace(
+        CONFIG,
+        keys=(Secret("canary-key-0123456789"),),
+        limits=WireLimits(event=64 * 1024),
+        timeouts=TimeoutPolicy(idle_s=0.09 if cause == "idle" else 5.0),
+    )
+    request = LLMRequest.of("Dear canary, sing of yellow mines!")
+    if cause == "attempt":
+        request = request.with_bound(Bound(time.monotonic() + 0.15, "attempt"))
+    _, error = await broken(play, config, request)
+    assert (error.metadata["cause"], error.endpoint) == (cause, "http://127.0.0.1")
+    may = error.disposition
+    assert (may.retry_same, may.retry_limit, may.falls_back, may.fallback) == (False, None, False, "no")
+    assert may.trips_breaker is FAULTS[cause].disposition.trips_breaker is True
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    shown = "".join(repr(frame.f_locals) for frame in frames if frame.f_globals["__name__"].startswith("loomwire."))
+    assert "canary-key" not in shown
+    assert "canary" not in f"{error} {error.to_dict()}"
+    assert error.__context__ is None
+
+
+async def test_the_model_of_an_interruption_is_the_configured_one_whatever_the_server_says() -> None:
+    _, error = await broken(playing(sse({"content": "x"}, model="evil")))
+    assert error.model == "m"
 
 
 @pytest.mark.parametrize("data", [b"data: nonsense\n\n", b"data: null\n\n", b'data: {"choices":5}\n\n', DONE])
@@ -432,7 +476,8 @@ async def test_a_server_that_does_not_stream_is_accepted_with_one_burst() -> Non
         (b'{"error":{"message":"no"}}', 401, "application/json", "credentials"),
         (b"{}", 200, "application/json", "protocol"),
         (b"<html>Hi</html>", 200, "text/html", "protocol"),
-        (b"<html>Hi</html>", 200, "", "stream_interrupted"),
+        (b"<html>Hi</html>", 200, "", "protocol"),
+        (b"<html>Hi</html>", 200, "text/event-stream", "protocol"),
         (b"", 307, "text/html", "redirect"),
         (b"<html>Hi</html>", 502, "text/html", "server"),
     ],

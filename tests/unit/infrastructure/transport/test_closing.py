@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 from collections.abc import Awaitable, Callable, Sequence
 
 import pytest
@@ -45,7 +46,7 @@ async def was_closed(call: Awaitable[object]) -> None:
         begins(HEAD + b"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n"),
         begins(HEAD + b"Transfer-Encoding: chunked\r\n\r\n5\r\nhe"),
         begins(HEAD + b"\r\nhello"),
-        begins(answer(b"hello" * 9, Content_Encoding="gzip")[:-1]),
+        begins(answer(gzip.compress(b"hello" * 9), Content_Encoding="gzip")[:-1]),
     ],
     ids=["silent", "half a head", "length", "chunks", "half a chunk", "until the end", "gzip"],
 )
@@ -55,12 +56,8 @@ async def test_a_plain_call_on_the_wire_is_told_that_the_pool_was_closed(play: P
         call = asyncio.create_task(ask(pool, server.base_url))
         await eventually(lambda: len(server.seen) == 1)
         await asyncio.sleep(0.02)
-        if not call.done():
-            await pool.aclose()
-            await was_closed(call)
-        else:
-            assert isinstance(call.exception(), LLMError)
         await pool.aclose()
+        await was_closed(call)
 
 
 @pytest.mark.parametrize("framing", [b"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n", b"\r\nhello"])

@@ -1,4 +1,4 @@
-"""No frame that an error or its context keeps shows the key or the prompt, and none pins them longer than needed."""
+"""No frame that an error or its context keeps shows the key or the prompt."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from loomwire.domain.errors import LLMError
+from loomwire.domain.errors import ConfigError, LLMError
 from loomwire.domain.ports.pool import WireRequest
 from loomwire.domain.requests import Bound
 from loomwire.infrastructure.transport.pool import ConnectionPool
@@ -56,13 +56,13 @@ def kept_by(error: BaseException) -> Iterator[BaseException]:
 
 def shown(error: BaseException) -> list[str]:
     """Return the places in the chain's frames whose repr shows the canary."""
-    hits = []
-    for each in kept_by(error):
-        for frame, line in traceback.walk_tb(each.__traceback__):
-            for name, value in frame.f_locals.items():
-                if CANARY in repr(value):
-                    hits.append(f"{type(each).__name__}: {frame.f_code.co_filename}:{line} {name}")
-    return hits
+    frames = [pair for each in kept_by(error) for pair in traceback.walk_tb(each.__traceback__)]
+    return [
+        f"{frame.f_code.co_filename}:{line} {name}"
+        for frame, line in frames
+        for name, value in frame.f_locals.items()
+        if CANARY in repr(value)
+    ]
 
 
 async def consume(pool: ConnectionPool, url: str, request: WireRequest) -> None:
@@ -78,14 +78,11 @@ async def consume(pool: ConnectionPool, url: str, request: WireRequest) -> None:
 def test_the_walk_would_find_a_canary() -> None:
     def careless() -> None:
         head = f"Authorization: {CANARY}"
-        raise ValueError(len(head))
+        raise ZeroDivisionError(len(head))
 
-    try:
+    with pytest.raises(ZeroDivisionError) as caught:
         careless()
-    except ValueError as error:
-        assert shown(error)
-    else:
-        pytest.fail("nothing was raised")
+    assert len(shown(caught.value)) == 1
 
 
 @pytest.mark.parametrize(
@@ -141,3 +138,10 @@ async def test_a_timeout_from_above_while_connecting_keeps_frames_without_secret
             await consume(pool, "http://slow.invalid:80", secret_request(5))
     assert shown(caught.value) == []
     await pool.aclose()
+
+
+async def test_the_frames_of_a_refused_header_hold_no_secret(pool: ConnectionPool) -> None:
+    request = WireRequest("/chat", (("x-api-key", CANARY), ("Authorization", f"Bearer {CANARY}\n")), b"{}")
+    with pytest.raises(ConfigError) as caught:
+        await consume(pool, "http://127.0.0.1:1", request)
+    assert shown(caught.value) == []

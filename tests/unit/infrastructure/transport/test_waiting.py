@@ -35,6 +35,7 @@ async def test_a_wait_ends_at_the_bound_and_the_task_is_not_cancelled() -> None:
     with pytest.raises(Failed) as caught:
         await alarm(0.01).wait(hang())
     assert caught.value.reason == "attempt"
+    assert caught.value.__context__ is None
     task = asyncio.current_task()
     assert task is not None
     assert task.cancelling() == 0

@@ -13,7 +13,6 @@ from loomwire.domain.events import StreamEvent, ToolCallDelta, ToolCallStart
 from loomwire.infrastructure.providers.answer import Answer, PendingCall
 from loomwire.infrastructure.providers.wire_json import Outside
 
-
 MOST_CALLS = 1024
 """Calls of one answer; vendors take 128 tools at most."""
 

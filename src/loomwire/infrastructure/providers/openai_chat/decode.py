@@ -88,7 +88,7 @@ class ChatReader(EventReader):
         error_in: Makes the error from data that reports one.
     """
 
-    __slots__ = ("_answer", "_calls", "_error_in", "_is_named", "_is_unread", "_quirks", "_refusal", "_thoughts")
+    __slots__ = ("_answer", "_calls", "_error_in", "_is_begun", "_is_named", "_is_unread", "_quirks", "_refusal", "_thoughts")
 
     def __init__(self, answer: Answer, quirks: ChatQuirks, error_in: ErrorMaker) -> None:
         """Begin before the first event."""
@@ -99,6 +99,7 @@ class ChatReader(EventReader):
         self._thoughts = ThoughtItems()
         self._refusal: list[str] = []
         self._is_named = False
+        self._is_begun = False
         self._is_unread = False
 
     @override
@@ -123,7 +124,7 @@ class ChatReader(EventReader):
             return ()
         if answer.finish_wire is None:
             if not (answer.config.lenient_terminal and answer.delivered):
-                raise answer.interrupted("the stream ended without a finish reason and without [DONE]")
+                raise self._cut_off()
             answer.complete = False
         return self._closed()
 
@@ -156,6 +157,13 @@ class ChatReader(EventReader):
             self._read_names(chunk)
         return chunk
 
+    def _cut_off(self) -> LLMError:
+        answer = self._answer
+        if self._is_begun:
+            return answer.interrupted("the stream ended without a finish reason and without [DONE]")
+        # A page, for example: no chunk ever came.
+        return llm_error("protocol", "the stream held no answer")
+
     def _reported(self, data: bytes) -> LLMError:
         # Like an error's body; a longer one would be decoded once more as a whole, and its rest is no sentence.
         return self._error_in(data if len(data) <= self._answer.config.limits.error_body else b"")
@@ -166,6 +174,7 @@ class ChatReader(EventReader):
 
     def _read_names(self, chunk: _Chunk) -> None:
         answer = self._answer
+        self._is_begun = True
         # Not simply from chunk one: Azure's is empty (15), and some servers send no id at all.
         if answer.response_id is None and isinstance(chunk.id, str) and chunk.id:
             answer.response_id = label(chunk.id, answer.config)
@@ -183,9 +192,11 @@ class ChatReader(EventReader):
             self._read_finish(choice)
 
     def _read_finish(self, choice: _Choice) -> None:
+        # Anything but text is no word: false and 0 say nothing about an end.
+        words = [word for word in (choice.finish_reason, choice.native_finish_reason) if isinstance(word, str)]
+        if not _FAILURES.isdisjoint(words):
+            raise llm_error("server", "the provider broke its answer off", provider_code=words[0])
         word = choice.finish_reason
-        if word in _FAILURES or choice.native_finish_reason in _FAILURES:
-            raise llm_error("server", "the provider broke its answer off", provider_code=str(word))
         if isinstance(word, str) and word:
             known = _FINISHES.get(word)
             self._answer.finish = known or "other"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping, Sequence
 from random import Random
 
@@ -27,8 +28,10 @@ from loomwire.domain.pricing import Usage
 from loomwire.domain.responses import LLMResponse
 from loomwire.domain.values import JSON, ToolCall
 from loomwire.infrastructure.providers.answer import Answer
+from loomwire.infrastructure.providers.openai_chat.calls import MOST_CALLS
 from loomwire.infrastructure.providers.openai_chat.chat import OpenAIChat
 from loomwire.infrastructure.providers.openai_chat.quirks import ChatQuirks
+from loomwire.infrastructure.providers.openai_chat.reasoning import MOST_ITEMS
 from loomwire.infrastructure.providers.openai_chat.usage import MOST_TOKENS, read_usage
 
 CONFIG = LLMConfig.custom("m", name="vendor")
@@ -94,7 +97,6 @@ def test_an_answer_with_everything_is_read() -> None:
         ("content_filter", "content_filter"),
         ("refusal", "content_filter"),
         ("insufficient_system_resource", "other"),
-        (1, "other"),
     ],
 )
 def test_the_vendors_word_for_the_end_is_mapped_and_kept(word: JSON, finish: str) -> None:
@@ -102,7 +104,7 @@ def test_the_vendors_word_for_the_end_is_mapped_and_kept(word: JSON, finish: str
     assert (response.finish, response.finish_wire) == (finish, str(word))
 
 
-@pytest.mark.parametrize("word", [None, "", {}, []])
+@pytest.mark.parametrize("word", [None, "", {}, [], 1, 0, False, 1.5])
 def test_an_answer_may_end_without_a_word(word: JSON) -> None:
     response = whole({"content": "x"}, word)
     assert (response.finish, response.finish_wire) == (None, None)
@@ -477,17 +479,117 @@ def test_a_body_that_is_no_answer_is_a_protocol_error(name: str) -> None:
 @pytest.mark.parametrize(
     "delta",
     [
-        {"content": 5},
-        {"content": {"a": 1}},
-        {"content": [5, None, "x"]},
+        {"content": 0},
+        {"content": {}},
+        {"content": []},
+        {"content": [{"type": "text", "text": ""}]},
         {"reasoning": {"a": 1}, "reasoning_content": 7, "reasoning_details": "x", "refusal": 9},
-        {"content": [{"type": "text", "text": 5}]},
     ],
 )
 def test_a_surprising_type_where_text_belongs_is_ignored(delta: JSON) -> None:
     _, response = streamed(chunk(delta, "stop", id=7, model=[]), DONE)
     assert (response.text, response.reasoning, response.refusal) == ("", (), None)
     assert (response.response_id, response.model) == (None, "m")
+
+
+STRANGE: list[JSON] = [5, True, {"a": 1}, [5, None], [{"type": "text", "text": 5}], [{"type": "image_url"}], [[]]]
+
+
+@pytest.mark.parametrize("content", STRANGE)
+def test_content_of_an_unknown_kind_is_never_an_empty_success(content: JSON) -> None:
+    for read_it in (whole, lambda message: streamed(chunk(message, "stop"), DONE)):
+        with pytest.raises(LLMProtocolError) as caught:
+            read_it({"content": content})
+        assert caught.value.reason == "protocol"
+
+
+@pytest.mark.parametrize("content", STRANGE)
+def test_content_of_an_unknown_kind_beside_an_answer_is_passed_over(content: JSON) -> None:
+    assert whole({"content": content, "refusal": "No."}).refusal == "No."
+    assert whole({"content": content, "reasoning": "Hm."}).reasoning == (Reasoning("Hm."),)
+    assert len(whole({"content": content, "tool_calls": [{"function": function("f")}]}).tool_calls) == 1
+    assert streamed(chunk({"content": "x"}), chunk({"content": content}, "stop"), DONE)[1].text == "x"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"text": "the answer"},
+        ["the answer"],
+        ["the ", {"type": "text", "text": "answer"}],
+        [{"type": "output_text", "text": "the answer"}],
+        [None, {"text": "the answer"}, {"type": "reference", "ids": [1]}],
+    ],
+)
+def test_text_is_read_in_whatever_part_it_stands(content: JSON) -> None:
+    assert whole({"content": content}).text == "the answer"
+    assert streamed(chunk({"content": content}, "stop"), DONE)[1].text == "the answer"
+
+
+def test_names_that_a_server_chooses_are_short_printable_and_hold_no_key() -> None:
+    config = LLMConfig.custom("m", name="vendor", api_key="canary-key-0123456789")
+    answer = Answer(config)
+    body: dict[str, JSON] = {
+        "id": "canary-key-0123456789" + "i" * 200,
+        "model": "\x1b[2J" + "m" * 1_000_000,
+        "choices": [{"message": {"content": "x"}, "finish_reason": "w" * 500}],
+    }
+    OpenAIChat().decode(json.dumps(body).encode(), answer)
+    response = answer.result()
+    assert response.response_id == "[redacted]" + "i" * 118
+    assert response.model == "[2J" + "m" * 124
+    assert response.finish_wire == "w" * 128
+
+
+def test_a_server_that_repeats_the_name_in_each_fragment_makes_one_call_in_linear_time() -> None:
+    def seconds(count: int) -> float:
+        calls: list[JSON] = [{"index": 0, "function": function("f", piece)} for piece in ['{"a":[', *["{},"] * count]]
+        chunks = [chunk({"tool_calls": [call]}) for call in calls]
+        reader = OpenAIChat().reader(answer := Answer(CONFIG))
+        start = time.perf_counter()
+        for data in chunks:
+            reader.decode_event("message", data)
+        took = time.perf_counter() - start
+        assert len(answer.calls) == 1
+        return took
+
+    assert min(seconds(8000) for _ in range(2)) < 12 * min(seconds(2000) for _ in range(3))
+
+
+@pytest.mark.parametrize(
+    ("pieces", "read"),
+    [
+        (["{}", '{"a":1}'], [{"a": 1}]),
+        (['{"a":', "{}", "}"], [{"a": {}}]),
+        (['{"a":1}', '{"a":2}'], [{"a": 1}, {"a": 2}]),
+        (['{"a":"}', '{"}'], [{"a": "}{"}]),
+    ],
+)
+def test_where_the_name_comes_with_each_fragment_whole_objects_are_calls(
+    pieces: Sequence[str], read: Sequence[JSON]
+) -> None:
+    _, response = fragments(*({"index": 0, "function": function("f", piece)} for piece in pieces))
+    assert [call.arguments for call in response.tool_calls] == read
+
+
+def test_another_name_after_an_empty_object_is_another_call() -> None:
+    _, response = fragments(
+        {"index": 0, "function": function("f", "{}")}, {"index": 0, "function": function("g", '{"a":1}')}
+    )
+    assert [(call.name, call.arguments) for call in response.tool_calls] == [("f", {}), ("g", {"a": 1})]
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"tool_calls": [{"function": {"name": "f"}}] * (MOST_CALLS + 1)},
+        {"reasoning_details": [{"type": f"reasoning.{n}"} for n in range(MOST_ITEMS + 1)]},
+    ],
+)
+def test_more_items_than_any_answer_has_are_refused(message: JSON) -> None:
+    with pytest.raises(LLMProtocolError) as caught:
+        whole(message)
+    assert caught.value.reason == "too_large"
 
 
 @pytest.mark.parametrize("field", ["index", "id"])

@@ -121,11 +121,12 @@ def said_once(reserved: Sequence[Problem], complaints: Sequence[Problem]) -> Ite
     told = [each for each in complaints if each.reason != "wrong_type" or each.path not in refused]
     yield from told
     wrong = {problem.path for problem in told}
-    for problem in reserved:
-        below = f"{problem.path}."
-        is_warning = problem.severity == "warning"
-        if problem.path not in wrong and not (is_warning and any(path.startswith(below) for path in wrong)):
-            yield problem
+    yield from (problem for problem in reserved if not _is_repeated(problem, wrong))
+
+
+def _is_repeated(reserved: Problem, wrong: Collection[str]) -> bool:
+    below = f"{reserved.path}."
+    return reserved.path in wrong or (reserved.severity == "warning" and any(path.startswith(below) for path in wrong))
 
 
 def reference_problems(
