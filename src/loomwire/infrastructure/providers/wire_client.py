@@ -33,7 +33,7 @@ _MEDIA = re.compile(r"(?:application|audio|image|multipart|text|video)/[a-z.+-]{
 _NO_CONTENT = frozenset({204, 205})
 
 ERROR_BODY_S = 2.0
-"""Seconds for the body of an error, whose status alone says enough."""
+"""Seconds at most for the body of an error, whose status alone says enough."""
 
 
 class HiddenHeaders(tuple[tuple[str, str], ...]):
@@ -225,10 +225,12 @@ class WireClient(ILLMClient):
 
     async def _refusal(self, exchange: WireAnswer, bound: Bound | None) -> LLMError:
         """Return the error of a bad status; its body, which may echo the key, is in no frame of the traceback."""
-        until = self._clock.now() + ERROR_BODY_S
+        now = self._clock.now()
+        # Half of what is left, so that the bound does not end the call before the status has had its say.
+        patience = ERROR_BODY_S if bound is None else min(ERROR_BODY_S, (bound.at - now) / 2)
         body = b""
         with suppress(TimeoutError, LLMError):
-            async with self._clock.timeout_at(until if bound is None else min(until, bound.at)):
+            async with self._clock.timeout_at(now + patience):
                 body = await exchange.read()
         refused = self._dialect.error_for(exchange.status, exchange.headers, body, self.config)
         refused.phase = "headers"

@@ -41,7 +41,10 @@ def redacted(text: str, config: LLMConfig) -> str:
 
 def label(text: str, config: LLMConfig) -> str:
     """Return a name or id that a server chose: without the configuration's keys, printable, `MOST_LABEL` at most."""
-    text = _without_secrets(text[:_MOST_QUOTED], config)[:MOST_LABEL]
+    if config.keys or config.headers:
+        text = _without_secrets(text[:_MOST_QUOTED], config)
+    if len(text) > MOST_LABEL:
+        text = text[:MOST_LABEL]
     return text if text.isprintable() else "".join(c for c in text if c.isprintable())
 
 
@@ -70,17 +73,22 @@ def without_quotes(words: str, texts: list[str]) -> str:
     for start in range(0, len(words) - _BLOCK + 1, _BLOCK):
         block = words[start : start + _BLOCK]
         holding = [text for text in texts if block in text]
-        for at in range(max(0, start - _BLOCK), min(start + 1, len(words) - SHARED_RUN + 1)) if holding else ():
-            run = words[at : at + SHARED_RUN]
-            if any(run in text for text in holding):
-                quoted[at : at + SHARED_RUN] = b"\1" * SHARED_RUN
+        if holding:
+            _mark_runs(quoted, words, start, holding)
     return _marked(words, quoted)
+
+
+def _mark_runs(quoted: bytearray, words: str, block: int, texts: list[str]) -> None:
+    for at in range(max(0, block - _BLOCK), min(block, len(words) - SHARED_RUN) + 1):
+        run = words[at : at + SHARED_RUN]
+        if any(run in text for text in texts):
+            quoted[at : at + SHARED_RUN] = b"\1" * SHARED_RUN
 
 
 def _marked(words: str, quoted: bytearray) -> str:
     if not any(quoted):
         return words
-    runs = re.finditer(rb"\1+|\0+", quoted)
+    runs = re.finditer(rb"\x01+|\x00+", quoted)
     return "".join(_PROMPT if run.group()[0] else words[slice(*run.span())] for run in runs)
 
 

@@ -401,7 +401,7 @@ KINDS = {
     "an error of the provider": (playing(HEL, FAILED), "server"),
     "an error event": (playing(HEL, b"event: error\n" + FAILED), "server"),
     "broken JSON": (playing(HEL, BROKEN), "protocol"),
-    "too large": (playing(HEL, b"data: " + b"x" * 70_000), "too_large"),
+    "too large": (playing(HEL, b"data: " + b"x" * 70_000, pause_s=0.03), "too_large"),
     "silence": (playing(HEL, hold=True), "idle"),
     "the bound": (playing(HEL, hold=True), "attempt"),
 }
@@ -420,15 +420,16 @@ async def test_after_the_first_token_nobody_may_send_again_and_the_target_failed
     if cause == "attempt":
         request = request.with_bound(Bound(time.monotonic() + 0.15, "attempt"))
     _, error = await broken(play, config, request)
-    assert (error.metadata["cause"], error.endpoint) == (cause, "http://127.0.0.1")
+    assert error.metadata["cause"] == cause
+    assert error.endpoint is not None
     may = error.disposition
     assert (may.retry_same, may.retry_limit, may.falls_back, may.fallback) == (False, None, False, "no")
     assert may.trips_breaker is FAULTS[cause].disposition.trips_breaker is True
-    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
-    shown = "".join(repr(frame.f_locals) for frame in frames if frame.f_globals["__name__"].startswith("loomwire."))
-    assert "canary-key" not in shown
+    for shown in (error, error.__context__):
+        frames = [frame for frame, _ in traceback.walk_tb(shown.__traceback__ if shown else None)]
+        ours = [frame for frame in frames if frame.f_globals["__name__"].startswith("loomwire.")]
+        assert "canary-key" not in "".join(repr(frame.f_locals) for frame in ours)
     assert "canary" not in f"{error} {error.to_dict()}"
-    assert error.__context__ is None
 
 
 async def test_the_model_of_an_interruption_is_the_configured_one_whatever_the_server_says() -> None:

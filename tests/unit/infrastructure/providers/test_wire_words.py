@@ -22,8 +22,11 @@ from loomwire.infrastructure.providers.wire_words import (
 FEW = st.text(alphabet="ab", max_size=90)
 
 
-@given(FEW, st.lists(FEW, max_size=3))
-def test_no_long_run_of_the_texts_is_left_and_nothing_else_is_lost(words: str, texts: list[str]) -> None:
+@given(FEW, st.lists(st.tuples(FEW, st.integers(0, 60), st.integers(20, 60), FEW), max_size=3))
+def test_no_long_run_of_the_texts_is_left_and_nothing_else_is_lost(
+    words: str, around: list[tuple[str, int, int, str]]
+) -> None:
+    texts = [before + words[at : at + size] + after for before, at, size, after in around]
     shown = without_quotes(words, texts)
     marks = [False] * len(words)
     for at in range(len(words) - SHARED_RUN + 1):

@@ -49,12 +49,12 @@ class _Progress:
         self._seen = 0
 
     def is_whole(self, pieces: Sequence[str]) -> bool:
-        """Tell whether every bracket so far is closed."""
+        """Tell whether there is an object whose every bracket is closed."""
         for piece in pieces[self._seen :]:
             said = self._outside.feed(piece.encode("utf-8", "replace"))
             self._depth += said.count(b"{") + said.count(b"[") - said.count(b"}") - said.count(b"]")
         self._seen = len(pieces)
-        return self._depth == 0
+        return self._depth == 0 and pieces[0].lstrip().startswith("{")
 
 
 class CallTracker:

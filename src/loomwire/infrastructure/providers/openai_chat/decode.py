@@ -88,7 +88,17 @@ class ChatReader(EventReader):
         error_in: Makes the error from data that reports one.
     """
 
-    __slots__ = ("_answer", "_calls", "_error_in", "_is_begun", "_is_named", "_is_unread", "_quirks", "_refusal", "_thoughts")
+    __slots__ = (
+        "_answer",
+        "_calls",
+        "_error_in",
+        "_is_begun",
+        "_is_named",
+        "_is_unread",
+        "_quirks",
+        "_refusal",
+        "_thoughts",
+    )
 
     def __init__(self, answer: Answer, quirks: ChatQuirks, error_in: ErrorMaker) -> None:
         """Begin before the first event."""

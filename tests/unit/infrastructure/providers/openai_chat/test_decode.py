@@ -568,7 +568,8 @@ def test_a_server_that_repeats_the_name_in_each_fragment_makes_one_call_in_linea
 def test_where_the_name_comes_with_each_fragment_whole_objects_are_calls(
     pieces: Sequence[str], read: Sequence[JSON]
 ) -> None:
-    _, response = fragments(*({"index": 0, "function": function("f", piece)} for piece in pieces))
+    calls: list[JSON] = [{"index": 0, "function": function("f", piece)} for piece in pieces]
+    _, response = fragments(*calls)
     assert [call.arguments for call in response.tool_calls] == read
 
 
@@ -701,3 +702,9 @@ def test_the_dialect_makes_errors_of_statuses_too() -> None:
     error = OpenAIChat().error_for(429, {"retry-after": "2"}, b"{}", CONFIG)
     assert (error.reason, error.retry_after) == ("throttled", 2.0)
     assert type(error) is type(llm_error("throttled", "x"))
+
+
+def test_an_error_larger_than_any_error_body_is_reported_without_its_words() -> None:
+    with pytest.raises(LLMError) as caught:
+        read({"error": {"message": "x" * 70_000, "code": 429}})
+    assert (caught.value.reason, caught.value.provider_message) == ("server", None)
