@@ -16,7 +16,7 @@ from benchmarks.figures import Figure
 
 BASELINE = Path(__file__).with_name("baseline.json")
 MEASURED_WITH = ("aiohttp", "dependency-injector", "httpx", "msgspec", "pydantic", "PyYAML")
-Word: TypeAlias = Literal["goal", "bar", "MISSED", "WORSE", "-"]
+Word: TypeAlias = Literal["goal", "bar", "scaled", "MISSED", "WORSE", "-"]
 
 
 class Baseline(msgspec.Struct, frozen=True):
@@ -36,7 +36,8 @@ class Verdict:
         row: The row.
         figure: Its figure.
         before: Its ratio in the baseline, or None.
-        word: goal and bar name what was reached; MISSED is below the bar, WORSE than the baseline allows; - for rows
+        word: goal and bar name what was reached; scaled is the bar, once the machine's speed is taken into account,
+            for times that have no opponent in the run; MISSED is below the bar, WORSE than the baseline allows; - for rows
             that only inform.
     """
 
@@ -57,14 +58,25 @@ class Verdict:
         return None if self.before is None or now is None else now / self.before
 
 
-def judge(figures: Mapping[str, Figure], baseline: Baseline | None, rows: Sequence[Row] = ROWS) -> list[Verdict]:
-    """Judge every row: first by its bar, then by the baseline."""
+def judge(
+    figures: Mapping[str, Figure], baseline: Baseline | None, rows: Sequence[Row] = ROWS, slower: float = 1.0
+) -> list[Verdict]:
+    """Judge every row: first by its bar, then by the baseline.
+
+    Args:
+        figures: What was measured.
+        baseline: What was reached before.
+        rows: What is judged.
+        slower: How much longer this machine takes than the one on which the bars in ms and us were set; at least 1.
+    """
     ratios = {} if baseline is None else baseline.ratios
-    return [_verdict(row, figures[row.key], ratios.get(row.key)) for row in rows]
+    return [_verdict(row, figures[row.key], ratios.get(row.key), slower) for row in rows]
 
 
-def _verdict(row: Row, figure: Figure, before: float | None) -> Verdict:
+def _verdict(row: Row, figure: Figure, before: float | None, slower: float) -> Verdict:
     word = _by_bar(row, figure.ours.median)
+    if word == "MISSED" and row.unit in ("ms", "us") and _by_bar(row, figure.ours.median / slower) != "MISSED":
+        word = "scaled"
     verdict = Verdict(row, figure, before if row.in_baseline else None, word)
     if word != "MISSED" and (verdict.change or 0) > WORSE:
         return Verdict(row, figure, before, "WORSE")

@@ -48,6 +48,13 @@ def test_a_figure_reaches_the_goal_the_bar_or_nothing(row: Row, value: float, wo
     assert judged(row, value).word == word
 
 
+def test_a_time_on_a_slower_machine_is_held_to_its_bar_by_the_machines_speed() -> None:
+    import_time = Row("import", "a time without opponent", "ms", bar=100.0, goal=50.0)
+    words = [judge({"import": figure(130)}, None, [import_time], slower)[0].word for slower in (1.0, 1.3, 1.2)]
+    assert words == ["MISSED", "scaled", "MISSED"]
+    assert judge({"less": figure(1.01)}, None, [LESS], 2.0)[0].word == "MISSED", "a ratio has its opponent in the run"
+
+
 def test_a_missed_bar_fails_and_a_line_that_informs_never_does() -> None:
     assert judged(LESS, 1.01).failed
     assert not judged(LESS, 1.0).failed
