@@ -37,8 +37,8 @@ class Verdict:
         figure: Its figure.
         before: Its ratio in the baseline, or None.
         word: goal and bar name what was reached; scaled is the bar, once the machine's speed is taken into account,
-            for times that have no opponent in the run; MISSED is below the bar, WORSE than the baseline allows; - for rows
-            that only inform.
+            for times that have no opponent in the run; MISSED is below the bar, WORSE than the baseline allows; - is
+            for rows that only inform.
     """
 
     row: Row
