@@ -45,15 +45,17 @@ class LoopThread:
             raise LLMValidationError(
                 f"a blocking call inside a running event loop would stop it: {instead}", reason="sync_in_loop"
             )
-        future = self._submit(work)
+        future: Future[T] | None = None
         try:
+            future = self._submit(work)
             return future.result()
         except CancelledError:
             if not self._closed:
                 raise
             raise _closed() from None
         except BaseException:
-            future.cancel()
+            if future is not None:
+                future.cancel()
             raise
 
     def _submit(self, work: Coroutine[object, object, T]) -> Future[T]:

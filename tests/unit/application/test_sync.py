@@ -109,7 +109,8 @@ def test_an_interrupt_cancels_the_call_and_is_raised() -> None:
     cancelled = threading.Event()
 
     async def interrupted(_: LLMRequest) -> str:
-        interrupt()
+        # Not at once: the main thread has to be waiting already.
+        asyncio.get_running_loop().call_later(0.05, interrupt)
         try:
             await asyncio.Event().wait()
         except asyncio.CancelledError:
@@ -155,7 +156,7 @@ def test_a_stream_that_is_open_when_its_container_closes_can_still_be_left() -> 
 
 def test_an_interrupt_on_entering_a_stream_gives_its_lease_back() -> None:
     async def interrupted(_: LLMRequest) -> str:
-        interrupt()
+        asyncio.get_running_loop().call_later(0.05, interrupt)
         return await never()
 
     registry = registry_of(ScriptedClient(interrupted), "planner")
