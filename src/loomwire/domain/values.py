@@ -81,12 +81,6 @@ class Secret:
         """Return the secret text. Only header builders call this."""
         return self._value
 
-    def fingerprint(self) -> str:
-        """Return 12 hex digits that identify the secret without revealing it (SHA-256 prefix, for display only)."""
-        import hashlib  # loads OpenSSL, 3 ms that `import loomwire` need not pay
-
-        return hashlib.sha256(self._value.encode()).hexdigest()[:12]
-
     @override
     def __repr__(self) -> str:
         return "Secret('***')"

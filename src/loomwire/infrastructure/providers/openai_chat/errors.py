@@ -24,9 +24,7 @@ CHAT_ERRORS: Final = ErrorTable(
         **dict.fromkeys(_FILTER, "content_filter"),
         **dict.fromkeys(("rate_limit_exceeded", "slow_down", "ramp_limit_exceeded"), "throttled"),
         **dict.fromkeys(("server_is_overloaded", "flex_unavailable"), "overloaded"),
-        **dict.fromkeys(
-            ("context_length_exceeded", "exceed_context_size_error", "too_many_prompt_tokens"), "context_length"
-        ),
+        **dict.fromkeys(_TOO_LONG, "context_length"),
         # Mistral says invalid_model with 400 (TRAPS 48).
         **dict.fromkeys(("model_not_found", "DeploymentNotFound", "invalid_model"), "model"),
         # Google's chat endpoint answers 400 to a bad key (TRAPS 47).
