@@ -43,7 +43,13 @@ def test_a_row_is_complete(name: str) -> None:
     assert not row.needs_key or re.fullmatch(r"[A-Z]+_API_KEY", row.hint)
 
 
-@pytest.mark.parametrize("place", [*DIALECTS.values(), *(row.client for row in PROVIDERS.values() if row.client)])
+@pytest.mark.parametrize(
+    "place",
+    [
+        *(place for row in DIALECTS.values() for place in (row.client, row.speaker)),
+        *(row.client for row in PROVIDERS.values() if row.client),
+    ],
+)
 def test_what_a_row_names_exists(place: str) -> None:
     module, _, name = place.partition(":")
     assert isinstance(getattr(importlib.import_module(module), name), type)

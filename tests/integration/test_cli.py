@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from loomwire.testing import LoopbackProvider, Reply
+from loomwire.testing import FakeProvider, Reply
 from support.commands import environment, process
 from support.folders import REPOSITORY, folder, served
 
@@ -68,7 +68,7 @@ def test_a_terminal_gets_colours_and_a_pipe_does_not() -> None:
 
 
 async def test_an_interrupt_leaves_with_130_and_closes_the_connection(tmp_path: Path) -> None:
-    async with LoopbackProvider(then=Reply("late", delay_s=60.0)) as provider:
+    async with FakeProvider(then=Reply("late", delay_s=60.0)) as provider:
         asking = await asyncio.create_subprocess_exec(
             *(*COMMAND, "ask", "planner", "Hi", "--config", str(served(tmp_path, provider.base_url))),
             stdout=asyncio.subprocess.PIPE,
@@ -84,7 +84,7 @@ async def test_an_interrupt_leaves_with_130_and_closes_the_connection(tmp_path: 
 
 
 async def test_an_answer_over_a_real_connection_streams_as_json_lines(tmp_path: Path) -> None:
-    async with LoopbackProvider("one two") as provider:
+    async with FakeProvider("one two") as provider:
         words = ("ask", "planner", "Hi", "--stream", "--json", "--config", served(tmp_path, provider.base_url))
         ran = await asyncio.to_thread(process, *words)
     lines = [json.loads(line) for line in ran.out.splitlines()]

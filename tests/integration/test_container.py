@@ -33,7 +33,7 @@ from loomwire.domain.ports.events import IEventSink
 from loomwire.domain.ports.output import IOutputSchemas
 from loomwire.domain.ports.pool import ConnectionLease, IConnectionPool, PoolStats
 from loomwire.domain.requests import Bound
-from loomwire.testing import FakeClock, LoopbackProvider, RecordingSink, Reply, ScriptedClient
+from loomwire.testing import FakeClock, FakeProvider, RecordingSink, Reply, ScriptedClient
 from support.chains import HI, ScriptedFactory
 from support.folders import SAMPLE, folder, served
 
@@ -364,7 +364,7 @@ async def test_a_picture_for_a_model_without_vision_is_refused_before_anything_i
 
 
 async def test_real_connections_are_reused_and_gone_after_closing(tmp_path: Path) -> None:
-    async with LoopbackProvider(then="Hello over the wire.") as provider:
+    async with FakeProvider(then="Hello over the wire.") as provider:
         async with LLMContainer.aopen(served(tmp_path, provider.base_url)) as container:
             planner = container.llm_client("planner")
             for _ in range(20):
@@ -379,7 +379,7 @@ async def test_real_connections_are_reused_and_gone_after_closing(tmp_path: Path
 
 async def test_a_deadline_and_a_cancellation_on_the_wire_leave_nothing_behind(tmp_path: Path) -> None:
     async with (
-        LoopbackProvider(then=Reply("late", delay_s=30.0)) as provider,
+        FakeProvider(then=Reply("late", delay_s=30.0)) as provider,
         LLMContainer.aopen(served(tmp_path, provider.base_url)) as container,
     ):
         planner = container.llm_client("planner")
@@ -400,7 +400,7 @@ async def test_a_deadline_and_a_cancellation_on_the_wire_leave_nothing_behind(tm
 
 async def test_a_stream_that_is_cut_on_the_wire_is_counted_as_failed(tmp_path: Path) -> None:
     async with (
-        LoopbackProvider(Reply("one two three", cut_after=5)) as provider,
+        FakeProvider(Reply("one two three", cut_after=5)) as provider,
         LLMContainer.aopen(served(tmp_path, provider.base_url)) as container,
     ):
         with pytest.raises(StreamInterruptedError) as caught:

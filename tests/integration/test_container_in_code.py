@@ -21,7 +21,7 @@ from loomwire.domain.config import ClientConfig
 from loomwire.domain.errors import CapabilityError, ConfigError, UnknownNameError
 from loomwire.domain.messages import Image
 from loomwire.domain.ports.clock import IClock
-from loomwire.testing import After, LoopbackProvider
+from loomwire.testing import After, FakeProvider
 from support.chains import HI
 
 RULES = LLMConfig(type="rule", model="any", options={"rules": [{"default": True, "answer": "Hello."}]})
@@ -44,7 +44,7 @@ async def test_clients_are_named_in_code_and_resolved_as_ever() -> None:
 
 @pytest.mark.parametrize(("deadline_s", "reason"), [(None, "attempt"), (0.02, "deadline")])
 async def test_a_client_of_the_factory_ends_at_its_limits(deadline_s: float | None, reason: str) -> None:
-    async with LoopbackProvider(then=After(30, "late")) as server, LLMContainer.of({}) as container:
+    async with FakeProvider(then=After(30, "late")) as server, LLMContainer.of({}) as container:
         model = LLMConfig.custom("m", base_url=server.base_url, allow_private=True, timeout_s=0.05)
         client = await asyncio.to_thread(container.resolve(ILLMClientFactory).create, model)
         with pytest.raises(LLMTimeoutError) as caught:

@@ -12,11 +12,11 @@ from loomwire.domain.policies import WireLimits
 from loomwire.domain.ports.client import ILLMClient
 from loomwire.domain.requests import LLMRequest
 from loomwire.domain.responses import LLMResponse
-from loomwire.infrastructure.providers.answer import Answer
-from loomwire.infrastructure.providers.dialect import Dialect
 from loomwire.infrastructure.providers.factory import ClientFactory
 from loomwire.infrastructure.providers.openai_chat.chat import OpenAIChat
 from loomwire.infrastructure.providers.table import PROVIDERS
+from loomwire.infrastructure.providers.wire.answer import Answer
+from loomwire.infrastructure.providers.wire.dialect import Dialect
 from loomwire.infrastructure.telemetry.clock import SystemClock
 from loomwire.infrastructure.transport.pool import ConnectionPool
 from support.wire_playback import (

@@ -11,25 +11,24 @@ Example:
 """
 
 from loomwire.infrastructure.providers.offline.reply import Failure, Reply
-from loomwire.testing.chat import ChatReply, chat_error, chat_events
 from loomwire.testing.clock import FakeClock
-from loomwire.testing.loopback import LoopbackProvider
-from loomwire.testing.queued import After
 from loomwire.testing.scripted import ScriptedClient
+from loomwire.testing.server.provider import FakeProvider
+from loomwire.testing.server.queued import After
+from loomwire.testing.server.traffic import TrafficStats
 from loomwire.testing.sink import RecordingSink
-from loomwire.testing.traffic import LoopbackStats
-from loomwire.testing.wire import End, HttpReply, LoopbackRequest, RawReply, WireReply, http_chunk
+from loomwire.testing.speakers.openai_chat import chat_error, chat_events
+from loomwire.testing.wire import End, HttpReply, RawReply, ReceivedRequest, WireReply, http_chunk
 
 __all__ = [
     "After",
-    "ChatReply",
     "End",
     "Failure",
     "FakeClock",
     "HttpReply",
-    "LoopbackProvider",
-    "LoopbackRequest",
-    "LoopbackStats",
+    "FakeProvider",
+    "ReceivedRequest",
+    "TrafficStats",
     "RawReply",
     "RecordingSink",
     "Reply",

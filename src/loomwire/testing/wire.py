@@ -36,7 +36,7 @@ Piece: TypeAlias = bytes | Pause | End
 
 
 @final
-class LoopbackRequest:
+class ReceivedRequest:
     """A request as the server received it. Headers and JSON are read when they are first asked for.
 
     Attributes:
@@ -60,7 +60,7 @@ class LoopbackRequest:
 
     @override
     def __repr__(self) -> str:
-        return f"LoopbackRequest({self.number}, {self.method} {self.path}, {len(self.body)} bytes)"
+        return f"ReceivedRequest({self.number}, {self.method} {self.path}, {len(self.body)} bytes)"
 
     @property
     def headers(self) -> Mapping[str, str]:
@@ -89,7 +89,7 @@ class WireReply(Protocol):
     """Anything a loopback server can be told to play; write your own for further misbehaviour."""
 
     @abstractmethod
-    def pieces(self, request: LoopbackRequest) -> Iterable[Piece]:
+    def pieces(self, request: ReceivedRequest) -> Iterable[Piece]:
         """Return what to do on the connection, in order. The iterable may be endless; it ends with the connection."""
 
 
@@ -118,7 +118,7 @@ class HttpReply(WireReply):
     end: End | None = None
 
     @override
-    def pieces(self, request: LoopbackRequest) -> Iterable[Piece]:
+    def pieces(self, request: ReceivedRequest) -> Iterable[Piece]:
         return self.whole()
 
     def whole(self) -> Iterable[Piece]:
@@ -163,7 +163,7 @@ class RawReply(WireReply):
         self._pieces = pieces
 
     @override
-    def pieces(self, request: LoopbackRequest) -> Iterable[Piece]:
+    def pieces(self, request: ReceivedRequest) -> Iterable[Piece]:
         return self._pieces
 
 

@@ -20,9 +20,9 @@ from loomwire.domain.ports.clock import IClock
 from loomwire.domain.ports.pool import IConnectionPool
 from loomwire.domain.requests import LLMRequest
 from loomwire.domain.values import JSONObject
-from loomwire.infrastructure.providers.dialect import Dialect
 from loomwire.infrastructure.providers.openai_chat.quirks import ChatQuirks
 from loomwire.infrastructure.providers.table import DIALECTS, PROVIDERS, ProviderType
+from loomwire.infrastructure.providers.wire.dialect import Dialect
 
 _ClientMaker: TypeAlias = Callable[[LLMConfig, IClock], ILLMClient]
 _DialectMaker: TypeAlias = Callable[[ChatQuirks], Dialect]
@@ -52,11 +52,11 @@ class ClientFactory(ILLMClientFactory):
         target = self.resolved(config)
         if row.client is not None:
             return _client_maker(row.client)(target, self._clock)
-        dialect = _dialect_maker(DIALECTS[_dialect_name(config, row)])(_quirks(config, row))
+        dialect = _dialect_maker(DIALECTS[_dialect_name(config, row)].client)(_quirks(config, row))
         endpoint = _checked_place(target)
         # At build time, on no event loop: the first call would otherwise stop the loop for the import of aiohttp.
         importlib.import_module("loomwire.infrastructure.transport.pool")
-        from loomwire.infrastructure.providers.wire_client import WireClient
+        from loomwire.infrastructure.providers.wire.client import WireClient
 
         return WireClient(target, dialect, self._pool, self._clock, row.auth, endpoint)
 
@@ -153,11 +153,11 @@ def _checked_place(config: LLMConfig) -> str:
 def _spoken_problems(config: LLMConfig, row: ProviderType) -> Iterator[ConfigError]:
     """Yield what is wrong with the dialect, and with headers and fields that are added to what it writes."""
     try:
-        dialect = _dialect_maker(DIALECTS[_dialect_name(config, row)])(_quirks(config, row))
+        dialect = _dialect_maker(DIALECTS[_dialect_name(config, row)].client)(_quirks(config, row))
     except ConfigError as error:
         yield error
         return
-    from loomwire.infrastructure.providers.wire_client import request_headers
+    from loomwire.infrastructure.providers.wire.client import request_headers
 
     # One at a time, because both stop at the first that is wrong.
     for name, value in config.headers.items():

@@ -11,10 +11,28 @@ from loomwire.domain.capabilities import ModelCapabilities
 from loomwire.domain.values import JSON
 from loomwire.infrastructure.providers.openai_chat.quirks import ChatQuirks
 
-DIALECTS: Mapping[str, str] = MappingProxyType(
-    {"openai_chat": "loomwire.infrastructure.providers.openai_chat.chat:OpenAIChat"}
+
+@dataclass(frozen=True, slots=True)
+class DialectType:
+    """One row: where both ends of a wire dialect are, as `module:Class`; imported when somebody needs them first.
+
+    Attributes:
+        client: The `Dialect`, built with a provider row's quirks.
+        speaker: The `Speaker` of the fake provider server, built with nothing. Only `loomwire.testing` looks there.
+    """
+
+    client: str
+    speaker: str
+
+
+DIALECTS: Mapping[str, DialectType] = MappingProxyType(
+    {
+        "openai_chat": DialectType(
+            "loomwire.infrastructure.providers.openai_chat.chat:OpenAIChat",
+            "loomwire.testing.speakers.openai_chat:ChatSpeaker",
+        )
+    }
 )
-"""Where each dialect's class is; imported when the first client needs it. It is built with a row's quirks."""
 
 OptionCheck: TypeAlias = Callable[[JSON], Iterable[tuple[tuple[str | int, ...], str]]]
 """Says what is wrong with a provider's option: the way into the value, and a sentence; nothing when it is right."""

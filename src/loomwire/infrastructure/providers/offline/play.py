@@ -18,7 +18,6 @@ from loomwire.domain.ports.client import LLMStream
 from loomwire.domain.ports.clock import IClock
 from loomwire.domain.requests import Bound, LLMRequest
 from loomwire.domain.responses import LLMResponse
-from loomwire.infrastructure.providers.answer import Answer, AnswerStream
 from loomwire.infrastructure.providers.offline.reply import (
     Reply,
     arguments_text,
@@ -27,6 +26,7 @@ from loomwire.infrastructure.providers.offline.reply import (
     pieces,
     usage_of,
 )
+from loomwire.infrastructure.providers.wire.answer import Answer, AnswerStream
 
 _BREATH: Final = 64
 

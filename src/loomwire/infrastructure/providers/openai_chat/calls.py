@@ -10,8 +10,8 @@ from msgspec import Struct
 
 from loomwire.domain.errors import llm_error
 from loomwire.domain.events import StreamEvent, ToolCallDelta, ToolCallStart
-from loomwire.infrastructure.providers.answer import Answer, PendingCall
-from loomwire.infrastructure.providers.wire_json import Outside
+from loomwire.infrastructure.providers.wire.answer import Answer, PendingCall
+from loomwire.infrastructure.providers.wire.json_bytes import Outside
 
 MOST_CALLS = 1024
 """Calls of one answer; vendors take 128 tools at most."""

@@ -13,13 +13,13 @@ from loomwire.domain.events import StreamEvent
 from loomwire.domain.policies import WireLimits
 from loomwire.domain.requests import LLMRequest
 from loomwire.domain.values import FrozenDict
-from loomwire.infrastructure.providers.answer import Answer
-from loomwire.infrastructure.providers.dialect import Dialect, EventReader, Framer
 from loomwire.infrastructure.providers.openai_chat.decode import ChatReader
 from loomwire.infrastructure.providers.openai_chat.encode import encode_chat
 from loomwire.infrastructure.providers.openai_chat.errors import CHAT_ERRORS
 from loomwire.infrastructure.providers.openai_chat.quirks import ChatQuirks
-from loomwire.infrastructure.providers.wire_errors import provider_error
+from loomwire.infrastructure.providers.wire.answer import Answer
+from loomwire.infrastructure.providers.wire.dialect import Dialect, EventReader, Framer
+from loomwire.infrastructure.providers.wire.errors import provider_error
 from loomwire.infrastructure.transport.framing.sse import SSEDecoder
 
 _NO_HEADERS: Mapping[str, str] = FrozenDict()

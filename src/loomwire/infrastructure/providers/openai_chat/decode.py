@@ -16,14 +16,14 @@ from typing_extensions import override
 from loomwire.domain.errors import LLMError, llm_error
 from loomwire.domain.events import StreamEvent
 from loomwire.domain.responses import Finish
-from loomwire.infrastructure.providers.answer import Answer
-from loomwire.infrastructure.providers.dialect import EventReader
 from loomwire.infrastructure.providers.openai_chat.calls import CallTracker, WireCall, WireFunction
 from loomwire.infrastructure.providers.openai_chat.quirks import ChatQuirks
 from loomwire.infrastructure.providers.openai_chat.reasoning import ThoughtItems
 from loomwire.infrastructure.providers.openai_chat.usage import read_usage
-from loomwire.infrastructure.providers.wire_json import deeper_than, read_json
-from loomwire.infrastructure.providers.wire_words import label
+from loomwire.infrastructure.providers.wire.answer import Answer
+from loomwire.infrastructure.providers.wire.dialect import EventReader
+from loomwire.infrastructure.providers.wire.json_bytes import deeper_than, read_json
+from loomwire.infrastructure.providers.wire.words import label
 
 ErrorMaker: TypeAlias = Callable[[bytes], LLMError]
 

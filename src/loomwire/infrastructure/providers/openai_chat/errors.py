@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from loomwire.infrastructure.providers.wire_errors import ErrorTable
+from loomwire.infrastructure.providers.wire.errors import ErrorTable
 
 _QUOTA = (
     "insufficient_quota",

@@ -14,7 +14,7 @@ from loomwire.domain.messages import Reasoning
 from loomwire.domain.pricing import FREE, Cost, Prices, Unpriced, Usage
 from loomwire.domain.responses import LLMResponse
 from loomwire.domain.values import ToolCall
-from loomwire.infrastructure.providers.answer import Answer, AnswerStream
+from loomwire.infrastructure.providers.wire.answer import Answer, AnswerStream
 
 CONFIG = LLMConfig.custom("m", name="vendor")
 

@@ -21,20 +21,19 @@ from loomwire.domain.pricing import Usage
 from loomwire.domain.values import JSON, FrozenDict, ToolCall
 from loomwire.testing import (
     After,
-    ChatReply,
     End,
     Failure,
+    FakeProvider,
     HttpReply,
-    LoopbackProvider,
-    LoopbackRequest,
     RawReply,
+    ReceivedRequest,
     Reply,
     WireReply,
     chat_error,
     chat_events,
 )
-from loomwire.testing.connection import Connection
-from loomwire.testing.traffic import Traffic
+from loomwire.testing.server.connection import Connection
+from loomwire.testing.server.traffic import Traffic
 
 ASK = {"model": "m1", "messages": [{"role": "user", "content": "Hi"}]}
 HEAD = b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n"
@@ -43,7 +42,7 @@ HEAD = b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n
 class Client:
     """An httpx client with the few words that these tests need."""
 
-    def __init__(self, http: httpx.AsyncClient, provider: LoopbackProvider) -> None:
+    def __init__(self, http: httpx.AsyncClient, provider: FakeProvider) -> None:
         self._http = http
         self._url = provider.base_url + "/chat/completions"
 
@@ -69,14 +68,14 @@ class Client:
 
 
 @asynccontextmanager
-async def talking(provider: LoopbackProvider) -> AsyncIterator[Client]:
+async def talking(provider: FakeProvider) -> AsyncIterator[Client]:
     """Open the provider and a client of it."""
     async with provider, httpx.AsyncClient(trust_env=False) as http:
         yield Client(http, provider)
 
 
 @asynccontextmanager
-async def socket_to(provider: LoopbackProvider) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+async def socket_to(provider: FakeProvider) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
     """Open a bare connection."""
     reader, writer = await asyncio.open_connection("127.0.0.1", provider.port)
     try:
@@ -104,7 +103,7 @@ def at(value: JSON, *path: str | int) -> JSON:
 
 
 async def test_a_text_is_said_as_a_chat_completion() -> None:
-    async with talking(LoopbackProvider("Hello ünïcode.")) as client:
+    async with talking(FakeProvider("Hello ünïcode.")) as client:
         answer = await client.chat()
     assert at(answer, "choices", 0, "message") == {"role": "assistant", "content": "Hello ünïcode."}
     assert at(answer, "choices", 0, "finish_reason") == "stop"
@@ -119,7 +118,7 @@ async def test_tool_calls_reasoning_finish_and_usage_are_said_too() -> None:
         finish="length",
         usage=Usage(10, 5, cache_read_tokens=3, reasoning_tokens=2),
     )
-    async with talking(LoopbackProvider(reply)) as client:
+    async with talking(FakeProvider(reply)) as client:
         answer = await client.chat()
     message = at(answer, "choices", 0, "message")
     assert (at(message, "content"), at(message, "reasoning_content")) == (None, "hm")
@@ -140,7 +139,7 @@ async def test_tool_calls_reasoning_finish_and_usage_are_said_too() -> None:
 
 
 async def test_usage_is_counted_from_bytes_unless_the_reply_says_it() -> None:
-    async with talking(LoopbackProvider(Reply("12345678", reasoning="1234"))) as client:
+    async with talking(FakeProvider(Reply("12345678", reasoning="1234"))) as client:
         answer = await client.chat()
     assert at(answer, "usage", "completion_tokens") == 3
     assert at(answer, "usage", "prompt_tokens") == -(-len(httpx.Request("POST", "http://x", json=ASK).content) // 4)
@@ -148,7 +147,7 @@ async def test_usage_is_counted_from_bytes_unless_the_reply_says_it() -> None:
 
 async def test_a_stream_says_the_same_in_pieces() -> None:
     reply = Reply("two words", tool_calls=(ToolCall("c1", "weather", {"city": "Rome"}),), reasoning="hm")
-    async with talking(LoopbackProvider(reply)) as client:
+    async with talking(FakeProvider(reply)) as client:
         events = await client.events()
     deltas = [at(event, "choices", 0, "delta") for event in events]
     assert deltas[0] == {"role": "assistant", "content": ""}
@@ -161,7 +160,7 @@ async def test_a_stream_says_the_same_in_pieces() -> None:
 
 
 async def test_a_stream_tells_its_usage_only_when_it_is_asked() -> None:
-    async with talking(LoopbackProvider(then=Reply("hi", usage=Usage(1, 2)))) as client:
+    async with talking(FakeProvider(then=Reply("hi", usage=Usage(1, 2)))) as client:
         assert all("usage" not in event for event in await client.events())
         last = (await client.events(stream_options={"include_usage": True}))[-1]
     assert (last["choices"], at(last, "usage", "total_tokens")) == ([], 3)
@@ -169,7 +168,7 @@ async def test_a_stream_tells_its_usage_only_when_it_is_asked() -> None:
 
 async def test_a_scripted_failure_is_an_error_as_openai_words_it() -> None:
     failure = Failure("throttled", retry_after=1.5)
-    async with talking(LoopbackProvider(Reply(failure=failure), Reply(failure=Failure("dns", "odd", 418)))) as client:
+    async with talking(FakeProvider(Reply(failure=failure), Reply(failure=Failure("dns", "odd", 418)))) as client:
         busy, odd = await client.post(), await client.post()
     assert (busy.status_code, busy.headers["retry-after"]) == (429, "1.5")
     assert busy.json()["error"] == {
@@ -183,7 +182,7 @@ async def test_a_scripted_failure_is_an_error_as_openai_words_it() -> None:
 
 async def test_a_cut_stream_ends_without_its_end_and_a_cut_answer_in_the_middle() -> None:
     reply = Reply("two words", cut_after=5)
-    async with talking(LoopbackProvider(reply, reply)) as client:
+    async with talking(FakeProvider(reply, reply)) as client:
         with pytest.raises(httpx.RemoteProtocolError):
             await client.events()
         with pytest.raises(httpx.RemoteProtocolError):
@@ -191,7 +190,7 @@ async def test_a_cut_stream_ends_without_its_end_and_a_cut_answer_in_the_middle(
 
 
 async def test_what_is_no_chat_request_is_refused_as_openai_would() -> None:
-    async with talking(LoopbackProvider("a", "b", "c")) as client:
+    async with talking(FakeProvider("a", "b", "c")) as client:
         assert (await client.post(b"{")).status_code == 400
         assert (await client.post({"stream": "maybe"})).status_code == 400
         assert (await client.post(b'{"model": "\xff"}')).status_code == 400
@@ -199,7 +198,7 @@ async def test_what_is_no_chat_request_is_refused_as_openai_would() -> None:
 
 async def test_every_answer_has_its_own_ids_even_where_the_text_looks_like_one() -> None:
     text = "\0" * 12 + "0" * 12
-    async with talking(LoopbackProvider(then=text)) as client:
+    async with talking(FakeProvider(then=text)) as client:
         answers = [await client.post() for _ in range(3)]
     assert [answer.headers["x-request-id"] for answer in answers] == [f"req-{n:012d}" for n in (1, 2, 3)]
     assert len({answer.json()["id"] for answer in answers}) == 3
@@ -207,14 +206,14 @@ async def test_every_answer_has_its_own_ids_even_where_the_text_looks_like_one()
 
 
 async def test_requests_of_many_shapes_are_all_answered_rightly() -> None:
-    async with talking(LoopbackProvider(then="hi")) as client:
+    async with talking(FakeProvider(then="hi")) as client:
         for number in range(100):
             answer = await client.chat(model=f"m{number}")
             assert answer["model"] == f"m{number}"
 
 
 async def test_replies_are_played_in_order_and_then_the_last_word() -> None:
-    provider = LoopbackProvider("one", then="more")
+    provider = FakeProvider("one", then="more")
     async with talking(provider) as client:
         provider.queue("two")
         said = [at(await client.chat(), "choices", 0, "message", "content") for _ in range(4)]
@@ -222,7 +221,7 @@ async def test_replies_are_played_in_order_and_then_the_last_word() -> None:
 
 
 async def test_only_the_chat_path_is_answered_when_nothing_is_queued() -> None:
-    provider = LoopbackProvider()
+    provider = FakeProvider()
     async with talking(provider) as client:
         assert (await client.post(path=f"{provider.base_url}/models")).status_code == 404
         assert (await client.post(path=f"{provider.base_url}/chat/completions?x=1")).status_code == 200
@@ -231,7 +230,7 @@ async def test_only_the_chat_path_is_answered_when_nothing_is_queued() -> None:
 
 
 async def test_requests_are_remembered_with_path_headers_and_json() -> None:
-    provider = LoopbackProvider()
+    provider = FakeProvider()
     async with provider, httpx.AsyncClient() as http:
         headers = [("Authorization", "Bearer k"), ("X-Twice", "a"), ("x-twice", "b")]
         await http.post(f"{provider.base_url}/chat/completions?q=1", json=ASK, headers=headers)
@@ -240,11 +239,11 @@ async def test_requests_are_remembered_with_path_headers_and_json() -> None:
     assert (request.headers["authorization"], request.headers["x-twice"]) == ("Bearer k", "a, b")
     assert request.headers is request.headers
     assert (request.number, request.connection) == (1, 1)
-    assert repr(request) == f"LoopbackRequest(1, POST /v1/chat/completions?q=1, {len(request.body)} bytes)"
+    assert repr(request) == f"ReceivedRequest(1, POST /v1/chat/completions?q=1, {len(request.body)} bytes)"
 
 
 async def test_only_the_last_requests_are_remembered_but_all_are_counted() -> None:
-    provider = LoopbackProvider(keep=2)
+    provider = FakeProvider(keep=2)
     async with talking(provider) as client:
         for _ in range(5):
             await client.post()
@@ -253,7 +252,7 @@ async def test_only_the_last_requests_are_remembered_but_all_are_counted() -> No
 
 
 async def test_connections_are_kept_alive_and_counted() -> None:
-    provider = LoopbackProvider()
+    provider = FakeProvider()
     async with talking(provider) as client:
         for _ in range(5):
             await client.post()
@@ -262,7 +261,7 @@ async def test_connections_are_kept_alive_and_counted() -> None:
 
 
 async def test_pipelined_requests_are_answered_one_after_the_other() -> None:
-    provider = LoopbackProvider(After(0.005, "one"), HttpReply(body="two"), "three")
+    provider = FakeProvider(After(0.005, "one"), HttpReply(body="two"), "three")
     async with provider, socket_to(provider) as (reader, writer):
         writer.write(request_bytes() * 3)
         text = b""
@@ -272,7 +271,7 @@ async def test_pipelined_requests_are_answered_one_after_the_other() -> None:
 
 
 async def test_a_request_may_come_byte_by_byte() -> None:
-    async with LoopbackProvider("Hello") as provider, socket_to(provider) as (reader, writer):
+    async with FakeProvider("Hello") as provider, socket_to(provider) as (reader, writer):
         for number in request_bytes():
             writer.write(bytes([number]))
             await writer.drain()
@@ -288,14 +287,14 @@ async def test_a_request_may_come_byte_by_byte() -> None:
 )
 @pytest.mark.parametrize("reply", ["Hello", After(0.001, "Hello")])
 async def test_a_client_that_wants_the_connection_closed_gets_that(head: bytes, reply: str | WireReply) -> None:
-    async with LoopbackProvider(reply) as provider, socket_to(provider) as (reader, writer):
+    async with FakeProvider(reply) as provider, socket_to(provider) as (reader, writer):
         writer.write(head)
         assert (await reader.read()).endswith(b"}")
     assert provider.stats.abandoned == 0
 
 
 async def test_an_old_client_may_ask_to_keep_the_connection() -> None:
-    async with LoopbackProvider("one", "two") as provider, socket_to(provider) as (reader, writer):
+    async with FakeProvider("one", "two") as provider, socket_to(provider) as (reader, writer):
         head = b"POST / HTTP/1.0\r\nconnection: keep-alive\r\ncontent-length: 2\r\n\r\n{}"
         writer.write(head * 2)
         assert b"one" in await reader.readuntil(b"}}}")
@@ -303,7 +302,7 @@ async def test_an_old_client_may_ask_to_keep_the_connection() -> None:
 
 
 async def test_a_body_that_waits_for_permission_gets_it() -> None:
-    async with LoopbackProvider("Hello") as provider, socket_to(provider) as (reader, writer):
+    async with FakeProvider("Hello") as provider, socket_to(provider) as (reader, writer):
         writer.write(b"POST / HTTP/1.1\r\nExpect: 100-continue\r\ncontent-length: 2\r\n\r\n")
         assert await reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
         writer.write(b"{}")
@@ -322,7 +321,7 @@ async def test_a_body_that_waits_for_permission_gets_it() -> None:
     ],
 )
 async def test_what_is_no_request_is_refused_and_the_connection_closed(sent: bytes, status: int) -> None:
-    async with LoopbackProvider() as provider, socket_to(provider) as (reader, writer):
+    async with FakeProvider() as provider, socket_to(provider) as (reader, writer):
         writer.write(sent)
         assert (await reader.read()).startswith(b"HTTP/1.1 %d " % status)
     assert provider.stats.requests == 0
@@ -338,7 +337,7 @@ async def test_what_is_no_request_is_refused_and_the_connection_closed(sent: byt
     ],
 )
 async def test_an_http_reply_has_a_body_of_any_kind(body: bytes | JSON, kind: str) -> None:
-    async with talking(LoopbackProvider(HttpReply(299, body, {"X-Own": "1"}))) as client:
+    async with talking(FakeProvider(HttpReply(299, body, {"X-Own": "1"}))) as client:
         answer = await client.post()
     raw = body if isinstance(body, bytes) else body.encode() if isinstance(body, str) else json.dumps(body).encode()
     assert (answer.status_code, answer.reason_phrase, answer.content) == (299, "Unknown", raw)
@@ -346,10 +345,10 @@ async def test_an_http_reply_has_a_body_of_any_kind(body: bytes | JSON, kind: st
 
 
 async def test_a_test_may_lie_about_headers() -> None:
-    async with talking(LoopbackProvider(HttpReply(200, "<html>", {"Content-Type": "text/html"}))) as client:
+    async with talking(FakeProvider(HttpReply(200, "<html>", {"Content-Type": "text/html"}))) as client:
         assert (await client.post()).headers.get_list("content-type") == ["text/html"]
     lie = HttpReply(200, "half", {"content-length": "100"}, end=End.CLOSE)
-    async with talking(LoopbackProvider(lie)) as client:
+    async with talking(FakeProvider(lie)) as client:
         with pytest.raises(httpx.RemoteProtocolError):
             await client.post()
 
@@ -357,7 +356,7 @@ async def test_a_test_may_lie_about_headers() -> None:
 async def test_chunks_arrive_one_by_one_as_events_allow() -> None:
     gate, got = asyncio.Event(), list[bytes]()
     first, *rest = chat_events(Reply("Hello there"), model="m9", usage=Usage(1, 1))
-    provider = LoopbackProvider(HttpReply(chunks=[first, gate, b"", 0.001, *rest]))
+    provider = FakeProvider(HttpReply(chunks=[first, gate, b"", 0.001, *rest]))
     async with provider, httpx.AsyncClient() as http, http.stream("POST", provider.base_url, json=ASK) as answer:
         async for chunk in answer.aiter_raw():
             got.append(chunk)
@@ -377,20 +376,20 @@ def test_events_for_a_cut_reply_end_at_the_cut() -> None:
 
 async def test_a_stream_may_end_properly_though_its_answer_does_not() -> None:
     events = chat_events(Reply("Hello there"))[:2]
-    async with talking(LoopbackProvider(HttpReply(chunks=events))) as client:
+    async with talking(FakeProvider(HttpReply(chunks=events))) as client:
         assert (await client.post()).content == b"".join(events)
 
 
 @pytest.mark.parametrize("end", [End.CLOSE, End.RESET])
 async def test_a_stream_may_be_cut(end: End) -> None:
     gate = asyncio.Event()
-    async with LoopbackProvider(HttpReply(chunks=[b"first", gate], end=end)) as provider, httpx.AsyncClient() as http:
+    async with FakeProvider(HttpReply(chunks=[b"first", gate], end=end)) as provider, httpx.AsyncClient() as http:
         with pytest.raises((httpx.RemoteProtocolError, httpx.ReadError)) as raised:
             await read_first_then(http, provider, gate.set)
     assert isinstance(raised.value, httpx.ReadError) == (end is End.RESET)
 
 
-async def read_first_then(http: httpx.AsyncClient, provider: LoopbackProvider, then: Callable[[], None]) -> None:
+async def read_first_then(http: httpx.AsyncClient, provider: FakeProvider, then: Callable[[], None]) -> None:
     """Read a stream to its end and call `then` at the first chunk."""
     async with http.stream("POST", provider.base_url, json=ASK) as answer:
         async for _ in answer.aiter_raw():
@@ -399,7 +398,7 @@ async def read_first_then(http: httpx.AsyncClient, provider: LoopbackProvider, t
 
 async def test_raw_bytes_are_played_as_they_are() -> None:
     raw = RawReply(b"HTTP/1.1 200 OK\r\ncontent-le", 0.001, b"ngth: 2\r\n\r\nhi")
-    async with talking(LoopbackProvider(raw, RawReply(End.CLOSE), RawReply(End.RESET), "alive")) as client:
+    async with talking(FakeProvider(raw, RawReply(End.CLOSE), RawReply(End.RESET), "alive")) as client:
         assert (await client.post()).text == "hi"
         with pytest.raises(httpx.RemoteProtocolError, match="disconnected without sending a response"):
             await client.post()
@@ -409,17 +408,17 @@ async def test_raw_bytes_are_played_as_they_are() -> None:
 
 
 async def test_a_callable_answers_by_the_request() -> None:
-    def echo(request: LoopbackRequest) -> str | HttpReply:
+    def echo(request: ReceivedRequest) -> str | HttpReply:
         return HttpReply(503) if request.number == 2 else str(at(request.json, "messages", 0, "content"))
 
-    async with talking(LoopbackProvider(then=echo)) as client:
+    async with talking(FakeProvider(then=echo)) as client:
         assert at(await client.chat(), "choices", 0, "message", "content") == "Hi"
         assert (await client.post()).status_code == 503
 
 
 async def test_a_reply_may_wait_for_seconds_or_for_an_event() -> None:
     gate = asyncio.Event()
-    provider = LoopbackProvider(After(gate, "late"), Reply("later", delay_s=0.001), After(0.001, HttpReply(204)))
+    provider = FakeProvider(After(gate, "late"), Reply("later", delay_s=0.001), After(0.001, HttpReply(204)))
     async with talking(provider) as client:
         task = asyncio.ensure_future(client.chat())
         await provider.until(lambda stats: stats.requests == 1)
@@ -439,7 +438,7 @@ async def test_an_endless_body_is_sent_only_as_fast_as_it_is_read() -> None:
             sent += 1
             yield b"x" * 65536
 
-    provider = LoopbackProvider(HttpReply(chunks=endless()))
+    provider = FakeProvider(HttpReply(chunks=endless()))
     async with provider, httpx.AsyncClient() as http:
         async with http.stream("POST", provider.base_url, json=ASK) as answer:
             async for _ in answer.aiter_raw():
@@ -449,7 +448,7 @@ async def test_an_endless_body_is_sent_only_as_fast_as_it_is_read() -> None:
 
 
 async def test_a_reader_slower_than_the_server_still_gets_everything() -> None:
-    provider = LoopbackProvider(HttpReply(chunks=[b"x" * 1_000_000] * 12, end=End.CLOSE))
+    provider = FakeProvider(HttpReply(chunks=[b"x" * 1_000_000] * 12, end=End.CLOSE))
     async with provider, socket_to(provider) as (reader, writer):
         writer.write(request_bytes())
         await asyncio.sleep(0.02)
@@ -459,7 +458,7 @@ async def test_a_reader_slower_than_the_server_still_gets_everything() -> None:
 
 async def test_a_client_that_sends_on_during_a_reply_is_read_only_so_far() -> None:
     gate = asyncio.Event()
-    async with LoopbackProvider(After(gate, "one"), "two") as provider, socket_to(provider) as (reader, writer):
+    async with FakeProvider(After(gate, "one"), "two") as provider, socket_to(provider) as (reader, writer):
         writer.write(request_bytes())
         await provider.until(lambda stats: stats.requests == 1)
         writer.write(request_bytes(b" " * 3_000_000 + b"{}"))
@@ -470,7 +469,7 @@ async def test_a_client_that_sends_on_during_a_reply_is_read_only_so_far() -> No
 
 
 async def test_an_abandoned_reply_is_counted_and_stopped() -> None:
-    provider = LoopbackProvider(After(asyncio.Event(), "never"))
+    provider = FakeProvider(After(asyncio.Event(), "never"))
     async with provider:
         async with socket_to(provider) as (_, writer):
             writer.write(request_bytes())
@@ -480,13 +479,13 @@ async def test_an_abandoned_reply_is_counted_and_stopped() -> None:
 
 
 async def test_waiting_for_what_never_happens_ends_and_shows_the_numbers() -> None:
-    async with LoopbackProvider() as provider:
-        with pytest.raises(TimeoutError, match=r"after 0\.01 s still LoopbackStats\(connections=0"):
+    async with FakeProvider() as provider:
+        with pytest.raises(TimeoutError, match=r"after 0\.01 s still TrafficStats\(connections=0"):
             await provider.until(lambda stats: stats.requests == 1, within_s=0.01)
 
 
 async def test_nothing_hangs_however_a_reply_hangs() -> None:
-    provider = LoopbackProvider(then=After(asyncio.Event(), "never"))
+    provider = FakeProvider(then=After(asyncio.Event(), "never"))
     async with asyncio.timeout(5), asyncio.TaskGroup() as group, provider:
         for _ in range(20):
             group.create_task(expect_the_end(provider))
@@ -496,7 +495,7 @@ async def test_nothing_hangs_however_a_reply_hangs() -> None:
         await asyncio.open_connection("127.0.0.1", provider.port)
 
 
-async def expect_the_end(provider: LoopbackProvider) -> None:
+async def expect_the_end(provider: FakeProvider) -> None:
     """Send a request and wait until the server breaks the connection."""
     async with socket_to(provider) as (reader, writer):
         writer.write(request_bytes())
@@ -507,7 +506,7 @@ async def test_nothing_is_left_open_behind_a_closed_provider() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         before = asyncio.all_tasks()
-        provider = LoopbackProvider("one", After(asyncio.Event(), "never"))
+        provider = FakeProvider("one", After(asyncio.Event(), "never"))
         async with talking(provider) as client:
             await client.post()
             task = asyncio.ensure_future(client.post())
@@ -525,7 +524,7 @@ def test_a_connection_that_was_never_made_has_nothing_to_break() -> None:
 
 
 async def test_a_provider_is_closed_when_its_block_is_cancelled() -> None:
-    provider, entered = LoopbackProvider(), asyncio.Event()
+    provider, entered = FakeProvider(), asyncio.Event()
 
     async def use() -> None:
         async with provider:
@@ -548,13 +547,13 @@ class Broken(WireReply):
     late: bool
 
     @override
-    def pieces(self, request: LoopbackRequest) -> Iterable[float]:
+    def pieces(self, request: ReceivedRequest) -> Iterable[float]:
         if self.late:
             return map(float, ["0", "no number"])
         raise ZeroDivisionError("a bug in the test")
 
 
-async def post_into(outcomes: list[object] | None, provider: LoopbackProvider) -> None:
+async def post_into(outcomes: list[object] | None, provider: FakeProvider) -> None:
     """Append what becomes of one request; without a list, fail as a test would."""
     async with talking(provider) as client:
         got = await asyncio.gather(client.post(), return_exceptions=True)
@@ -566,7 +565,7 @@ async def post_into(outcomes: list[object] | None, provider: LoopbackProvider) -
 async def test_a_bug_in_a_tests_reply_is_a_500_now_and_raised_at_the_end() -> None:
     outcomes = list[object]()
     with pytest.raises(ZeroDivisionError, match="a bug in the test"):
-        await post_into(outcomes, LoopbackProvider(Broken(late=False)))
+        await post_into(outcomes, FakeProvider(Broken(late=False)))
     assert isinstance(outcomes[0], httpx.Response)
     assert outcomes[0].status_code == 500
 
@@ -574,13 +573,13 @@ async def test_a_bug_in_a_tests_reply_is_a_500_now_and_raised_at_the_end() -> No
 async def test_a_bug_in_the_middle_of_a_reply_breaks_the_connection_and_is_raised_at_the_end() -> None:
     outcomes = list[object]()
     with pytest.raises(ValueError, match="no number"):
-        await post_into(outcomes, LoopbackProvider(Broken(late=True)))
+        await post_into(outcomes, FakeProvider(Broken(late=True)))
     assert isinstance(outcomes[0], httpx.ReadError)
 
 
 async def test_a_failing_test_is_not_hidden_by_its_reply() -> None:
     with pytest.raises(KeyError):
-        await post_into(None, LoopbackProvider(Broken(late=False)))
+        await post_into(None, FakeProvider(Broken(late=False)))
 
 
 async def test_tls_works_with_a_throw_away_certificate_and_so_does_a_reset() -> None:
@@ -588,7 +587,7 @@ async def test_tls_works_with_a_throw_away_certificate_and_so_does_a_reset() -> 
     server, trusted = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.create_default_context()
     authority.issue_cert("127.0.0.1").configure_cert(server)
     authority.configure_trust(trusted)
-    provider = LoopbackProvider("secret", HttpReply(chunks=[b"a"]), RawReply(b"HTTP/1.1 2", End.RESET), tls=server)
+    provider = FakeProvider("secret", HttpReply(chunks=[b"a"]), RawReply(b"HTTP/1.1 2", End.RESET), tls=server)
     async with provider, httpx.AsyncClient(verify=trusted) as http:
         assert provider.base_url.startswith("https://127.0.0.1:")
         assert "secret" in (await http.post(provider.base_url, json=ASK)).text
@@ -599,10 +598,10 @@ async def test_tls_works_with_a_throw_away_certificate_and_so_does_a_reset() -> 
 
 
 async def test_many_clients_at_once_each_get_their_own_answer() -> None:
-    def echo(request: LoopbackRequest) -> str:
+    def echo(request: ReceivedRequest) -> str:
         return str(at(request.json, "messages", 0, "content"))
 
-    async with talking(LoopbackProvider(then=echo)) as client:
+    async with talking(FakeProvider(then=echo)) as client:
 
         async def ask(number: int) -> None:
             answer = await client.chat(messages=[{"role": "user", "content": str(number)}])
@@ -614,12 +613,12 @@ async def test_many_clients_at_once_each_get_their_own_answer() -> None:
 
 
 def test_a_provider_shows_its_address_and_listens_only_when_it_is_entered() -> None:
-    assert repr(LoopbackProvider()) == "LoopbackProvider(http://127.0.0.1:0/v1)"
+    assert repr(FakeProvider()) == "FakeProvider(http://127.0.0.1:0/v1)"
 
 
 async def test_errors_and_chat_replies_are_there_for_own_replies() -> None:
     error = chat_error(503, "busy", code="overloaded", retry_after=2)
-    async with talking(LoopbackProvider(error, ChatReply(Reply("hi")))) as client:
+    async with talking(FakeProvider(error, "hi")) as client:
         answer = await client.post()
         assert (answer.status_code, answer.headers["retry-after"]) == (503, "2")
         assert answer.json()["error"]["type"] == "server_error"

@@ -13,10 +13,10 @@ from typing import Final, TypeAlias, final
 
 from typing_extensions import override
 
-from loomwire.testing.traffic import Traffic
-from loomwire.testing.wire import End, HttpReply, LoopbackRequest, Piece
+from loomwire.testing.server.traffic import Traffic
+from loomwire.testing.wire import End, HttpReply, Piece, ReceivedRequest
 
-Answering: TypeAlias = Callable[[LoopbackRequest], Iterable[Piece]]
+Answering: TypeAlias = Callable[[ReceivedRequest], Iterable[Piece]]
 
 _FRAMING = re.compile(rb"\r\n(content-length|transfer-encoding|connection|expect):[ \t]*([^\r\n]*)", re.IGNORECASE)
 _START = re.compile(rb"([A-Z]+) ([^ ]+) HTTP/1\.([01])")
@@ -118,7 +118,7 @@ class Connection(asyncio.Protocol):
                 return
             self._serve(request, transport)
 
-    def _next_request(self, transport: asyncio.Transport) -> LoopbackRequest | None:
+    def _next_request(self, transport: asyncio.Transport) -> ReceivedRequest | None:
         if self._head is None:
             self._head = self._read_head(transport)
         head = self._head
@@ -128,7 +128,7 @@ class Connection(asyncio.Protocol):
         del self._buffer[: head.length]
         traffic = self._traffic
         traffic.received += 1
-        request = LoopbackRequest(head.method, head.path, head.raw, body, (traffic.received, self._number))
+        request = ReceivedRequest(head.method, head.path, head.raw, body, (traffic.received, self._number))
         traffic.requests.append(request)
         traffic.changed()
         return request
@@ -151,7 +151,7 @@ class Connection(asyncio.Protocol):
         wish = framing.get(b"connection", b"keep-alive" if start[3] == b"1" else b"close")
         return _Head(start[1].decode(), start[2].decode("latin-1"), raw, length, wish != b"close")
 
-    def _serve(self, request: LoopbackRequest, transport: asyncio.Transport) -> None:
+    def _serve(self, request: ReceivedRequest, transport: asyncio.Transport) -> None:
         try:
             pieces = self._answer(request)
         except Exception as error:  # noqa: BLE001 - a test's callable may raise anything; the server reports it at its end

@@ -12,7 +12,7 @@ from loomwire.domain.errors import llm_error
 from loomwire.domain.messages import Message, ToolResult
 from loomwire.domain.requests import LLMRequest
 from loomwire.domain.values import ToolCall
-from loomwire.infrastructure.providers.wire_words import (
+from loomwire.infrastructure.providers.wire.words import (
     MOST_COMPARED,
     SHARED_RUN,
     conceal_prompt,

@@ -11,7 +11,7 @@ from loomwire.domain.errors import LLMError
 from loomwire.domain.events import StreamEvent
 from loomwire.domain.policies import WireLimits
 from loomwire.domain.requests import LLMRequest
-from loomwire.infrastructure.providers.answer import Answer
+from loomwire.infrastructure.providers.wire.answer import Answer
 
 
 class Framer(Protocol):

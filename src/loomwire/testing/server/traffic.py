@@ -8,11 +8,11 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Protocol
 
-from loomwire.testing.wire import LoopbackRequest
+from loomwire.testing.wire import ReceivedRequest
 
 
 @dataclass(frozen=True, slots=True)
-class LoopbackStats:
+class TrafficStats:
     """What a loopback server has seen so far.
 
     Attributes:
@@ -44,15 +44,15 @@ class Traffic:
     def __init__(self, keep: int) -> None:
         """Start with nothing; remember the last `keep` requests."""
         self.connections: set[Abortable] = set()
-        self.requests: deque[LoopbackRequest] = deque(maxlen=keep)
+        self.requests: deque[ReceivedRequest] = deque(maxlen=keep)
         self.failures: list[Exception] = []
         self.accepted = self.received = self.answered = self.abandoned = 0
         self._waiting: set[asyncio.Future[None]] = set()
 
     @property
-    def stats(self) -> LoopbackStats:
+    def stats(self) -> TrafficStats:
         """The books so far."""
-        return LoopbackStats(self.accepted, len(self.connections), self.received, self.answered, self.abandoned)
+        return TrafficStats(self.accepted, len(self.connections), self.received, self.answered, self.abandoned)
 
     def changed(self) -> None:
         """Wake everybody who waits for the books to change."""

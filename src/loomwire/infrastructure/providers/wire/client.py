@@ -16,12 +16,12 @@ from loomwire.domain.ports.clock import IClock
 from loomwire.domain.ports.pool import IConnectionPool, WireAnswer, WireRequest
 from loomwire.domain.requests import Bound, LLMRequest
 from loomwire.domain.responses import LLMResponse
-from loomwire.infrastructure.providers.answer import Answer
-from loomwire.infrastructure.providers.dialect import Dialect
-from loomwire.infrastructure.providers.wire_errors import request_id
-from loomwire.infrastructure.providers.wire_json import LARGE
-from loomwire.infrastructure.providers.wire_stream import WireStream
-from loomwire.infrastructure.providers.wire_words import conceal_prompt, label
+from loomwire.infrastructure.providers.wire.answer import Answer
+from loomwire.infrastructure.providers.wire.dialect import Dialect
+from loomwire.infrastructure.providers.wire.errors import request_id
+from loomwire.infrastructure.providers.wire.json_bytes import LARGE
+from loomwire.infrastructure.providers.wire.stream import WireStream
+from loomwire.infrastructure.providers.wire.words import conceal_prompt, label
 
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _NOT_THEIRS = frozenset(

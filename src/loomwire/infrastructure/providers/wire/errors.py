@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 from loomwire.domain.config import LLMConfig
 from loomwire.domain.errors import LLMError, LLMRateLimitError, llm_error
 from loomwire.domain.faults import ErrorCategory
-from loomwire.infrastructure.providers.wire_bodies import ErrorBody, duration_at, read_error_body, retry_after, wait_in
-from loomwire.infrastructure.providers.wire_words import MOST_LABEL, redacted
+from loomwire.infrastructure.providers.wire.bodies import ErrorBody, duration_at, read_error_body, retry_after, wait_in
+from loomwire.infrastructure.providers.wire.words import MOST_LABEL, redacted
 
 _REQUEST_IDS = ("x-request-id", "request-id", "apim-request-id", "mistral-correlation-id")
 _STATUS_REASONS: Mapping[int, str] = {

@@ -16,9 +16,9 @@ from loomwire.domain.config import LLMConfig
 from loomwire.domain.errors import LLMProtocolError
 from loomwire.domain.policies import MIB
 from loomwire.domain.values import JSON
-from loomwire.infrastructure.providers.answer import Answer
 from loomwire.infrastructure.providers.openai_chat.chat import OpenAIChat
-from loomwire.infrastructure.providers.wire_json import (
+from loomwire.infrastructure.providers.wire.answer import Answer
+from loomwire.infrastructure.providers.wire.json_bytes import (
     LARGE,
     MOST_REPAIRED,
     MOST_VALUES,

@@ -24,8 +24,8 @@ from loomwire.domain.errors import (
 from loomwire.domain.faults import ErrorCategory
 from loomwire.domain.values import Secret
 from loomwire.infrastructure.providers.openai_chat.errors import CHAT_ERRORS
-from loomwire.infrastructure.providers.wire_errors import provider_error, request_id
-from loomwire.infrastructure.providers.wire_words import redacted
+from loomwire.infrastructure.providers.wire.errors import provider_error, request_id
+from loomwire.infrastructure.providers.wire.words import redacted
 
 KEY = "canary-key-0123456789"
 CONFIG = LLMConfig.custom("m", name="vendor", api_key=KEY, headers={"x-team": "Basic hidden-team-token"})

@@ -11,18 +11,19 @@ from typing import Final, Self, final
 
 from typing_extensions import override
 
-from loomwire.testing.chat import chat_error
-from loomwire.testing.connection import Connection
-from loomwire.testing.queued import Queued, wire_reply
-from loomwire.testing.traffic import LoopbackStats, Traffic
-from loomwire.testing.wire import LoopbackRequest, Piece
+from loomwire.testing.server.connection import Connection
+from loomwire.testing.server.queued import Queued, wire_reply
+from loomwire.testing.server.traffic import Traffic, TrafficStats
+from loomwire.testing.speakers.openai_chat import chat_error
+from loomwire.testing.speakers.table import speaker_for
+from loomwire.testing.wire import Piece, ReceivedRequest
 
 _HOST: Final = "127.0.0.1"
 _HANDSHAKE_S: Final = 5.0
 
 
 @final
-class LoopbackProvider:
+class FakeProvider:
     """An HTTP server on 127.0.0.1 that speaks OpenAI chat completions, plain and streamed, over real sockets.
 
     Each request takes the next queued reply, whatever its path. When the queue is empty, requests to
@@ -41,7 +42,7 @@ class LoopbackProvider:
     Example:
         >>> import httpx
         >>> async def main() -> str:
-        ...     async with LoopbackProvider("Hello.") as provider, httpx.AsyncClient() as http:
+        ...     async with FakeProvider("Hello.") as provider, httpx.AsyncClient() as http:
         ...         url = provider.base_url + "/chat/completions"
         ...         answer = await http.post(url, json={"model": "m", "messages": []})
         ...         return answer.json()["choices"][0]["message"]["content"]
@@ -66,7 +67,7 @@ class LoopbackProvider:
 
     @override
     def __repr__(self) -> str:
-        return f"LoopbackProvider({self.base_url})"
+        return f"FakeProvider({self.base_url})"
 
     @property
     def base_url(self) -> str:
@@ -79,12 +80,12 @@ class LoopbackProvider:
         return self._port
 
     @property
-    def requests(self) -> tuple[LoopbackRequest, ...]:
+    def requests(self) -> tuple[ReceivedRequest, ...]:
         """The requests so far, oldest first, as far as they are remembered."""
         return tuple(self._traffic.requests)
 
     @property
-    def stats(self) -> LoopbackStats:
+    def stats(self) -> TrafficStats:
         """What happened so far, as a value that does not change."""
         return self._traffic.stats
 
@@ -92,7 +93,7 @@ class LoopbackProvider:
         """Line up further replies."""
         self._queue.extend(map(wire_reply, replies))
 
-    async def until(self, condition: Callable[[LoopbackStats], bool], within_s: float = 5.0) -> LoopbackStats:
+    async def until(self, condition: Callable[[TrafficStats], bool], within_s: float = 5.0) -> TrafficStats:
         """Wait until the statistics fulfil a condition, and return them.
 
         Raises:
@@ -139,9 +140,9 @@ class LoopbackProvider:
             await self._traffic.change()
         await server.wait_closed()
 
-    def _answer(self, request: LoopbackRequest) -> Iterable[Piece]:
+    def _answer(self, request: ReceivedRequest) -> Iterable[Piece]:
         if self._queue:
             return self._queue.popleft().pieces(request)
-        if request.path.partition("?")[0].endswith("/chat/completions"):
+        if speaker_for(request.path) is not None:
             return self._then.pieces(request)
         return chat_error(404, "nothing here, and no reply is queued").whole()

@@ -23,8 +23,8 @@ from loomwire.domain.requests import Bound, LLMRequest
 from loomwire.domain.responses import LLMResponse
 from loomwire.domain.values import JSON, Secret, ToolCall
 from loomwire.infrastructure.providers.openai_chat.chat import OpenAIChat
-from loomwire.infrastructure.providers.wire_client import WireClient
-from loomwire.infrastructure.providers.wire_stream import DRAIN_BYTES
+from loomwire.infrastructure.providers.wire.client import WireClient
+from loomwire.infrastructure.providers.wire.stream import DRAIN_BYTES
 from loomwire.infrastructure.telemetry.clock import SystemClock
 from loomwire.infrastructure.transport.pool import ConnectionPool
 from support.wire_server import Exchange, Play, WireServer

@@ -15,8 +15,8 @@ from loomwire.domain.ports.client import LLMStream
 from loomwire.domain.ports.clock import IClock
 from loomwire.domain.ports.pool import WireAnswer
 from loomwire.domain.responses import LLMResponse
-from loomwire.infrastructure.providers.answer import Answer
-from loomwire.infrastructure.providers.dialect import Dialect
+from loomwire.infrastructure.providers.wire.answer import Answer
+from loomwire.infrastructure.providers.wire.dialect import Dialect
 
 DRAIN_BYTES = 64 * KIB
 DRAIN_S = 0.5

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from loomwire.domain.errors import LLMProtocolError
 from loomwire.domain.values import JSON
-from loomwire.infrastructure.providers.wire_bodies import (
+from loomwire.infrastructure.providers.wire.bodies import (
     MAX_WAIT_S,
     ErrorBody,
     duration_at,
@@ -22,7 +22,7 @@ from loomwire.infrastructure.providers.wire_bodies import (
     retry_after,
     wait_in,
 )
-from loomwire.infrastructure.providers.wire_json import deeper_than, parse_arguments, read_json
+from loomwire.infrastructure.providers.wire.json_bytes import deeper_than, parse_arguments, read_json
 
 ANY = msgspec.json.Decoder(dict[str, object])
 PLAIN: st.SearchStrategy[JSON] = st.none() | st.booleans() | st.integers() | st.text()

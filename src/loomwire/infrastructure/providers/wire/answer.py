@@ -24,7 +24,7 @@ from loomwire.domain.ports.client import LLMStream
 from loomwire.domain.pricing import FREE, NO_USAGE, Charge, Unpriced, Usage
 from loomwire.domain.responses import Finish, LLMResponse
 from loomwire.domain.values import ToolCall
-from loomwire.infrastructure.providers.wire_json import parse_arguments
+from loomwire.infrastructure.providers.wire.json_bytes import parse_arguments
 
 _DEPTH = WireLimits().json_depth
 

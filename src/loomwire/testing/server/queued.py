@@ -9,13 +9,14 @@ from typing import TypeAlias, final
 from typing_extensions import override
 
 from loomwire.infrastructure.providers.offline.reply import Reply
-from loomwire.testing.chat import ChatReply
-from loomwire.testing.wire import LoopbackRequest, Pause, Piece, WireReply
+from loomwire.testing.speakers.table import speaker_for, speaker_of
+from loomwire.testing.speaking import Saying
+from loomwire.testing.wire import Pause, Piece, ReceivedRequest, WireReply
 
 Playable: TypeAlias = str | Reply | WireReply
 """A text or a described reply, said in the server's dialect, or what a test writes for the wire itself."""
 
-Queued: TypeAlias = Playable | Callable[[LoopbackRequest], Playable]
+Queued: TypeAlias = Playable | Callable[[ReceivedRequest], Playable]
 """What a server can be told to play; a callable is asked with the request."""
 
 
@@ -38,26 +39,43 @@ class After(WireReply):
     reply: Playable
 
     @override
-    def pieces(self, request: LoopbackRequest) -> Iterable[Piece]:
+    def pieces(self, request: ReceivedRequest) -> Iterable[Piece]:
         return (self.pause, *wire_reply(self.reply).pieces(request))
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class _Spoken(WireReply):
+    """A described reply in the dialect of the path that is asked; in OpenAI chat completions on any other path."""
+
+    reply: Reply
+
+    @override
+    def pieces(self, request: ReceivedRequest) -> Iterable[Piece]:
+        speaker = speaker_for(request.path) or speaker_of("openai_chat")
+        worded = speaker.words(self.reply, request)
+        if isinstance(worded, Saying):
+            return worded.pieces()
+        wait = (self.reply.delay_s,) if self.reply.delay_s else ()
+        return (*wait, *worded.whole())
 
 
 @final
 class _Chosen(WireReply):
     """Asks a callable of the test."""
 
-    def __init__(self, choose: Callable[[LoopbackRequest], Playable]) -> None:
+    def __init__(self, choose: Callable[[ReceivedRequest], Playable]) -> None:
         self._choose = choose
 
     @override
-    def pieces(self, request: LoopbackRequest) -> Iterable[Piece]:
+    def pieces(self, request: ReceivedRequest) -> Iterable[Piece]:
         return wire_reply(self._choose(request)).pieces(request)
 
 
 def wire_reply(queued: Queued) -> WireReply:
     """Return what the wire plays for anything that can be queued."""
     if isinstance(queued, str):
-        return ChatReply(Reply(queued))
+        return _Spoken(Reply(queued))
     if isinstance(queued, Reply):
-        return ChatReply(queued)
+        return _Spoken(queued)
     return _Chosen(queued) if callable(queued) else queued

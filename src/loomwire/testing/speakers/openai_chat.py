@@ -1,0 +1,171 @@
+"""How the loopback server says a reply in the wire dialect of OpenAI chat completions."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Final, final
+
+import msgspec
+from typing_extensions import override
+
+from loomwire.domain.pricing import Usage
+from loomwire.infrastructure.providers.offline.reply import Failure, Reply
+from loomwire.testing.speakers.openai_chat_body import NUMBER, stream_events, told_usage, whole_body
+from loomwire.testing.speaking import Saying, Speaker, Worded
+from loomwire.testing.wire import HttpReply, ReceivedRequest
+
+_MOST_KNOWN: Final = 64
+_STATUS: Final = {
+    "credentials": 401,
+    "quota_exhausted": 429,
+    "denied": 403,
+    "model": 404,
+    "gateway": 504,
+    "conflict": 409,
+    "request_too_large": 413,
+    "throttled": 429,
+    "unsupported": 501,
+    "overloaded": 503,
+    "invalid_request": 400,
+    "context_length": 400,
+    "content_filter": 400,
+}
+_CODES: Final = {
+    "credentials": "invalid_api_key",
+    "quota_exhausted": "insufficient_quota",
+    "model": "model_not_found",
+    "throttled": "rate_limit_exceeded",
+    "context_length": "context_length_exceeded",
+    "content_filter": "content_filter",
+}
+
+
+class _StreamOptions(msgspec.Struct, frozen=True):
+    include_usage: bool = False
+
+
+class _Asked(msgspec.Struct, frozen=True):
+    """What of a request decides the shape of the answer."""
+
+    model: str = "loopback"
+    stream: bool = False
+    stream_options: _StreamOptions | None = None
+
+
+_DECODER = msgspec.json.Decoder(_Asked)
+
+
+@final
+class ChatSpeaker(Speaker):
+    """Speaks OpenAI chat completions. What it says is built once per kind of request, afterwards only numbered.
+
+    Without usage in the reply, four bytes of the request and of the answer count as a token. As with OpenAI, a stream
+    tells its usage only when `stream_options.include_usage` asks for it.
+    """
+
+    __slots__ = ("_known",)
+
+    def __init__(self) -> None:
+        """Know nothing yet."""
+        self._known: dict[tuple[int, _Asked, int], tuple[Reply, Worded]] = {}
+
+    @override
+    def serves(self, path: str) -> bool:
+        return path.endswith("/chat/completions")
+
+    @override
+    def words(self, reply: Reply, request: ReceivedRequest) -> Worded:
+        try:
+            asked = _DECODER.decode(request.body)
+        except (msgspec.MsgspecError, UnicodeDecodeError):
+            return chat_error(400, "the body is no chat completion request")
+        key = (id(reply), asked, len(request.body))
+        known = self._known.get(key)
+        if known is None:
+            if len(self._known) >= _MOST_KNOWN:
+                self._known.clear()
+            # The reply is kept with it, so that no other can get its id.
+            known = self._known[key] = (reply, _worded(reply, asked, len(request.body)))
+        worded = known[1]
+        return _numbered(worded, request.number) if isinstance(worded, Saying) else worded
+
+    @override
+    def refusal(self, failure: Failure) -> HttpReply:
+        status = failure.status or _STATUS.get(failure.reason, 500)
+        words = failure.message or f"scripted failure: {failure.reason}"
+        return chat_error(status, words, code=_CODES.get(failure.reason), retry_after=failure.retry_after)
+
+    @override
+    def error_event(self, failure: Failure) -> bytes:
+        words = failure.message or f"scripted failure: {failure.reason}"
+        kind = "server_error" if _STATUS.get(failure.reason, 500) >= 500 else "invalid_request_error"
+        return (
+            b"data: %b\n\n"
+            % json.dumps(
+                {"error": {"message": words, "type": kind, "param": None, "code": _CODES.get(failure.reason)}}
+            ).encode()
+        )
+
+    @override
+    def spoiled(self, saying: Saying) -> Mapping[str, Saying]:
+        return {}
+
+
+def chat_error(status: int, message: str, *, code: str | None = None, retry_after: float | None = None) -> HttpReply:
+    """Return an error as OpenAI words it.
+
+    Args:
+        status: The HTTP status.
+        message: What a person reads.
+        code: The machine's word, or None.
+        retry_after: Seconds for the header `retry-after`, or None for no such header.
+    """
+    kind = "server_error" if status >= 500 else "invalid_request_error"
+    wait = {} if retry_after is None else {"retry-after": f"{retry_after:g}"}
+    return HttpReply(status, {"error": {"message": message, "type": kind, "param": None, "code": code}}, wait)
+
+
+def chat_events(reply: Reply, *, model: str = "loopback", usage: Usage | None = None) -> list[bytes]:
+    """Return the server-sent events that stream a reply, `[DONE]` included, to be delayed, cut or spoiled by a test.
+
+    Args:
+        reply: What is said; with `cut_after` the events end there.
+        model: The model's name in the events.
+        usage: Sent in an event of its own before `[DONE]`; None sends none.
+
+    Example:
+        >>> first, *rest = chat_events(Reply("Hello there."))
+        >>> slow = HttpReply(chunks=[first, 0.05, *rest])
+    """
+    return [event.replace(NUMBER.encode(), b"0" * 12) for event in stream_events(reply, model, usage)]
+
+
+def _worded(reply: Reply, asked: _Asked, size: int) -> Worded:
+    if reply.failure is not None:
+        return ChatSpeaker().refusal(reply.failure)
+    usage = told_usage(reply, size)
+    streamed = asked.stream
+    wants_usage = asked.stream_options is not None and asked.stream_options.include_usage
+    return Saying(
+        model=asked.model,
+        usage=usage,
+        content_type="text/event-stream; charset=utf-8" if streamed else "application/json",
+        request_id=f"req-{NUMBER}",
+        events=tuple(stream_events(reply, asked.model, usage if wants_usage else None)) if streamed else (),
+        body=b"" if streamed else whole_body(reply, asked.model, usage),
+        delay_s=reply.delay_s,
+        cut=reply.cut_after is not None,
+    )
+
+
+def _numbered(saying: Saying, number: int) -> Saying:
+    told = b"%012d" % number
+    mark = NUMBER.encode()
+    return replace(
+        saying,
+        request_id=f"req-{number:012d}",
+        events=tuple([event.replace(mark, told) for event in saying.events]),
+        body=saying.body.replace(mark, told),
+    )

@@ -1,0 +1,27 @@
+"""Which speaker answers a path: the dialects of the provider table, in their order."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib import import_module
+
+from loomwire.infrastructure.providers.table import DIALECTS
+from loomwire.testing.speaking import Speaker
+
+
+@cache
+def speaker_of(dialect: str) -> Speaker:
+    """Return the speaker of a dialect.
+
+    Raises:
+        KeyError: The table has no such dialect.
+    """
+    module, _, name = DIALECTS[dialect].speaker.partition(":")
+    made: Speaker = getattr(import_module(module), name)()
+    return made
+
+
+def speaker_for(path: str) -> Speaker | None:
+    """Return the speaker of the dialect that a path belongs to, its query ignored, or None."""
+    plain = path.partition("?")[0]
+    return next((speaker for speaker in map(speaker_of, DIALECTS) if speaker.serves(plain)), None)

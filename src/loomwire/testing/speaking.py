@@ -1,0 +1,91 @@
+"""How a fake provider words its answers: one `Speaker` per wire dialect, and the `Saying` that faults spoil."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias
+
+from loomwire.domain.pricing import Usage
+from loomwire.infrastructure.providers.offline.reply import Failure, Reply
+from loomwire.testing.wire import End, HttpReply, Piece, ReceivedRequest, http_chunk
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Saying:
+    """A reply as a dialect words it for one request, before any of it is on the wire. Faults are changes of it.
+
+    Attributes:
+        model: The model the request asked for.
+        usage: What the provider counts for the whole reply, whether or not the answer tells it.
+        content_type: The header's value.
+        request_id: What the header `x-request-id` says.
+        events: A streamed answer as framed events, its terminal sign the last; empty for a plain answer.
+        body: A plain answer; empty for a streamed one.
+        delay_s: Seconds before the first byte.
+        cut: The reply says that the connection breaks after what is here.
+    """
+
+    model: str
+    usage: Usage
+    content_type: str
+    request_id: str
+    events: tuple[bytes, ...] = ()
+    body: bytes = b""
+    delay_s: float = 0.0
+    cut: bool = False
+
+    @property
+    def is_stream(self) -> bool:
+        """Whether the answer is streamed."""
+        return not self.body
+
+    def head(self, *framing: str, status: str = "200 OK") -> bytes:
+        """Return status line and headers, with framing such as `content-length: 3` last."""
+        lines = (f"HTTP/1.1 {status}", f"content-type: {self.content_type}", f"x-request-id: {self.request_id}")
+        return "\r\n".join((*lines, *framing, "", "")).encode("latin-1")
+
+    def pieces(self) -> tuple[Piece, ...]:
+        """Return the right way to say it: one piece where nothing has to be waited for."""
+        if self.is_stream:
+            end = b"" if self.cut else b"0\r\n\r\n"
+            said = self.head("transfer-encoding: chunked") + b"".join((*map(http_chunk, self.events), end))
+        else:
+            body = self.body[: len(self.body) // 2] if self.cut else self.body
+            said = self.head(f"content-length: {len(self.body)}") + body
+        wait: tuple[Piece, ...] = (self.delay_s,) if self.delay_s else ()
+        return (*wait, said, End.CLOSE) if self.cut else (*wait, said)
+
+
+Worded: TypeAlias = Saying | HttpReply
+"""What a speaker makes of a reply: an answer, or the HTTP error that a described failure is."""
+
+
+class Speaker(Protocol):
+    """Speaks one wire dialect as its servers do. Immutable; belongs to no loop."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    def serves(self, path: str) -> bool:
+        """Tell whether a path, without its query, is one of the dialect's."""
+
+    @abstractmethod
+    def words(self, reply: Reply, request: ReceivedRequest) -> Worded:
+        """Return how a reply is said to a request: streamed if the request asks for it.
+
+        A reply with a failure, or a request that is none of the dialect, gives the dialect's HTTP error.
+        """
+
+    @abstractmethod
+    def refusal(self, failure: Failure) -> HttpReply:
+        """Return an error as the dialect words it."""
+
+    @abstractmethod
+    def error_event(self, failure: Failure) -> bytes:
+        """Return a framed event that reports an error inside a stream."""
+
+    @abstractmethod
+    def spoiled(self, saying: Saying) -> Mapping[str, Saying]:
+        """Return the dialect's own ways to be wrong, by the fault's name: a choice that is missing, usage of -1."""
