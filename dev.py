@@ -6,10 +6,11 @@
     python3 dev.py bench [words for the benchmark]
     python3 dev.py setup [--full]
 
-`demo` needs the core requirements, everything else the development ones; both are pinned by hash in requirements/
-and go into .venv, which is made, mended or brought up to date first when that is needed. Without words, `test` runs
-lint, types, architecture, the default tests and the coverage gate; with words it is pytest with these words. `--full`
-adds the tests marked `full`, looks deeper, and leaves lint and gate to the plain run. dev.py's own words go to stderr.
+`demo` needs the core requirements, everything else the development ones, `setup --full` adds the real servers; all are
+pinned by hash in requirements/ and go into .venv, which is made, mended or brought up to date first when needed.
+Without words, `test` runs lint, types, architecture, the default tests and the coverage gate; with words it is pytest
+with these words. `--full` adds the tests marked `full`, looks deeper, and leaves lint and gate to the plain run.
+`bench --peers` measures other libraries too, each in an environment of its own. dev.py's own words go to stderr.
 
 It may be started in any folder; paths in the words are read from the project's. `--help` after demo, test or bench asks
 the program behind it. Exit codes: 0 fine, 1 failed, 2 wrong words, 130 Ctrl-C, and what that program says.
@@ -29,7 +30,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import IO, Literal, NoReturn
 
-Level = Literal["core", "dev"]
+Level = Literal["core", "dev", "full"]
 
 ROOT = Path(__file__).resolve().parent
 VENV = ROOT / ".venv"
@@ -45,11 +46,13 @@ OLDEST = (3, 11)
 FILES: Mapping[Level, tuple[str, ...]] = {
     "core": ("build.txt", "core.txt"),
     "dev": ("build.txt", "core.txt", "dev.txt"),
+    "full": ("build.txt", "core.txt", "dev.txt", "full.txt"),
 }
 # A few modules of each level: enough to notice an environment that somebody emptied.
 PROBES: Mapping[Level, tuple[str, ...]] = {
     "core": ("loomwire", "aiohttp", "dependency_injector", "pydantic_settings", "watchdog"),
     "dev": ("loomwire", "aiohttp", "watchdog", "mypy", "pyright", "pytest", "ruff", "importlinter"),
+    "full": ("loomwire", "aiohttp", "watchdog", "mypy", "pytest", "xllamacpp"),
 }
 # The slow ones first, because two run at a time.
 CHECKS: tuple[tuple[str, tuple[str, ...]], ...] = (
@@ -200,14 +203,13 @@ def installers() -> list[list[str]]:
 
 def install(level: Level) -> str | None:
     """Install a level and the project itself into .venv; return None, or what the installer said when it failed."""
+    further = [name for name in FILES[level] if name not in FILES["core"]]
     rounds = [
         ["--require-hashes", *(f"-r{REQUIREMENTS / name}" for name in FILES["core"])],
         # After the build tools: one development package ships as source only.
-        ["--require-hashes", "--no-build-isolation", f"-r{REQUIREMENTS / 'dev.txt'}"],
+        *(["--require-hashes", "--no-build-isolation", f"-r{REQUIREMENTS / name}"] for name in further),
         ["--no-deps", "--no-build-isolation", "-e", str(ROOT)],
     ]
-    if level == "core":
-        del rounds[1]
     STAMP.write_text("busy\n", encoding="utf-8")
     for words in rounds:
         code, output = 1, ""
@@ -219,8 +221,8 @@ def install(level: Level) -> str | None:
                 break
         if code:
             return output
-    levels: tuple[Level, ...] = ("core", "dev") if level == "dev" else ("core",)
-    STAMP.write_text("".join(f"{name} {digest(name)}\n" for name in levels), encoding="utf-8")
+    done = [name for name in FILES if set(FILES[name]) <= set(FILES[level])]
+    STAMP.write_text("".join(f"{name} {digest(name)}\n" for name in done), encoding="utf-8")
     return None
 
 
@@ -362,10 +364,8 @@ def setup(words: Sequence[str]) -> int:
     """Install what the tests need; with --full also what the full tier needs."""
     if set(words) - {"--full"}:
         stop(f"setup knows --full only, not {' '.join(words)}", 2)
-    ensure("dev")
-    say("the development requirements are in .venv")
-    if words:
-        say("--full: nothing more to install, no test of this version needs a server or a browser")
+    ensure("full" if words else "dev")
+    say(f"the development requirements{' and the llama.cpp server' if words else ''} are in .venv")
     return 0
 
 

@@ -1,8 +1,11 @@
 """The benchmark: ours beside raw httpx and raw aiohttp, judged by bars and by the committed baseline.
 
     python -m benchmarks [--quick] [--json FILE] [--update-baseline]
+    python -m benchmarks --peers [--quick] [--json FILE] [--markdown FILE]
 
 Prints a table. Exit code 0 when every bar is met and no ratio got more than 25 % worse, 1 otherwise, 2 for wrong words.
+`--peers` compares with other libraries instead: 1 when one of them is cheaper than ours per call or per chunk, 3 when
+ours is the cheapest but somebody could not take part.
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
+from datetime import date
 from pathlib import Path
 
 import msgspec
@@ -19,6 +23,10 @@ import msgspec
 from benchmarks.bars import REFERENCE_US
 from benchmarks.figures import Figure, figures_of
 from benchmarks.machine import cores
+from benchmarks.peers.comparison import compare
+from benchmarks.peers.environments import Environments
+from benchmarks.peers.report import Report
+from benchmarks.peers.standings import standings
 from benchmarks.runs import BenchmarkError, Samples, measure_all
 from benchmarks.table import table, wants_colour
 from benchmarks.verdicts import Verdict, baseline_of, judge, read_baseline, write_baseline
@@ -28,6 +36,8 @@ def main(arguments: Sequence[str]) -> int:
     """Measure, print, judge; return the exit code."""
     words = _words(arguments)
     began = time.monotonic()
+    if words.peers:
+        return _beside_peers(words)
     try:
         samples = measure_all(quick=words.quick, say=lambda what: _say(f"{time.monotonic() - began:5.1f} s  {what}"))
     except BenchmarkError as error:
@@ -49,9 +59,32 @@ def main(arguments: Sequence[str]) -> int:
     return int(failed)
 
 
+def _beside_peers(words: _Words) -> int:
+    began = time.monotonic()
+
+    def say(what: str) -> None:
+        _say(f"{time.monotonic() - began:5.1f} s  {what}")
+
+    try:
+        comparison = compare(say, Environments(say), quick=words.quick)
+    except BenchmarkError as error:
+        _say(f"benchmark: {error}")
+        return 1
+    report = Report(comparison, standings(comparison.turns), f"{date.today():%Y-%m-%d}", words.quick)  # noqa: DTZ011
+    print(report.table())
+    print(f"\n{report.circumstances()}")
+    print(f"measured in {time.monotonic() - began:.0f} s")
+    for path, content in ((words.json, report.json()), (words.markdown, report.markdown().encode())):
+        if path is not None:
+            path.write_bytes(content)
+    return report.exit_code()
+
+
 class _Words(argparse.Namespace):
     quick: bool
+    peers: bool
     json: Path | None
+    markdown: Path | None
     update_baseline: bool
 
 
@@ -59,12 +92,18 @@ def _words(arguments: Sequence[str]) -> _Words:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__.split("\n", 1)[0])
     parser.add_argument("--quick", action="store_true", help="fewer rounds, under a minute; wider spreads")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write figures and all samples as JSON")
+    parser.add_argument("--peers", action="store_true", help="compare with other libraries, installed on first use")
+    parser.add_argument("--markdown", type=Path, metavar="FILE", help="with --peers: write the README's table")
     parser.add_argument(
         "--update-baseline", action="store_true", help="make this run the new baseline (not with --quick)"
     )
     words = parser.parse_args(arguments, _Words())
     if words.quick and words.update_baseline:
         parser.error("--update-baseline needs the full run: quick medians are too loose to compare with")
+    if words.peers and words.update_baseline:
+        parser.error("--update-baseline belongs to the run without --peers")
+    if words.markdown and not words.peers:
+        parser.error("--markdown writes the table of --peers")
     return words
 
 

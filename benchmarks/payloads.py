@@ -15,7 +15,8 @@ INVOICE = {
     "total": 18.2,
     "items": [{"name": "notebook", "price": 17.0}, {"name": "pen", "price": 1.2}],
 }
-WORD = " word"
+# Two, because LiteLLM breaks off a stream that repeats one word a hundred times.
+WORDS = (" word", " more")
 
 # Streams by route: how many chunks of text come, and the seconds between two of them (0: all at once).
 STREAMS: Mapping[str, tuple[int, float]] = {

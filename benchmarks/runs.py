@@ -86,21 +86,24 @@ def serving(core: int | None) -> Iterator[int]:
 
 def child(argv: _Argv) -> Figures:
     """Run one measuring process and return its figures."""
+    return msgspec.json.decode(printed_by([sys.executable, *argv], ENVIRONMENT), type=dict[str, float])
+
+
+def printed_by(command: _Argv, environment: Mapping[str, str]) -> str:
+    """Run a measuring process in the project's folder and return what it printed.
+
+    Raises:
+        BenchmarkError: It failed or took too long.
+    """
     try:
         done = subprocess.run(
-            [sys.executable, *argv],
-            cwd=ROOT,
-            env=ENVIRONMENT,
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE_S,
-            check=False,
+            command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=PATIENCE_S, check=False
         )
     except subprocess.TimeoutExpired:
-        raise BenchmarkError(f"{' '.join(argv)} took longer than {PATIENCE_S} s") from None
+        raise BenchmarkError(f"{' '.join(command[1:])} took longer than {PATIENCE_S} s") from None
     if done.returncode:
-        raise BenchmarkError(f"{' '.join(argv)} failed:\n{done.stderr.strip() or done.stdout.strip()}")
-    return msgspec.json.decode(done.stdout, type=dict[str, float])
+        raise BenchmarkError(f"{' '.join(command[1:])} failed:\n{done.stderr.strip() or done.stdout.strip()}")
+    return done.stdout
 
 
 def measure_all(*, quick: bool, say: Callable[[str], None]) -> Samples:

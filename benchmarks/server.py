@@ -14,7 +14,7 @@ import sys
 from typing_extensions import override
 
 from benchmarks.machine import pin
-from benchmarks.payloads import ANSWER, INVOICE, ROUTES, STREAMS, WORD, Json
+from benchmarks.payloads import ANSWER, INVOICE, ROUTES, STREAMS, WORDS, Json
 
 _HEAD = (
     b"HTTP/1.1 200 OK\r\nDate: Thu, 01 Jan 2026 00:00:00 GMT\r\nServer: bench\r\nX-Request-Id: req_bench\r\n"
@@ -36,7 +36,7 @@ def whole_answer(text: str) -> bytes:
 
 def stream_pieces(count: int) -> list[bytes]:
     """Return a stream of `count` texts: head and first text, one piece per further text, and the end."""
-    texts = [_event(choices=[_delta({"content": WORD}, None)]) for _ in range(count)]
+    texts = [_event(choices=[_delta({"content": WORDS[number % 2]}, None)]) for number in range(count)]
     begin = _HEAD + b"Content-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
     begin += _event(choices=[_delta({"role": "assistant", "content": ""}, None)])
     end = _event(choices=[_delta({}, "stop")]) + _event(choices=[], usage=_USAGE) + _chunk(b"data: [DONE]\n\n")

@@ -45,10 +45,11 @@ class SkipsForbidden:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add the two words that dev.py passes on."""
+    """Add the words that dev.py passes on."""
     group = parser.getgroup("loomwire")
     group.addoption("--full", action="store_true", help="run the tests marked full too, and look deeper everywhere")
     group.addoption("--no-skips", action="store_true", help="fail when anything was skipped")
+    group.addoption("--write-tables", action="store_true", help="write the measured tables under architecture/ anew")
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -60,6 +61,18 @@ def pytest_configure(config: pytest.Config) -> None:
         config.option.timeout = FULL_TIMEOUT_S
     if config.getoption("--no-skips") and not hasattr(config, "workerinput"):
         config.pluginmanager.register(SkipsForbidden())
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print the tables that tests recorded under the property `table`, when the run was asked for by a word."""
+    if not terminalreporter.config.getoption("keyword"):
+        return
+    reports = [*terminalreporter.getreports("passed"), *terminalreporter.getreports("failed")]
+    tables = [value for report in reports for name, value in report.user_properties if name == "table"]
+    for title, *lines in tables:
+        terminalreporter.section(title)
+        for line in lines:
+            terminalreporter.write_line(line)
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:

@@ -15,9 +15,11 @@ from pathlib import Path
 
 FOLDER = Path(__file__).resolve().parent.parent / "requirements"
 # Later files take the versions of earlier ones as constraints, so the order matters.
-NAMES = ("build", "core", "dev")
+NAMES = ("build", "core", "dev", "full")
+# Each of these goes into an environment of its own.
+PEERS = tuple(f"peers/{name}" for name in ("openai", "any-llm", "pydantic-ai", "langchain-openai", "litellm"))
 # pip-compile drops what the locking machine does not need; click wants this one on Windows.
-WINDOWS_ONLY = {"core": ("colorama",), "dev": ("colorama",)}
+WINDOWS_ONLY = dict.fromkeys(("core", "dev", *PEERS), ("colorama",))
 OPTIONS = (
     "--quiet", "--generate-hashes", "--allow-unsafe", "--strip-extras", "--no-header", "--annotation-style=line",
     "--no-emit-index-url", "--no-emit-find-links", "--no-emit-trusted-host", "--no-emit-options",
@@ -49,7 +51,7 @@ def windows_pins(names: tuple[str, ...]) -> str:
 def main() -> None:
     """Lock every requirement file, or stop with a message and leave the faulty one for inspection."""
     extra = ["--upgrade"] if "--upgrade" in sys.argv[1:] else []
-    for name in NAMES:
+    for name in (*NAMES, *PEERS):
         target = FOLDER / f"{name}.txt"
         text = compile_pins(Path(f"{name}.in"), target, *extra)
         text += windows_pins(WINDOWS_ONLY[name]) if name in WINDOWS_ONLY else ""

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 from abc import abstractmethod
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Literal, Protocol, TypeAlias
+from typing import Literal, Protocol, TypeAlias, TypeVar
 
-ClientName: TypeAlias = Literal["ours", "httpx", "aiohttp"]
+PeerName: TypeAlias = Literal["openai", "any-llm", "pydantic-ai", "langchain-openai", "litellm", "litellm-router"]
+ClientName: TypeAlias = Literal["ours", "httpx", "aiohttp", PeerName]
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +59,45 @@ def open_adapter(client: ClientName, port: int) -> AbstractAsyncContextManager[A
             from benchmarks.clients.raw_aiohttp import open_aiohttp
 
             return open_aiohttp(port)
+        case _:
+            return open_peer(client, port)
+
+
+def open_peer(client: PeerName, port: int) -> AbstractAsyncContextManager[Adapter]:
+    """Open another library's client; its packages are in the environment of that library only."""
+    match client:
+        case "openai":
+            from benchmarks.clients.openai_sdk import open_openai
+
+            return open_openai(port)
+        case "any-llm":
+            from benchmarks.clients.any_llm_class import open_any_llm
+
+            return open_any_llm(port)
+        case "pydantic-ai":
+            from benchmarks.clients.pydantic_ai_direct import open_pydantic_ai
+
+            return open_pydantic_ai(port)
+        case "langchain-openai":
+            from benchmarks.clients.langchain_chat import open_langchain
+
+            return open_langchain(port)
+        case "litellm" | "litellm-router":
+            from benchmarks.clients.litellm_calls import open_litellm, open_router
+
+            return open_litellm(port) if client == "litellm" else open_router(port)
+
+
+class PerRoute(dict[str, _T]):
+    """What a client makes once per route of the server, when the route is first asked."""
+
+    def __init__(self, make: Callable[[str], _T]) -> None:
+        super().__init__()
+        self._make = make
+
+    def __missing__(self, route: str) -> _T:
+        made = self[route] = self._make(route)
+        return made
 
 
 def text_of_event(line: str) -> str:

@@ -16,6 +16,7 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parents[2]
 REQUIREMENTS = ROOT / "requirements"
+PINNED = sorted(path.relative_to(REQUIREMENTS).as_posix() for path in REQUIREMENTS.rglob("*.txt"))
 MOST_CORE_PACKAGES = 30
 PIN = re.compile(r"^(?P<name>[A-Za-z0-9._-]+)==(?P<version>\S+)(?P<rest>.*(?:\n[ \t]+.*)*)", re.MULTILINE)
 
@@ -92,7 +93,7 @@ def test_the_extra_all_names_every_other_extra() -> None:
     assert everything.extras == set(extras()) - {"all"}
 
 
-@pytest.mark.parametrize("name", ["build.txt", "core.txt", "dev.txt"])
+@pytest.mark.parametrize("name", PINNED)
 def test_every_pin_has_a_hash_and_no_file_names_an_address(name: str) -> None:
     text = (REQUIREMENTS / name).read_text(encoding="utf-8")
     pinned = list(PIN.finditer(text))
@@ -103,7 +104,7 @@ def test_every_pin_has_a_hash_and_no_file_names_an_address(name: str) -> None:
 
 
 def test_no_requirement_is_an_address() -> None:
-    texts = {path.name: path.read_text(encoding="utf-8") for path in REQUIREMENTS.iterdir()}
+    texts = {path.name: path.read_text(encoding="utf-8") for path in REQUIREMENTS.rglob("*") if path.is_file()}
     declared = [words(project()["dependencies"]), *extras().values()]
     texts["pyproject.toml"] = "\n".join(line for lines in declared for line in lines)
     assert [name for name, text in texts.items() if "://" in text or " @ " in text] == []

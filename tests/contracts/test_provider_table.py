@@ -1,32 +1,37 @@
-"""Every row of the provider table keeps the contract of ILLMClient: networked rows over a loopback server."""
+"""Every row of the provider table is complete and keeps the contract of ILLMClient: networked rows on real sockets."""
 
 from __future__ import annotations
 
 import importlib
-import json
 import re
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import asynccontextmanager
 
 import pytest
+from typing_extensions import override
 
 from loomwire.domain.config import LLMConfig
-from loomwire.domain.events import Finished, TextDelta
-from loomwire.domain.ports.client import ILLMClient
+from loomwire.domain.ports.client import ILLMClient, ILLMClientFactory
 from loomwire.domain.requests import LLMRequest
 from loomwire.domain.values import JSON, Secret
 from loomwire.infrastructure.providers.factory import ClientFactory
 from loomwire.infrastructure.providers.table import DIALECTS, PROVIDERS, option_checks
 from loomwire.infrastructure.telemetry.clock import SystemClock
+from loomwire.infrastructure.transport.deferred import DeferredPool
 from loomwire.infrastructure.transport.pool import ConnectionPool
-from support.wire_server import Exchange, WireServer
+from loomwire.testing import FakeProvider, Reply
+from loomwire.testing.contracts.client import ClientContract
+from loomwire.testing.contracts.factory import ClientFactoryContract
 
-NETWORKED = [name for name, row in PROVIDERS.items() if row.client is None]
-OFFLINE = [name for name, row in PROVIDERS.items() if row.client is not None]
+ELSEWHERE: Mapping[str, str] = {"local": "tests/llama, against llama.cpp itself"}
+"""Rows that no fake can stand in for, and where they are proved instead."""
+
+NETWORKED = [name for name, row in PROVIDERS.items() if row.client is None and name not in ELSEWHERE]
+OFFLINE = [name for name, row in PROVIDERS.items() if row.client is not None and name not in ELSEWHERE]
 OPTIONS: dict[str, dict[str, JSON]] = {
     "mock": {"script": [{"text": "Hello."}]},
     "rule": {"rules": [{"answer": "Hello.", "default": True}]},
 }
-WHOLE = {"choices": [{"index": 0, "message": {"content": "Hello."}, "finish_reason": "stop"}]}
-CHUNK = {"choices": [{"index": 0, "delta": {"content": "Hello."}, "finish_reason": "stop"}]}
 
 
 @pytest.mark.parametrize("name", PROVIDERS)
@@ -64,48 +69,147 @@ def test_the_checks_of_options_find_what_is_wrong_and_nothing_else() -> None:
             assert list(checks[option]([])) != [], name
 
 
-def offline_client(name: str) -> ILLMClient:
+def test_every_row_with_a_server_of_its_own_is_proved_elsewhere() -> None:
+    missing = [name for name in NETWORKED if PROVIDERS[name].in_process]
+    assert set(ELSEWHERE) <= set(PROVIDERS)
+    if missing:
+        pytest.fail(
+            f"{', '.join(missing)}: no fake can stand in for a server of our own; name in ELSEWHERE the tests that run "
+            "ClientContract over it",
+            pytrace=False,
+        )
+
+
+def test_every_row_without_a_network_has_a_suite() -> None:
+    known = {"mock": TestMockRow, "rule": TestRuleRow}
+    missing = [name for name in OFFLINE if name not in known or name not in OPTIONS]
+    if missing:
+        pytest.fail(
+            f"{', '.join(missing)}: a row without a network needs an entry in OPTIONS and a subclass of ClientContract "
+            "in this module whose `client_answering` makes it say the replies; or, if only its own engine can, an "
+            "entry in ELSEWHERE that names the tests that prove it",
+            pytrace=False,
+        )
+
+
+def networked_config(name: str, base_url: str) -> LLMConfig:
+    """Return a target of a networked row whose vendor listens at `base_url`."""
+    dialect = None if PROVIDERS[name].dialect else next(iter(DIALECTS))
+    key = (Secret("table-key"),)
+    return LLMConfig(type=name, model="m", dialect=dialect, base_url=base_url, keys=key, allow_private=True)
+
+
+def offline_client(name: str, options: Mapping[str, JSON]) -> ILLMClient:
     """Return a client of an offline row."""
-    config = LLMConfig(type=name, model="m", options=OPTIONS[name])
-    return ClientFactory(ConnectionPool(), SystemClock()).create(config)
+    return ClientFactory(DeferredPool(), SystemClock()).create(LLMConfig(type=name, model="m", options=options))
 
 
-@pytest.mark.parametrize("name", OFFLINE)
-async def test_an_offline_row_answers_and_streams(name: str) -> None:
-    assert (await offline_client(name).generate(LLMRequest.of("Hi"))).text == "Hello."
-    async with offline_client(name).stream(LLMRequest.of("Hi")) as stream:
-        events = [event async for event in stream]
-    assert isinstance(events[-1], Finished)
-    assert stream.response.text == "Hello."
+class TestEveryNetworkedRow(ClientContract):
+    """A vendor's row over a server on this machine; a new row is picked up from the table."""
+
+    name: str
+    pool: ConnectionPool
+
+    @pytest.fixture(autouse=True, params=NETWORKED)
+    def row(self, request: pytest.FixtureRequest) -> None:
+        """Take one row."""
+        self.name = str(request.param)
+
+    @override
+    @asynccontextmanager
+    async def client_answering(self, *replies: Reply) -> AsyncGenerator[ILLMClient]:
+        self.pool = ConnectionPool()
+        async with FakeProvider(*replies[:-1], then=replies[-1]) as provider:
+            yield ClientFactory(self.pool, SystemClock()).create(networked_config(self.name, provider.base_url))
+            await self.pool.aclose()
+
+    @override
+    def in_use(self, client: ILLMClient) -> int:
+        return self.pool.get_stats().active
+
+
+def entry_of(reply: Reply, text: str) -> dict[str, JSON]:
+    """Return a reply as scripts and rules describe it; `text` is their word for the text."""
+    if reply.failure is not None:
+        failed: dict[str, JSON] = {"error": reply.failure.reason, "status": reply.failure.status}
+        return failed if reply.failure.retry_after is None else {**failed, "retry_after": reply.failure.retry_after}
+    entry: dict[str, JSON] = {"reasoning": reply.reasoning, "delay_s": reply.delay_s}
+    if reply.tool_calls:
+        entry["tool_calls"] = [{"name": call.name, "arguments": call.arguments} for call in reply.tool_calls]
+    else:
+        entry[text] = reply.text
+    if reply.finish is not None:
+        entry["finish"] = reply.finish
+    return entry
+
+
+class TestMockRow(ClientContract):
+    @override
+    @asynccontextmanager
+    async def client_answering(self, *replies: Reply) -> AsyncGenerator[ILLMClient]:
+        *first, last = map(self._entry, replies)
+        yield offline_client("mock", {"script": [*first, {**last, "repeat": True}]})
+
+    def _entry(self, reply: Reply) -> dict[str, JSON]:
+        entry = entry_of(reply, "text")
+        if reply.cut_after is not None:
+            entry["cut_after"] = reply.cut_after
+        if reply.usage is not None:
+            entry["usage"] = {"input_tokens": reply.usage.input_tokens, "output_tokens": reply.usage.output_tokens}
+        return entry
+
+
+class TestRuleRow(ClientContract):
+    """Rules know no order, no breaks and no usage, and of a failure its reason only."""
+
+    plays_in_order = False
+    plays_breaks = False
+    plays_failures = False
+    reports_usage = False
+
+    @override
+    @asynccontextmanager
+    async def client_answering(self, *replies: Reply) -> AsyncGenerator[ILLMClient]:
+        yield offline_client("rule", {"rules": [{**entry_of(replies[-1], "answer"), "default": True}]})
+
+
+class TestClientFactory(ClientFactoryContract):
+    """The factory that knows the table keeps the contract of ILLMClientFactory."""
+
+    @override
+    def factory(self) -> ILLMClientFactory:
+        return ClientFactory(DeferredPool(), SystemClock())
+
+    @override
+    def buildable(self, base_url: str) -> Sequence[LLMConfig]:
+        offline = [LLMConfig(type=name, model="m", options=options) for name, options in OPTIONS.items()]
+        return [*(networked_config(name, base_url) for name in NETWORKED), *offline]
+
+    @override
+    def refused(self) -> Sequence[LLMConfig]:
+        key = (Secret("canary-4711"),)
+        return [
+            *(LLMConfig(type=row.name, model="m") for row in PROVIDERS.values() if row.needs_key),
+            LLMConfig(type="custom", model="m", keys=key),
+            LLMConfig(type="vllm", model="m", keys=key),
+            LLMConfig(type="vllm", model="m", keys=key, base_url="http://127.0.0.1:1/v1"),
+            LLMConfig(type="openai", model="m", keys=key, base_url="ftp://nowhere/v1"),
+            LLMConfig(type="mock", model="m"),
+            LLMConfig(type="rule", model="m", options={"rules": []}),
+        ]
 
 
 @pytest.mark.parametrize("name", NETWORKED)
-async def test_a_networked_row_answers_and_streams_where_its_vendor_listens(name: str) -> None:
-    async def play(exchange: Exchange) -> None:
-        if json.loads(exchange.body).get("stream"):
-            body = b"data: %b\n\ndata: [DONE]\n\n" % json.dumps(CHUNK).encode()
-            await exchange.answer(body, Content_Type="text/event-stream")
-        else:
-            await exchange.answer(json.dumps(WHOLE).encode())
-
+async def test_a_networked_row_asks_where_its_vendor_listens_with_its_key(name: str) -> None:
     pool = ConnectionPool()
-    async with WireServer(play) as server:
-        config = LLMConfig(
-            type=name,
-            model="m",
-            dialect="openai_chat" if name == "custom" else None,
-            base_url=server.base_url,
-            keys=(Secret("table-key"),),
-            allow_private=True,
-        )
-        client = ClientFactory(pool, SystemClock()).create(config)
+    async with FakeProvider(then="Hello.") as provider:
+        bare = provider.base_url.removesuffix("/v1")
+        client = ClientFactory(pool, SystemClock()).create(networked_config(name, bare))
         assert (await client.generate(LLMRequest.of("Hi"))).text == "Hello."
         async with client.stream(LLMRequest.of("Hi")) as stream:
-            events = [event async for event in stream]
-        assert events == [TextDelta("Hello."), Finished("stop")]
+            assert [event async for event in stream]
         local = name in ("vllm", "lm_studio", "llamacpp")
-        assert {seen.path for seen in server.seen} == {"/v1/chat/completions" if local else "/chat/completions"}
-        assert {seen.header("authorization") for seen in server.seen} == {"Bearer table-key"}
-        assert pool.get_stats().active == 0
-        assert pool.get_stats().reused == 1
+        assert {seen.path for seen in provider.requests} == {"/v1/chat/completions" if local else "/chat/completions"}
+        assert {seen.headers["authorization"] for seen in provider.requests} == {"Bearer table-key"}
+        assert (pool.get_stats().active, pool.get_stats().reused) == (0, int(PROVIDERS[name].keepalive))
         await pool.aclose()

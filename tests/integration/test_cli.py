@@ -42,7 +42,7 @@ def test_the_process_leaves_with_the_exit_code(words: tuple[str, ...], code: int
     assert "Traceback" not in ran.err
 
 
-@pytest.mark.parametrize("words", [("explain", "all"), ("schema",), ("demo",)])
+@pytest.mark.parametrize("words", [("explain", "all"), ("schema",), ("demo",), ("frob", "--json")])
 def test_a_reader_that_goes_away_is_no_failure(words: tuple[str, ...]) -> None:
     reading, writing = os.pipe()
     os.close(reading)

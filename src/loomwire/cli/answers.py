@@ -9,6 +9,7 @@ import click
 
 if TYPE_CHECKING:
     from loomwire.container.facade import LLMContainer
+    from loomwire.domain.errors import OutputInvalidError
     from loomwire.domain.requests import LLMRequest
     from loomwire.domain.responses import LLMResponse
     from loomwire.domain.values import JSON
@@ -32,26 +33,37 @@ def show_event(event: object, *, as_json: bool) -> None:
 def show_answer(response: LLMResponse[str], request: LLMRequest, *, as_json: bool, streamed: bool) -> None:
     """Print the answer, unless its words were already shown, and on stderr what it used and cost.
 
+    An answer that should be JSON and is none is shown too, since it was paid for; in the document its `error` says so.
+
     Raises:
-        OutputInvalidError: JSON was asked for, and the answer is none.
+        Exit: JSON was asked for, and the answer is none.
     """
-    from loomwire.cli.output import show_json
-    from loomwire.domain.errors import OutputInvalidError
+    from loomwire.cli.output import exit_code, show_error, show_json
     from loomwire.domain.pricing import Cost
 
+    wrong = None if request.output is None else _unfit(response)
     if as_json:
-        show_json(response.to_dict(), one_line=streamed)
+        said = response.to_dict()
+        show_json(said if wrong is None else {**said, "error": wrong.to_dict()}, one_line=streamed)
     elif not streamed:
         click.echo(response.text)
-    if request.output is not None:
-        try:
-            json.loads(response.text)
-        except ValueError:
-            raise OutputInvalidError("the answer is not JSON", problems=("$: not JSON",), text=response.text) from None
+    if wrong is not None:
+        show_error(wrong)
+        raise click.exceptions.Exit(exit_code(wrong))
     usage = response.usage
     cost = f"{response.cost.usd} USD" if isinstance(response.cost, Cost) else "cost unknown"
     tokens = f"{usage.input_tokens} in, {usage.output_tokens} out" if usage.known else "usage unknown"
     click.echo(f"{response.provider}/{response.model}: {tokens}, {cost}, finish {response.finish}", err=True)
+
+
+def _unfit(response: LLMResponse[str]) -> OutputInvalidError | None:
+    from loomwire.domain.errors import OutputInvalidError
+
+    try:
+        json.loads(response.text)
+    except ValueError:
+        return OutputInvalidError("the answer is not JSON", problems=("$: not JSON",), text=response.text)
+    return None
 
 
 def show_request(container: LLMContainer, alias: str, request: LLMRequest, *, as_json: bool) -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from loomwire.cli.answers import show_answer, show_event, show_request
+from loomwire.cli.output import json_flag
 
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
@@ -19,9 +21,38 @@ if TYPE_CHECKING:
     from loomwire.domain.requests import LLMRequest
     from loomwire.domain.responses import LLMResponse
 
+_COMPLETED_BYTES = 256 * 1024  # of one file: about 50 ms of reading
 
-@click.command()
-@click.argument("alias")
+
+def complete_clients(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
+    """Return the names of clients that begin so, as the files spell them; none when they cannot be read.
+
+    Nothing is resolved, checked or sent: a shell waits for this at every press of the tab key.
+    """
+    from loomwire.infrastructure.configuration.files import CONFIG_SUFFIXES, UnreadableError
+
+    root: Path = ctx.params.get("config") or Path("config")
+    try:
+        files = [path for path in root.iterdir() if path.suffix.lower() in CONFIG_SUFFIXES] if root.is_dir() else [root]
+        names = {name for file in files for name in _clients_in(file)}
+    except (OSError, UnreadableError):
+        return []
+    return sorted(name for name in names if name.startswith(incomplete))
+
+
+def _clients_in(file: Path) -> Iterable[str]:
+    from loomwire.infrastructure.configuration.files import read_regular
+    from loomwire.infrastructure.configuration.scalars import Flaw, decode
+    from loomwire.infrastructure.configuration.yaml_tree import Table, read_tree
+
+    text = decode(read_regular(file, _COMPLETED_BYTES))
+    tree = None if isinstance(text, Flaw) else read_tree(text)[0]
+    clients = tree.below.get("clients") if isinstance(tree, Table) else None
+    return clients.plain if isinstance(clients, Table) else ()
+
+
+@click.command(short_help="Ask a client one question.")
+@click.argument("alias", shell_complete=complete_clients)
 @click.argument("text")
 @click.option("--config", type=click.Path(path_type=Path), default=Path("config"), help="The configuration folder.")
 @click.option("--stream", "streamed", is_flag=True, help="Print words as they come.")
@@ -35,10 +66,13 @@ if TYPE_CHECKING:
 @click.option("--max-tokens", type=click.IntRange(min=1), default=None, help="Upper bound of output tokens.")
 @click.option("--timeout", type=click.FloatRange(min=0, min_open=True), default=None, help="Seconds for the call.")
 @click.option("--dry-run", is_flag=True, help="Say what would be asked of whom; send nothing.")
-@click.option("--json", "as_json", is_flag=True, help="Print the answer with usage, cost and steps as JSON.")
+@json_flag
 @click.pass_context
 def ask(ctx: click.Context, /, alias: str, text: str, **_options: object) -> None:
-    """Ask the client ALIAS; TEXT may be `-` for standard input. The answer goes to stdout, the rest to stderr."""
+    """Ask the client ALIAS; TEXT may be `-` for standard input. The answer goes to stdout, the rest to stderr.
+
+    With --stream --json, every line is a JSON document: the pieces, then the whole answer or the error.
+    """
     import asyncio  # 15 ms that `loomwire --help` need not pay
 
     # Here and not on the event loop, which the import would stop.

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from loomwire.cli.annotations import annotate
+from loomwire.cli.output import json_flag
 
 if TYPE_CHECKING:
     from loomwire.domain.errors import ConfigError
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from loomwire.domain.values import JSON
 
 
-@click.command()
+@click.command(short_help="Validate a configuration, without network.")
 @click.argument("folder", type=click.Path(path_type=Path), default=Path("config"))
 @click.option("--strict", is_flag=True, help="Warnings count as errors.")
 @click.option(
@@ -23,9 +24,9 @@ if TYPE_CHECKING:
     "form",
     type=click.Choice(["text", "json", "github"]),
     default="text",
-    help="For a person, a program, or annotations of a GitHub workflow.",
+    help="For a person, a program (as --json), or annotations of a GitHub workflow.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Short for --format json.")
+@json_flag
 def check(folder: Path, strict: bool, form: str, as_json: bool) -> None:  # noqa: FBT001  # click passes flags by name
     """Validate a configuration FOLDER (default: config) and build every client, without network.
 
@@ -83,9 +84,9 @@ def _report(form: str, problems: tuple[Problem, ...], other: ConfigError | None,
 
 
 def _dump(problems: tuple[Problem, ...], other: ConfigError | None, summary: dict[str, JSON]) -> None:
-    from loomwire.cli.output import show_json
+    from loomwire.cli.output import problem_json, show_json
 
-    found: list[JSON] = [_as_json(problem) for problem in problems]
+    found: list[JSON] = [problem_json(problem) for problem in problems]
     if other is not None:
         found.append(other.to_dict())
     show_json({"schema": "loomwire/check/1", **summary, "problems": found})
@@ -99,21 +100,3 @@ def _tell(problems: tuple[Problem, ...], other: ConfigError | None) -> None:
         click.echo(err=True)
     if other is not None:
         show_error(other)
-
-
-def _as_json(problem: Problem) -> JSON:
-    from loomwire.domain.faults import FAULTS
-
-    remedy = FAULTS[problem.reason].remedy
-    return {
-        "code": problem.code,
-        "reason": problem.reason,
-        "severity": problem.severity,
-        "message": problem.message,
-        "path": problem.path,
-        "file": problem.file,
-        "line": problem.line,
-        "column": problem.column,
-        "suggestion": problem.suggestion,
-        "hint": problem.hint or (f"did you mean `{problem.suggestion}`?" if problem.suggestion else remedy),
-    }

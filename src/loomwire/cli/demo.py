@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from loomwire.cli.output import json_flag
+
 if TYPE_CHECKING:
     from loomwire.container.facade import LLMContainer
     from loomwire.domain.values import JSON
@@ -55,14 +57,14 @@ class Stage:
         click.echo(click.style(textwrap.indent(asked, "> "), dim=True))
 
 
-@click.command()
+@click.command(short_help="Run a small workflow offline: no key, no network.")
 @click.option(
     "--config",
     type=click.Path(path_type=Path),
     default=None,
     help="Another configuration folder with clients planner, storyteller and reader.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead.")
+@json_flag
 def demo(config: Path | None, as_json: bool) -> None:  # noqa: FBT001  # click passes flags by name
     """Run a small workflow on the embedded offline models: no key, no network."""
     import asyncio

@@ -13,15 +13,21 @@ import click
 from typing_extensions import override
 
 from loomwire import __version__
-from loomwire.cli.output import exit_code, show_error
+from loomwire.cli.output import error_json, exit_code, show_error, show_json, wants_json
 
 COMMANDS = {
     "ask": "loomwire.cli.ask",
     "check": "loomwire.cli.check",
+    "completion": "loomwire.cli.reference",
     "demo": "loomwire.cli.demo",
     "explain": "loomwire.cli.reference",
+    "mock": "loomwire.cli.mock",
+    "models": "loomwire.cli.models",
     "schema": "loomwire.cli.reference",
 }
+
+
+JSON_WANTED = "loomwire.json"
 
 
 class ReaderLeftError(Exception):
@@ -44,10 +50,22 @@ class LazyGroup(click.Group):
         return command
 
     @override
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        ctx.meta[JSON_WANTED] = wants_json(args)
+        try:
+            return super().parse_args(ctx, args)
+        except click.UsageError as error:
+            _show_as_json(ctx, error)
+            raise
+
+    @override
     def invoke(self, ctx: click.Context) -> object:
         try:
             return super().invoke(ctx)
-        except (click.exceptions.Exit, click.Abort, click.ClickException):
+        except (click.exceptions.Exit, click.Abort):
+            raise
+        except click.ClickException as error:
+            _show_as_json(ctx, error)
             raise
         except BrokenPipeError:
             raise ReaderLeftError from None
@@ -55,8 +73,19 @@ class LazyGroup(click.Group):
             # Here and not in `main`, because the choice of colours ends with the context.
             if os.environ.get("LOOMWIRE_DEBUG"):
                 traceback.print_exc()
+            _show_as_json(ctx, error)
             show_error(error)
             ctx.exit(exit_code(error))
+
+
+def _show_as_json(ctx: click.Context, error: Exception) -> None:
+    # On one line, because a stream of documents may have begun. A person finds the same on stderr.
+    if not ctx.meta[JSON_WANTED]:
+        return
+    try:
+        show_json(error_json(error), one_line=True)
+    except BrokenPipeError:
+        raise ReaderLeftError from None
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})

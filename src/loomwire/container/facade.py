@@ -138,7 +138,7 @@ class LLMContainer(IDependencyContainer):
     def of(
         cls, clients: Mapping[str, LLMConfig | ClientConfig], *, overrides: Mapping[str, object] | None = None
     ) -> Self:
-        """Build a container from code, without YAML; reads no file and opens no connection.
+        """Build a container from code, without YAML; opens no connection and, but for local models, no file.
 
         The first networked client imports the network's libraries, which takes about 0.2 s: inside a running event
         loop call it as `await asyncio.to_thread(LLMContainer.of, clients)`.
@@ -286,6 +286,8 @@ class LLMContainer(IDependencyContainer):
         # Last built, first closed: calls are refused, then the loop thread takes its connections with it.
         yield self._registry.close
         yield lambda: self._threads.close(self._close_pool)
+        # Last, because a server that still has calls would not stop.
+        yield lambda: self.wiring.local_servers().close()
 
     async def _close_pool(self) -> None:
         await self.wiring.connection_pool().aclose()

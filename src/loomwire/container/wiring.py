@@ -24,6 +24,7 @@ from loomwire.domain.ports.events import IEventSink
 from loomwire.domain.ports.output import IOutputSchemas
 from loomwire.domain.ports.pool import IConnectionPool
 from loomwire.infrastructure.configuration.loader import ConfigLoader
+from loomwire.infrastructure.local.server import LocalServers
 from loomwire.infrastructure.providers.factory import ClientFactory
 from loomwire.infrastructure.providers.table import DIALECTS, PROVIDERS, option_checks
 from loomwire.infrastructure.telemetry.clock import SystemClock
@@ -48,8 +49,8 @@ def _config_loader(environ: Mapping[str, str], factory: ILLMClientFactory) -> Co
     return ConfigLoader(PROVIDERS, DIALECTS, option_checks(), environ, check)
 
 
-def _client_factory(pool: IConnectionPool, clock: IClock) -> ILLMClientFactory:
-    return ClientFactory(pool, clock)
+def _client_factory(pool: IConnectionPool, clock: IClock, servers: LocalServers) -> ILLMClientFactory:
+    return ClientFactory(pool, clock, servers=servers)
 
 
 def _snapshot(loader: ConfigLoader, root: str | Path) -> Snapshot:
@@ -74,7 +75,8 @@ class Wiring(containers.DeclarativeContainer):
     call_stats = providers.Singleton(CallStats)
     output_schemas = providers.Singleton(_output_schemas)
     connection_pool = providers.Singleton(DeferredPool, clock=clock)
-    client_factory = providers.Singleton(_client_factory, pool=connection_pool, clock=clock)
+    local_servers = providers.Singleton(LocalServers)
+    client_factory = providers.Singleton(_client_factory, pool=connection_pool, clock=clock, servers=local_servers)
     config_loader = providers.Singleton(_config_loader, environ=environ, factory=client_factory)
     snapshot = providers.Singleton(_snapshot, loader=config_loader, root=config_root)
     parts = providers.Singleton(_parts, factory=client_factory, clock=clock, stats=call_stats, sink=event_sink)

@@ -36,6 +36,7 @@ class LLMSettings(TypedDict, total=False):
         prices: What it costs.
         free: It costs nothing.
         allow_private: The address may be private or loopback.
+        replay: Folder of recordings that answer instead of the provider.
     """
 
     name: str
@@ -53,6 +54,7 @@ class LLMSettings(TypedDict, total=False):
     prices: Prices
     free: bool
     allow_private: bool
+    replay: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +81,7 @@ class LLMConfig:
         lenient_terminal: Accept streams that end without a terminal sign; the answer says `complete=False`.
         options: Options of the provider type, such as the rules of type `rule`.
         tags: Free words of the operator.
+        replay: Folder of recordings that answer instead of the provider, without network and key; None asks it.
 
     Raises:
         LLMValidationError: An empty name, or a setting out of its range.
@@ -103,6 +106,7 @@ class LLMConfig:
     lenient_terminal: bool = False
     options: Mapping[str, JSON] = NO_JSON
     tags: frozenset[str] = frozenset()
+    replay: str | None = None
 
     def __post_init__(self) -> None:
         """Fill in the name and refuse what cannot be called."""
@@ -157,6 +161,35 @@ class LLMConfig:
         return cls._built("llamacpp", model, None, settings)
 
     @classmethod
+    def local(
+        cls,
+        model_path: str,
+        *,
+        context: int = 4096,
+        parallel: int = 4,
+        threads: int = 0,
+        gpu_layers: int = 0,
+        **settings: Unpack[LLMSettings],
+    ) -> Self:
+        """Describe a GGUF file that llama.cpp serves inside this process; needs `pip install "loomwire[llama]"`.
+
+        Args:
+            model_path: The file; a relative path counts from the working folder.
+            context: Tokens of one conversation, answer included.
+            parallel: Calls at once; further ones wait.
+            threads: For computing; 0 takes half of the processors.
+            gpu_layers: Layers that a graphics card computes.
+            **settings: See `LLMSettings`; `base_url` and `api_key` have no place here.
+
+        Raises:
+            LLMValidationError: A parameter is out of its range.
+        """
+        serving = {"context": context, "parallel": parallel, "threads": threads, "gpu_layers": gpu_layers}
+        model = model_path.replace("\\", "/").rpartition("/")[2] or model_path
+        options: Mapping[str, JSON] = FrozenDict({"model_path": model_path, **serving})
+        return replace(cls._built("local", model, None, settings), options=options)
+
+    @classmethod
     def custom(cls, model: str, *, dialect: str = "openai_chat", **settings: Unpack[LLMSettings]) -> Self:
         """Describe a model of any server that speaks a known dialect; needs `base_url`."""
         return cls._built("custom", model, dialect, settings)
@@ -189,6 +222,7 @@ class LLMConfig:
             headers=settings.get("headers", _NO_HEADERS),
             extra=settings.get("extra", NO_JSON),
             allow_private=settings.get("allow_private", False),
+            replay=settings.get("replay"),
         )
 
 

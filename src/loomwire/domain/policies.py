@@ -79,7 +79,7 @@ class WireLimits:
         request: A whole request body.
     """
 
-    body: int = 32 * MIB
+    body: int = 24 * MIB
     stream: int = 64 * MIB
     event: int = 1 * MIB
     error_body: int = 64 * KIB

@@ -1,6 +1,7 @@
 """Fakes for tests: a client without a model, a clock that waits for you, a provider on this machine.
 
-Nothing here opens a connection to anywhere but loopback, and nothing needs a key.
+Nothing here opens a connection to anywhere but loopback, and nothing needs a key, except a `Recorder` that was told to
+record: it listens to the real connections.
 
 Example:
     >>> import asyncio
@@ -12,9 +13,15 @@ Example:
 
 from loomwire.infrastructure.providers.offline.reply import Failure, Reply
 from loomwire.testing.clock import FakeClock
+from loomwire.testing.faults.fault import Fault
+from loomwire.testing.faults.outside import FakeResolver
+from loomwire.testing.faults.table import FAULTS
+from loomwire.testing.pacing import Pace
+from loomwire.testing.queued import After
+from loomwire.testing.recorder import Cutting, Recorder
 from loomwire.testing.scripted import ScriptedClient
+from loomwire.testing.server.books import Book, Books
 from loomwire.testing.server.provider import FakeProvider
-from loomwire.testing.server.queued import After
 from loomwire.testing.server.traffic import TrafficStats
 from loomwire.testing.sink import RecordingSink
 from loomwire.testing.speakers.openai_chat import chat_error, chat_events
@@ -22,14 +29,22 @@ from loomwire.testing.wire import End, HttpReply, RawReply, ReceivedRequest, Wir
 
 __all__ = [
     "After",
+    "Book",
+    "Books",
+    "Cutting",
     "End",
+    "FAULTS",
     "Failure",
     "FakeClock",
+    "FakeResolver",
+    "Fault",
     "HttpReply",
     "FakeProvider",
+    "Pace",
     "ReceivedRequest",
     "TrafficStats",
     "RawReply",
+    "Recorder",
     "RecordingSink",
     "Reply",
     "ScriptedClient",

@@ -3,13 +3,34 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import Final, Protocol, TypeAlias
 
 from loomwire.domain.pricing import Usage
 from loomwire.infrastructure.providers.offline.reply import Failure, Reply
-from loomwire.testing.wire import End, HttpReply, Piece, ReceivedRequest, http_chunk
+from loomwire.testing.pacing import Pace
+from loomwire.testing.wire import Asked, End, HttpReply, Piece, ReceivedRequest, http_chunk
+
+REFUSALS: Final = (
+    "credentials",
+    "quota_exhausted",
+    "denied",
+    "model",
+    "gateway",
+    "conflict",
+    "request_too_large",
+    "throttled",
+    "unsupported",
+    "server",
+    "overloaded",
+    "invalid_request",
+    "context_length",
+    "content_filter",
+)
+"""Reasons of the fault table that a server can give in an HTTP answer; every speaker has words for them."""
+
+_CHUNKED: Final = "transfer-encoding: chunked"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +46,7 @@ class Saying:
         body: A plain answer; empty for a streamed one.
         delay_s: Seconds before the first byte.
         cut: The reply says that the connection breaks after what is here.
+        pace: How fast it is said, or None for at once.
     """
 
     model: str
@@ -35,6 +57,7 @@ class Saying:
     body: bytes = b""
     delay_s: float = 0.0
     cut: bool = False
+    pace: Pace | None = None
 
     @property
     def is_stream(self) -> bool:
@@ -46,16 +69,37 @@ class Saying:
         lines = (f"HTTP/1.1 {status}", f"content-type: {self.content_type}", f"x-request-id: {self.request_id}")
         return "\r\n".join((*lines, *framing, "", "")).encode("latin-1")
 
+    def output_tokens_in(self, sent: int) -> int:
+        """Return how many output tokens have left when so many bytes of the answer, head included, have.
+
+        The share of the events' bytes, rounded up. A plain answer is produced before its first byte, so it counts as
+        a whole.
+        """
+        if not self.is_stream:
+            return self.usage.output_tokens
+        whole = sum(len(http_chunk(event)) for event in self.events)
+        left = min(max(sent - len(self.head(_CHUNKED)), 0), whole)
+        return -(-self.usage.output_tokens * left // whole) if whole else 0
+
     def pieces(self) -> tuple[Piece, ...]:
         """Return the right way to say it: one piece where nothing has to be waited for."""
-        if self.is_stream:
-            end = b"" if self.cut else b"0\r\n\r\n"
-            said = self.head("transfer-encoding: chunked") + b"".join((*map(http_chunk, self.events), end))
-        else:
-            body = self.body[: len(self.body) // 2] if self.cut else self.body
-            said = self.head(f"content-length: {len(self.body)}") + body
         wait: tuple[Piece, ...] = (self.delay_s,) if self.delay_s else ()
-        return (*wait, said, End.CLOSE) if self.cut else (*wait, said)
+        end: tuple[Piece, ...] = (End.CLOSE,) if self.cut else ()
+        if self.is_stream:
+            return (*wait, *self._streamed(), *end)
+        if self.pace is not None:
+            wait = (*wait, self.pace.total_s(self.usage.output_tokens))
+        body = self.body[: len(self.body) // 2] if self.cut else self.body
+        return (*wait, self.head(f"content-length: {len(self.body)}") + body, *end)
+
+    def _streamed(self) -> tuple[Piece, ...]:
+        last = b"" if self.cut else b"0\r\n\r\n"
+        chunks = map(http_chunk, self.events)
+        if self.pace is None:
+            return (self.head(_CHUNKED) + b"".join((*chunks, last)),)
+        waits = self.pace.waits(len(self.events), self.usage.output_tokens)
+        timed = [piece for pair in zip(waits, chunks, strict=True) for piece in pair if piece]
+        return (self.head(_CHUNKED), *timed, last)
 
 
 Worded: TypeAlias = Saying | HttpReply
@@ -70,6 +114,14 @@ class Speaker(Protocol):
     @abstractmethod
     def serves(self, path: str) -> bool:
         """Tell whether a path, without its query, is one of the dialect's."""
+
+    @abstractmethod
+    def asks(self, body: bytes) -> Asked | None:
+        """Return what a request's body asks for, or None when it is no request of the dialect."""
+
+    @abstractmethod
+    def listing(self, path: str, models: Sequence[str]) -> HttpReply | None:
+        """Return the dialect's list of models, or None when the path, without its query, does not ask for it."""
 
     @abstractmethod
     def words(self, reply: Reply, request: ReceivedRequest) -> Worded:

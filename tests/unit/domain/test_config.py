@@ -36,6 +36,7 @@ SETTINGS: LLMSettings = {
     "prices": Prices.per_mtok(Decimal(5), Decimal(25)),
     "free": False,
     "allow_private": True,
+    "replay": "tapes",
 }
 QUICK: Mapping[str, Callable[[str], LLMConfig]] = {
     "openai": LLMConfig.openai,
@@ -70,6 +71,7 @@ def test_every_setting_of_a_quick_constructor_lands_in_its_place() -> None:
         headers={"x-team": CANARY},
         extra={"service_tier": "flex"},
         allow_private=True,
+        replay="tapes",
     )
     assert LLMConfig.of("ollama", "m", free=True).free
 

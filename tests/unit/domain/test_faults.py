@@ -73,6 +73,8 @@ RUNTIME: tuple[Row, ...] = (
     ("NOT001", "model", "not_found_error", "no", "any", False, "60 endpoint+model"),
     ("NOT002", "client_removed", "not_found_error", "no", "no", False, ""),
     ("NOT003", "closed", "not_found_error", "no", "no", False, ""),
+    # ours: a client on replay has nobody else to ask
+    ("NOT004", "no_recording", "not_found_error", "no", "no", False, ""),
     # "breaker open": open falls back
     ("CIR001", "circuit_open", "temporary_error", "no", "any", False, ""),
     # all targets failed: nobody asks again; "any other status": test_errors.py has its 5xx
@@ -83,7 +85,7 @@ RUNTIME: tuple[Row, ...] = (
     ("PLU001", "plugin_failed", "internal_error", "no", "no", False, ""),
 )
 
-# promises.md, "Errors": the codes that operators may rely on; 004, 014 and 050 came later.
+# promises.md, "Errors": the codes that operators may rely on; 004, 014, 022 and 050 came later.
 CONFIGURATION: Mapping[str, str] = {
     "CFG001": "not_yaml",
     "CFG002": "duplicate_key",
@@ -96,6 +98,7 @@ CONFIGURATION: Mapping[str, str] = {
     "CFG014": "not_in_force",
     "CFG020": "variable_unset",
     "CFG021": "secret_unreadable",
+    "CFG022": "recordings",
     "CFG030": "unknown_name",
     "CFG031": "cycle",
     "CFG032": "defined_twice",

@@ -31,7 +31,7 @@ def test_the_defaults_are_the_documented_ones() -> None:
         "trust_env": False,
     }
     assert asdict(WireLimits()) == {
-        "body": 32 * MIB,
+        "body": 24 * MIB,
         "stream": 64 * MIB,
         "event": MIB,
         "error_body": 64 * KIB,

@@ -239,7 +239,7 @@ async def test_requests_are_remembered_with_path_headers_and_json() -> None:
     assert (request.headers["authorization"], request.headers["x-twice"]) == ("Bearer k", "a, b")
     assert request.headers is request.headers
     assert (request.number, request.connection) == (1, 1)
-    assert repr(request) == f"ReceivedRequest(1, POST /v1/chat/completions?q=1, {len(request.body)} bytes)"
+    assert repr(request) == f"ReceivedRequest(1, POST /v1/chat/completions?q=1, {len(request.body)} bytes, status 200)"
 
 
 async def test_only_the_last_requests_are_remembered_but_all_are_counted() -> None:

@@ -19,6 +19,7 @@ from loomwire.infrastructure.configuration.checks.complaints import (
     reserved_problems,
     said_once,
 )
+from loomwire.infrastructure.configuration.checks.replays import replay_problems
 from loomwire.infrastructure.configuration.checks.targets import TargetCheck, TargetReader
 from loomwire.infrastructure.configuration.documents import MAX_BYTES, Document
 from loomwire.infrastructure.configuration.environment import Overrides, find_overrides, overlay, read_dotenv
@@ -101,6 +102,7 @@ class ConfigLoader:
         options = OptionReader(tree, folder, injector, self._option_checks).read(values.get("providers"))
         problems += [*_first(tree.problems), *_first(options.problems)]
         settings = self._judged(tree, overrides, values, problems) if documents else None
+        problems += _first(replay_problems(tree, values, folder))
         known = {problem.path for problem in problems if problem.severity == "error"}
         targets = TargetReader(tree, self._target_check, known)
         problems += _first(targets.problems(settings, values, options.values))
@@ -111,7 +113,7 @@ class ConfigLoader:
         read = [*documents, *options.documents]
         snapshot = Snapshot(
             digest=_digest(folder, read, injector.used),
-            clients=resolved_clients(settings, models),
+            clients=resolved_clients(settings, models, folder),
             models=models,
             warnings=found,
             files=tuple(document.name for document in read),

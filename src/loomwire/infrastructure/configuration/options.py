@@ -23,6 +23,9 @@ OptionCheck: TypeAlias = Callable[[JSON], Iterable[tuple[tuple[str | int, ...], 
 OPTIONS: Final[Mapping[str, str]] = {"rules": "rule", "script": "mock"}
 """Every option, and the provider type that has it."""
 
+LOCAL: Final[tuple[str, ...]] = ("model_path", "context", "parallel", "threads", "gpu_layers")
+"""What only type local has; the provider's own check says what is wrong with it."""
+
 _LOOKED_AT = 1000
 
 
@@ -66,7 +69,18 @@ class OptionReader:
             if isinstance(provider, Mapping):
                 for option, owner in OPTIONS.items():
                     self._read_one(("providers", name, option), provider, owner)
+                self._read_local(name, provider)
         return self._found
+
+    def _read_local(self, name: str, provider: Mapping[str, Plain]) -> None:
+        given = {option: freeze(provider[option]) for option in LOCAL if provider.get(option) is not None}
+        if provider.get("type") == "local":
+            if isinstance(path := given.get("model_path"), str) and path:
+                given["model_path"] = str(self._root / path)
+            self._found.values[name] = FrozenDict(given)
+            return
+        for option in given:
+            self._add("unknown_key", f"only type local has `{option}`", ("providers", name, option))
 
     def _read_one(self, path: tuple[str, str, str], provider: Mapping[str, Plain], owner: str) -> None:
         option = path[-1]

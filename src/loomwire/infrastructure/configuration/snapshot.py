@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 
 from loomwire.domain.capabilities import ModelCapabilities
 from loomwire.domain.config import ClientConfig, LLMConfig
@@ -32,9 +33,17 @@ def resolved_models(settings: Settings, options: Mapping[str, JSONObject]) -> Fr
     return FrozenDict({name: _model(providers[model.provider], model) for name, model in settings.models.items()})
 
 
-def resolved_clients(settings: Settings, models: Mapping[str, LLMConfig]) -> FrozenDict[str, ClientConfig]:
-    """Return every client. Targets of a client without own blocks are the very objects in `models`."""
-    return FrozenDict({name: _client(name, client, models) for name, client in settings.clients.items()})
+def resolved_clients(
+    settings: Settings, models: Mapping[str, LLMConfig], folder: Path
+) -> FrozenDict[str, ClientConfig]:
+    """Return every client. Targets of a client without own blocks are the very objects in `models`.
+
+    Args:
+        settings: Valid settings whose references all exist.
+        models: Every model.
+        folder: The configuration's folder, in which folders of recordings are.
+    """
+    return FrozenDict({name: _client(name, client, models, folder) for name, client in settings.clients.items()})
 
 
 def provider_config(base: LLMConfig, name: str, provider: entities.Provider, options: JSONObject) -> LLMConfig:
@@ -75,8 +84,10 @@ def _model(provider: LLMConfig, model: entities.Model) -> LLMConfig:
     )
 
 
-def _client(name: str, client: entities.Client, models: Mapping[str, LLMConfig]) -> ClientConfig:
+def _client(name: str, client: entities.Client, models: Mapping[str, LLMConfig], folder: Path) -> ClientConfig:
     targets = tuple(_tuned(models[model], client.timeouts, client.limits, None) for model in client.models)
+    if client.replay is not None:
+        targets = tuple(replace(target, replay=str(folder / client.replay)) for target in targets)
     # Without fallback, the first target is the whole call, so what holds for it holds for the call.
     return ClientConfig(name=name, targets=targets, system=client.system, total_s=targets[0].timeouts.total_s)
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from difflib import get_close_matches
 from functools import partial
+from pathlib import Path
 from typing import TypeAlias, final
 
 import msgspec
@@ -20,6 +21,9 @@ from loomwire.domain.ports.clock import IClock
 from loomwire.domain.ports.pool import IConnectionPool
 from loomwire.domain.requests import LLMRequest
 from loomwire.domain.values import JSONObject
+from loomwire.infrastructure.local.engine import Engine
+from loomwire.infrastructure.local.server import LocalServers
+from loomwire.infrastructure.local.settings import LOCAL_OPTIONS, local_problems, local_settings
 from loomwire.infrastructure.providers.openai_chat.quirks import ChatQuirks
 from loomwire.infrastructure.providers.table import DIALECTS, PROVIDERS, ProviderType
 from loomwire.infrastructure.providers.wire.dialect import Dialect
@@ -36,12 +40,20 @@ class ClientFactory(ILLMClientFactory):
         pool: Shared by all networked clients.
         clock: The time.
         providers: The rows; further ones may be added by the host.
+        servers: Model servers in this process; shared by all clients of the factory. Whoever made them closes them.
     """
 
-    __slots__ = ("_clock", "_pool", "_providers")
+    __slots__ = ("_clock", "_pool", "_providers", "_servers")
 
-    def __init__(self, pool: IConnectionPool, clock: IClock, providers: Mapping[str, ProviderType] = PROVIDERS) -> None:
+    def __init__(
+        self,
+        pool: IConnectionPool,
+        clock: IClock,
+        providers: Mapping[str, ProviderType] = PROVIDERS,
+        servers: LocalServers | None = None,
+    ) -> None:
         """Build nothing yet."""
+        self._servers = servers or LocalServers()
         self._pool = pool
         self._clock = clock
         self._providers = providers
@@ -53,12 +65,15 @@ class ClientFactory(ILLMClientFactory):
         if row.client is not None:
             return _client_maker(row.client)(target, self._clock)
         dialect = _dialect_maker(DIALECTS[_dialect_name(config, row)].client)(_quirks(config, row))
+        if _is_served(config, row):
+            return self._served(target, dialect)
         endpoint = _checked_place(target)
+        pool = self._pool if config.replay is None else self._replayed(config.replay)
         # At build time, on no event loop: the first call would otherwise stop the loop for the import of aiohttp.
         importlib.import_module("loomwire.infrastructure.transport.pool")
         from loomwire.infrastructure.providers.wire.client import WireClient
 
-        return WireClient(target, dialect, self._pool, self._clock, row.auth, endpoint)
+        return WireClient(target, dialect, pool, self._clock, row.auth, endpoint)
 
     @override
     def resolved(self, config: LLMConfig) -> LLMConfig:
@@ -67,7 +82,10 @@ class ClientFactory(ILLMClientFactory):
         if row.client is not None:
             return replace(config, capabilities=capabilities, free=config.free or row.free)
         _check_key(config, row)
-        return replace(_placed(config, row), capabilities=capabilities, free=config.free or row.free)
+        placed = config if _is_served(config, row) else _placed(config, row)
+        if not row.keepalive:
+            placed = replace(placed, pool=replace(placed.pool, keepalive=0))
+        return replace(placed, capabilities=capabilities, free=config.free or row.free)
 
     def problems(self, config: LLMConfig) -> Iterator[ConfigError]:
         """Yield everything that keeps a target from being built or asked, without building it; opens no connection.
@@ -88,8 +106,29 @@ class ClientFactory(ILLMClientFactory):
             return
         if row.client is None:
             yield from _caught(partial(_check_key, config, row))
-            yield from _caught(lambda: _checked_place(_placed(config, row)))
+            yield from _place_problems(config, row)
             yield from _spoken_problems(config, row)
+
+    def _served(self, config: LLMConfig, dialect: Dialect) -> ILLMClient:
+        for found in local_problems(config):
+            raise found
+        importlib.import_module("loomwire.infrastructure.transport.pool")
+        from loomwire.infrastructure.providers.local import LocalClient
+        from loomwire.infrastructure.providers.wire.client import WireClient
+
+        def wired(engine: Engine) -> ILLMClient:
+            own = replace(config, base_url=engine.base_url, keys=(engine.key,), allow_private=True)
+            return WireClient(own, dialect, self._pool, self._clock, endpoint=engine.base_url.removesuffix("/v1"))
+
+        return LocalClient(config, self._servers.lease(local_settings(config)), self._clock, wired)
+
+    def _replayed(self, folder: str) -> IConnectionPool:
+        from loomwire.infrastructure.recordings.book import Book
+        from loomwire.infrastructure.recordings.folder import read_folder
+        from loomwire.infrastructure.recordings.replay import ReplayPool
+
+        path = Path(folder)
+        return ReplayPool(Book(path, read_folder(path), repeat=True), self._clock)
 
     def _row(self, config: LLMConfig) -> ProviderType:
         row = self._providers.get(config.type)
@@ -98,6 +137,17 @@ class ClientFactory(ILLMClientFactory):
                 f"provider {config.name!r} has the unknown type", config.type, self._providers, key=("type",)
             )
         return row
+
+
+def _is_served(config: LLMConfig, row: ProviderType) -> bool:
+    return row.in_process and config.replay is None
+
+
+def _place_problems(config: LLMConfig, row: ProviderType) -> Iterator[ConfigError]:
+    if _is_served(config, row):
+        yield from local_problems(config)
+    else:
+        yield from _caught(lambda: _checked_place(_placed(config, row)))
 
 
 def _caught(check: Callable[[], object]) -> Iterator[ConfigError]:
@@ -109,7 +159,7 @@ def _caught(check: Callable[[], object]) -> Iterator[ConfigError]:
 
 def _check_key(config: LLMConfig, row: ProviderType) -> None:
     named = {name.lower() for name in config.headers}
-    if row.needs_key and not config.keys and not named & {"authorization", row.auth}:
+    if row.needs_key and config.replay is None and not config.keys and not named & {"authorization", row.auth}:
         raise _refused(
             config,
             f"type {row.name} needs an API key",
@@ -197,8 +247,9 @@ def _dialect_name(config: LLMConfig, row: ProviderType) -> str:
 def _quirks(config: LLMConfig, row: ProviderType) -> ChatQuirks:
     """Return the row's quirks, overridden by `options.quirks` of the configuration."""
     for option in config.options:
-        if option != "quirks":
-            raise _unknown(f"provider {config.name!r} has the unknown option", option, ("quirks",))
+        known_options = ("quirks", *(LOCAL_OPTIONS if row.in_process else ()))
+        if option not in known_options:
+            raise _unknown(f"provider {config.name!r} has the unknown option", option, known_options)
     given = config.options.get("quirks", {})
     known = asdict(row.quirks)
     if not isinstance(given, Mapping):

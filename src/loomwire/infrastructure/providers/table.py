@@ -46,11 +46,13 @@ class ProviderType:
         name: What `type` says in the configuration.
         dialect: A name of `DIALECTS`; None with `client`, or when the configuration must say.
         client: `module:Class` of a client without a network, built with a config and a clock.
+        in_process: Its server is ours and runs in this process, from a model file.
         base_url: Where the API stands; None when the configuration must say.
         path: What is added to a configured base URL that has no path.
         auth: bearer, none, or the name of the header that carries the key.
         needs_key: A call without a key cannot succeed.
         free: Its answers cost nothing.
+        keepalive: A connection may serve more than one call, as its server promises.
         private: The row's own base URL is on this machine, so its address may be private.
         quirks: How it differs from its dialect.
         capabilities: What holds for all its models, unless somebody who knows the model says otherwise.
@@ -60,21 +62,29 @@ class ProviderType:
     name: str
     dialect: str | None = "openai_chat"
     client: str | None = None
+    in_process: bool = False
     base_url: str | None = None
     path: str = ""
     auth: str = "bearer"
     needs_key: bool = True
     free: bool = False
     private: bool = False
+    keepalive: bool = True
     quirks: ChatQuirks = ChatQuirks()
     capabilities: ModelCapabilities = ModelCapabilities()
     hint: str = ""
 
 
-def _local(name: str, quirks: ChatQuirks, base_url: str | None, hint: str) -> ProviderType:
-    private = base_url is not None
+def _local(name: str, quirks: ChatQuirks, base_url: str | None, hint: str, *, keepalive: bool = True) -> ProviderType:
     return ProviderType(
-        name=name, base_url=base_url, path="/v1", needs_key=False, private=private, quirks=quirks, hint=hint
+        name=name,
+        base_url=base_url,
+        path="/v1",
+        needs_key=False,
+        private=base_url is not None,
+        keepalive=keepalive,
+        quirks=quirks,
+        hint=hint,
     )
 
 
@@ -117,6 +127,9 @@ _ROWS: tuple[ProviderType, ...] = (
         ChatQuirks(named_tool=False, reasoning_back="reasoning_content"),
         "http://127.0.0.1:8080/v1",
         "http://127.0.0.1:8080/v1",
+        # After a stream it closes the connection, which its headers call alive, and an idle one keeps one of its few
+        # threads from others for 5 s (2026.10; tests/llama).
+        keepalive=False,
     ),
     _hosted(
         "deepseek",
@@ -180,6 +193,18 @@ _ROWS: tuple[ProviderType, ...] = (
         # Gemini's chat endpoint needs the signature in extra_content back (TRAPS 38); others ignore it.
         quirks=ChatQuirks(call_extras=True),
         hint="https://llm.example.com/v1",
+    ),
+    ProviderType(
+        name="local",
+        in_process=True,
+        # Where recordings of it say they come from; its own server stands on a port that is free when it starts.
+        base_url="http://127.0.0.1:8080/v1",
+        needs_key=False,
+        free=True,
+        private=True,
+        keepalive=False,
+        # The same engine as type llamacpp.
+        quirks=ChatQuirks(named_tool=False, reasoning_back="reasoning_content"),
     ),
     _offline("mock", "loomwire.infrastructure.providers.mock:MockClient"),
     _offline("rule", "loomwire.infrastructure.providers.rule:RuleClient"),

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import re
-import socket
-import struct
-from asyncio.trsock import TransportSocket
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final, TypeAlias, final
 
 from typing_extensions import override
 
+from loomwire.testing.server.ending import reset
 from loomwire.testing.server.traffic import Traffic
 from loomwire.testing.wire import End, HttpReply, Piece, ReceivedRequest
 
@@ -23,6 +21,7 @@ _START = re.compile(rb"([A-Z]+) ([^ ]+) HTTP/1\.([01])")
 _MOST_HEAD: Final = 64 * 1024
 _MOST_BODY: Final = 64 * 1024 * 1024
 _READ_AHEAD: Final = 1024 * 1024
+_IN_A_ROW: Final = 64
 
 
 class _RefusedError(Exception):
@@ -46,15 +45,16 @@ class _Head:
 class Connection(asyncio.Protocol):
     """Reads requests one after the other and plays a reply to each before it looks at the next."""
 
-    def __init__(self, traffic: Traffic, answer: Answering) -> None:
+    def __init__(self, traffic: Traffic, answer: Answering, origin: int = 1) -> None:
         """Wait for a connection."""
         self._traffic = traffic
         self._answer = answer
+        self._origin = origin
         self._number = 0
         self._buffer = bytearray()
         self._head: _Head | None = None
         self._playing: asyncio.Task[None] | None = None
-        self._is_said = True
+        self._request: ReceivedRequest | None = None
         self._writable = asyncio.Event()
         self._transport: asyncio.Transport | None = None
 
@@ -62,20 +62,18 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport if isinstance(transport, asyncio.Transport) else None
         self._writable.set()
-        self._traffic.accepted += 1
-        self._number = self._traffic.accepted
-        self._traffic.connections.add(self)
-        self._traffic.changed()
+        self._number = self._traffic.opened(self)
 
     @override
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
         self._writable.set()
-        self._traffic.connections.discard(self)
-        if self._playing is not None and not self._is_said:
+        request, self._request = self._request, None
+        if self._playing is not None:
             self._playing.cancel()
-            self._traffic.abandoned += 1
-        self._traffic.changed()
+        if request is not None:
+            self._traffic.ended(request, "abandoned")
+        self._traffic.closed(self)
 
     @override
     def pause_writing(self) -> None:
@@ -128,9 +126,9 @@ class Connection(asyncio.Protocol):
         del self._buffer[: head.length]
         traffic = self._traffic
         traffic.received += 1
-        request = ReceivedRequest(head.method, head.path, head.raw, body, (traffic.received, self._number))
-        traffic.requests.append(request)
-        traffic.changed()
+        place = (traffic.received, self._number, self._origin)
+        request = ReceivedRequest(head.method, head.path, head.raw, body, place)
+        traffic.came(request)
         return request
 
     def _read_head(self, transport: asyncio.Transport) -> _Head | None:
@@ -159,30 +157,36 @@ class Connection(asyncio.Protocol):
             pieces = (*HttpReply(500, {"error": {"message": "the test's reply failed"}}).whole(), End.CLOSE)
         keeps = self._head is None or self._head.keeps
         self._head = None
-        self._is_said = False
+        self._request = request
         if type(pieces) is tuple and len(pieces) == 1 and isinstance(pieces[0], bytes):
             # What every ordinary reply is: no task, no wait.
+            request.note_sent(pieces[0])
             transport.write(pieces[0])
-            self._ended(transport, None if keeps else End.CLOSE)
+            self._ended(transport, None, keeps=keeps)
         else:
             self._playing = asyncio.get_running_loop().create_task(self._play(pieces, transport, keeps=keeps))
             self._playing.add_done_callback(self._go_on)
 
     async def _play(self, pieces: Iterable[Piece], transport: asyncio.Transport, *, keeps: bool) -> None:
-        end = None if keeps else End.CLOSE
+        end: End | None = None
         try:
-            for piece in pieces:
+            for count, piece in enumerate(pieces, 1):
                 if isinstance(piece, End):
                     end = piece
                     break
                 await self._do(piece, transport)
+                if count % _IN_A_ROW == 0 or transport.is_closing():
+                    # An endless reply to a fast reader never has to wait, and a lost connection is told by the loop.
+                    await asyncio.sleep(0)
         except Exception as error:  # noqa: BLE001 - as in _serve
             self._traffic.failures.append(error)
             end = End.RESET
-        self._ended(transport, end)
+        self._ended(transport, end, keeps=keeps)
 
     async def _do(self, piece: bytes | float | asyncio.Event, transport: asyncio.Transport) -> None:
         if isinstance(piece, bytes):
+            if self._request is not None:
+                self._request.note_sent(piece)
             transport.write(piece)
             await self._writable.wait()
         elif isinstance(piece, asyncio.Event):
@@ -196,14 +200,14 @@ class Connection(asyncio.Protocol):
             self._transport.resume_reading()
         self._work()
 
-    def _ended(self, transport: asyncio.Transport, end: End | None) -> None:
-        self._is_said = True
-        self._traffic.answered += 1
-        if end is End.CLOSE:
+    def _ended(self, transport: asyncio.Transport, end: End | None, *, keeps: bool) -> None:
+        request, self._request = self._request, None
+        if end is End.RESET:
+            reset(transport)
+        elif end is End.CLOSE or not keeps:
             transport.close()
-        elif end is End.RESET:
-            _reset(transport)
-        self._traffic.changed()
+        if request is not None:
+            self._traffic.ended(request, "answered" if end is None else "broken")
 
 
 def _body_length(framing: Mapping[bytes, bytes]) -> int:
@@ -216,10 +220,3 @@ def _body_length(framing: Mapping[bytes, bytes]) -> int:
     if len(length) > 18 or int(length) > _MOST_BODY:
         raise _RefusedError(413)
     return int(length)
-
-
-def _reset(transport: asyncio.Transport) -> None:
-    raw: TransportSocket = transport.get_extra_info("socket")
-    # Linger for no time: the kernel then sends RST in place of FIN.
-    raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    transport.abort()

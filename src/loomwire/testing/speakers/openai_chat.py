@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final, final
 
@@ -11,10 +11,12 @@ import msgspec
 from typing_extensions import override
 
 from loomwire.domain.pricing import Usage
+from loomwire.domain.values import JSON
 from loomwire.infrastructure.providers.offline.reply import Failure, Reply
 from loomwire.testing.speakers.openai_chat_body import NUMBER, stream_events, told_usage, whole_body
+from loomwire.testing.speakers.openai_chat_spoiled import spoiled_chat
 from loomwire.testing.speaking import Saying, Speaker, Worded
-from loomwire.testing.wire import HttpReply, ReceivedRequest
+from loomwire.testing.wire import Asked, HttpReply, ReceivedRequest
 
 _MOST_KNOWN: Final = 64
 _STATUS: Final = {
@@ -54,6 +56,7 @@ class _Asked(msgspec.Struct, frozen=True):
     stream_options: _StreamOptions | None = None
 
 
+_MARK: Final = NUMBER.encode()
 _DECODER = msgspec.json.Decoder(_Asked)
 
 
@@ -76,10 +79,25 @@ class ChatSpeaker(Speaker):
         return path.endswith("/chat/completions")
 
     @override
-    def words(self, reply: Reply, request: ReceivedRequest) -> Worded:
+    def asks(self, body: bytes) -> Asked | None:
         try:
-            asked = _DECODER.decode(request.body)
+            return _DECODER.decode(body)
         except (msgspec.MsgspecError, UnicodeDecodeError):
+            return None
+
+    @override
+    def listing(self, path: str, models: Sequence[str]) -> HttpReply | None:
+        if not path.endswith("/models"):
+            return None
+        rows: list[JSON] = [
+            {"id": name, "object": "model", "created": 1_700_000_000, "owned_by": "loomwire"} for name in models
+        ]
+        return HttpReply(body={"object": "list", "data": rows})
+
+    @override
+    def words(self, reply: Reply, request: ReceivedRequest) -> Worded:
+        asked = request.asked if isinstance(request.asked, _Asked) else self.asks(request.body)
+        if not isinstance(asked, _Asked):
             return chat_error(400, "the body is no chat completion request")
         key = (id(reply), asked, len(request.body))
         known = self._known.get(key)
@@ -89,7 +107,7 @@ class ChatSpeaker(Speaker):
             # The reply is kept with it, so that no other can get its id.
             known = self._known[key] = (reply, _worded(reply, asked, len(request.body)))
         worded = known[1]
-        return _numbered(worded, request.number) if isinstance(worded, Saying) else worded
+        return _numbered(worded, request) if isinstance(worded, Saying) else worded
 
     @override
     def refusal(self, failure: Failure) -> HttpReply:
@@ -110,7 +128,7 @@ class ChatSpeaker(Speaker):
 
     @override
     def spoiled(self, saying: Saying) -> Mapping[str, Saying]:
-        return {}
+        return spoiled_chat(saying)
 
 
 def chat_error(status: int, message: str, *, code: str | None = None, retry_after: float | None = None) -> HttpReply:
@@ -160,12 +178,13 @@ def _worded(reply: Reply, asked: _Asked, size: int) -> Worded:
     )
 
 
-def _numbered(saying: Saying, number: int) -> Saying:
+def _numbered(saying: Saying, request: ReceivedRequest) -> Saying:
+    number = request.number
     told = b"%012d" % number
-    mark = NUMBER.encode()
     return replace(
         saying,
         request_id=f"req-{number:012d}",
-        events=tuple([event.replace(mark, told) for event in saying.events]),
-        body=saying.body.replace(mark, told),
+        events=tuple([event.replace(_MARK, told) for event in saying.events]),
+        body=saying.body.replace(_MARK, told),
+        pace=None if request.pace is None else request.pace.of(number),
     )

@@ -319,6 +319,15 @@ error[CFG021]: the secret file cannot be read (there is no such file) in provide
 3 |   near: {type: openai, api_key: "${file:/absent}"}
   |                                 ^^^^^^^^^^^^^^^^^ Check its path and mode.""",
     ),
+    "recordings": (
+        "models: [quick]",
+        "models: [quick], replay: tapes",
+        """\
+error[CFG022]: there is no such folder of recordings in clients.planner.replay
+  --> config/a.yaml:7:38
+7 |   planner: {models: [quick], replay: tapes}
+  |                                      ^^^^^ Remove `replay`, or record with loomwire.testing.Recorder.""",
+    ),
     "unknown_name of a type": (
         "type: openai",
         "type: opnai",

@@ -12,6 +12,7 @@ from loomwire.domain.config import LLMConfig
 from loomwire.domain.errors import ConfigError
 from loomwire.domain.faults import Problem
 from loomwire.domain.values import NO_JSON, JSONObject
+from loomwire.infrastructure.configuration.checks.replays import replayed_providers
 from loomwire.infrastructure.configuration.documents import Part
 from loomwire.infrastructure.configuration.scalars import KeyPath, Plain
 from loomwire.infrastructure.configuration.schema.entities import Model, Provider
@@ -26,6 +27,7 @@ the way to what is wrong, `needs` are keys of which none is there."""
 
 _Entity = TypeVar("_Entity", bound=BaseModel)
 _BASE = LLMConfig(type="none", model="none")
+_REPLAYED = replace(_BASE, replay="recordings")
 
 
 class TargetReader:
@@ -56,9 +58,12 @@ class TargetReader:
         if self._tree.is_broken:
             return  # what seems to be missing may stand where we did not get
         providers = _entities(values.get("providers"), Provider, None if settings is None else settings.providers)
+        # A provider that nobody asks over the network needs no key.
+        offline = dict.fromkeys(replayed_providers(values), _REPLAYED)
         targets: dict[str, LLMConfig] = {}
         for name, (provider, unfit) in providers.items():
-            target = targets[name] = provider_config(_BASE, name, provider, options.get(name, NO_JSON))
+            base = offline.get(name, _BASE)
+            target = targets[name] = provider_config(base, name, provider, options.get(name, NO_JSON))
             for error in self._check(target):
                 yield from self._problem(("providers", name), error, unfit)
         models = _entities(values.get("models"), Model, None if settings is None else settings.models)

@@ -87,7 +87,7 @@ class Pool(Block):
 class WireSizes(Block):
     """How much a server may send, and how much we send."""
 
-    body: Size = Field(default=32 * MIB, description="A whole answer, decompressed.")
+    body: Size = Field(default=24 * MIB, description="A whole answer, decompressed.")
     stream: Size = Field(default=64 * MIB, description="All of a stream, decompressed.")
     event: Size = Field(default=MIB, description="One event or line of a stream.")
     error_body: Size = Field(default=64 * KIB, description="What is read of an error's body.")

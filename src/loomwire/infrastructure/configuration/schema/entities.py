@@ -180,6 +180,23 @@ class Provider(Tuned):
     script: OfflineEntries | None = Field(
         default=None, description="For type mock: a file in this folder, or the script itself."
     )
+    model_path: Text | None = Field(default=None, description="For type local: a GGUF file, as seen from this folder.")
+    context: Annotated[int, Field(ge=16, le=10**9, json_schema_extra={"x-unit": "tokens"})] | None = Field(
+        default=None, description="For type local: longest conversation, answer included; null takes 4096."
+    )
+    parallel: Annotated[int, Field(ge=1, le=256)] | None = Field(
+        default=None, description="For type local: calls at once; null takes 4.", json_schema_extra={"x-unit": "calls"}
+    )
+    threads: Annotated[int, Field(ge=0, le=1024)] | None = Field(
+        default=None,
+        description="For type local: threads that compute; 0 or null takes half of the processors.",
+        json_schema_extra={"x-unit": "threads"},
+    )
+    gpu_layers: Annotated[int, Field(ge=0, le=10**6)] | None = Field(
+        default=None,
+        description="For type local: layers that a graphics card computes; null takes none.",
+        json_schema_extra={"x-unit": "layers"},
+    )
 
 
 class Model(Tuned):
@@ -208,6 +225,9 @@ class Client(Tuned):
     models: list[Name] = Field(default_factory=list, description="Names under `models`, in order; at least one.")
     pool: Chooser | None = Field(default=None, description="Models to choose from, instead of `models`.")
     system: Text | None = Field(default=None, description="Instructions before every conversation that has none.")
+    replay: Text | None = Field(
+        default=None, description="A folder of recordings below this one, which answers instead of the network."
+    )
     cache: Cache | None = Field(default=None, description="Which answers are kept and for how long.")
     balance: BalanceBlock | None = Field(default=None, description="In which order the models are asked.")
     on_exhausted: Literal["raise", "stale_cache", "static", "callable"] = Field(

@@ -12,6 +12,7 @@ from loomwire.domain.errors import llm_error
 from loomwire.domain.events import StreamEvent, ToolCallDelta, ToolCallStart
 from loomwire.infrastructure.providers.wire.answer import Answer, PendingCall
 from loomwire.infrastructure.providers.wire.json_bytes import Outside
+from loomwire.infrastructure.providers.wire.said import Said
 
 MOST_CALLS = 1024
 """Calls of one answer; vendors take 128 tools at most."""
@@ -39,22 +40,24 @@ _NO_FUNCTION = WireFunction()
 
 
 class _Progress:
-    """Tells whether arguments that come in pieces are whole, looking at each piece once."""
+    """Tells whether arguments that come in pieces are whole, looking at each character once."""
 
-    __slots__ = ("_depth", "_outside", "_seen")
+    __slots__ = ("_depth", "_opens", "_outside", "_seen")
 
     def __init__(self) -> None:
         self._outside = Outside()
         self._depth = 0
         self._seen = 0
+        self._opens = False
 
-    def is_whole(self, pieces: Sequence[str]) -> bool:
+    def is_whole(self, said: Said) -> bool:
         """Tell whether there is an object whose every bracket is closed."""
-        for piece in pieces[self._seen :]:
-            said = self._outside.feed(piece.encode("utf-8", "replace"))
-            self._depth += said.count(b"{") + said.count(b"[") - said.count(b"}") - said.count(b"]")
-        self._seen = len(pieces)
-        return self._depth == 0 and pieces[0].lstrip().startswith("{")
+        new = said.since(self._seen)
+        self._opens = self._opens if self._seen else new.lstrip().startswith("{")
+        self._seen += len(new)
+        outside = self._outside.feed(new.encode("utf-8", "replace"))
+        self._depth += outside.count(b"{") + outside.count(b"[") - outside.count(b"}") - outside.count(b"]")
+        return self._depth == 0 and self._opens
 
 
 class CallTracker:
@@ -116,8 +119,8 @@ class CallTracker:
         said = call.arguments
         if not said or not (arguments.startswith("{") or name != call.name):
             return False
-        if name == call.name and len(said) == 1 and said[0].strip() == "{}":
-            said.clear()
+        if name == call.name and said.count == 1 and said.text().strip() == "{}":
+            call.arguments = Said()
             return False
         return self._progress.setdefault(call.index, _Progress()).is_whole(said)
 
@@ -145,7 +148,7 @@ def _announce(call: PendingCall, name: str, events: list[StreamEvent]) -> None:
     call.name = name
     events.append(ToolCallStart(call.index, call.id, name))
     if call.arguments:
-        events.append(ToolCallDelta(call.index, "".join(call.arguments)))
+        events.append(ToolCallDelta(call.index, call.arguments.text()))
 
 
 def _text(value: object) -> str:

@@ -23,6 +23,7 @@ from loomwire.infrastructure.providers.openai_chat.usage import read_usage
 from loomwire.infrastructure.providers.wire.answer import Answer
 from loomwire.infrastructure.providers.wire.dialect import EventReader
 from loomwire.infrastructure.providers.wire.json_bytes import deeper_than, read_json
+from loomwire.infrastructure.providers.wire.said import Said
 from loomwire.infrastructure.providers.wire.words import label
 
 ErrorMaker: TypeAlias = Callable[[bytes], LLMError]
@@ -107,7 +108,7 @@ class ChatReader(EventReader):
         self._error_in = error_in
         self._calls = CallTracker(answer)
         self._thoughts = ThoughtItems()
-        self._refusal: list[str] = []
+        self._refusal = Said()
         self._is_named = False
         self._is_begun = False
         self._is_unread = False
@@ -231,7 +232,7 @@ class ChatReader(EventReader):
 
     def _read_refusal(self, refusal: object) -> None:
         if isinstance(refusal, str):
-            self._refusal.append(refusal)
+            self._refusal.add(refusal)
 
     def _read_thought(self, delta: _Delta, events: list[StreamEvent]) -> None:
         thought = delta.reasoning_content or delta.reasoning
@@ -277,7 +278,7 @@ class ChatReader(EventReader):
         if self._is_unread and not (answer.delivered or self._refusal):
             raise llm_error("protocol", "the answer's content is of a kind that nobody knows")
         if not answer.finished:
-            answer.refusal = "".join(self._refusal) or None
+            answer.refusal = self._refusal.text() or None
             for item in self._thoughts.items():
                 answer.keep_item(item)
         return answer.end()

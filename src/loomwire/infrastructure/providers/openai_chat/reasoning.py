@@ -8,6 +8,7 @@ from loomwire.domain.errors import llm_error
 from loomwire.domain.messages import Reasoning
 from loomwire.domain.values import JSON, JSONObject
 from loomwire.infrastructure.providers.openai_chat.quirks import ChatQuirks
+from loomwire.infrastructure.providers.wire.said import Said
 
 MOST_ITEMS = 1024
 """Reasoning items of one answer; a vendor's answer has a few."""
@@ -22,15 +23,15 @@ class _Item:
 
     def __init__(self, wire: dict[str, JSON]) -> None:
         self.wire = wire
-        self.pieces: dict[str, list[str]] = {}
+        self.pieces: dict[str, Said] = {}
 
     def grow(self, key: str, text: str) -> None:
         """Add to a text that comes in pieces."""
-        self.pieces.setdefault(key, []).append(text)
+        self.pieces.setdefault(key, Said()).add(text)
 
     def whole(self) -> Reasoning:
         """Return the item as it must go back."""
-        grown = {key: "".join(pieces) for key, pieces in self.pieces.items()}
+        grown = {key: pieces.text() for key, pieces in self.pieces.items()}
         text = next((grown[key] for key in _GROWING if grown.get(key)), "")
         if "thinking" in grown:
             self.wire["thinking"] = [{"type": "text", "text": grown.pop("thinking")}]

@@ -25,6 +25,7 @@ from loomwire.domain.pricing import FREE, NO_USAGE, Charge, Unpriced, Usage
 from loomwire.domain.responses import Finish, LLMResponse
 from loomwire.domain.values import ToolCall
 from loomwire.infrastructure.providers.wire.json_bytes import parse_arguments
+from loomwire.infrastructure.providers.wire.said import Said
 
 _DEPTH = WireLimits().json_depth
 
@@ -39,12 +40,12 @@ class PendingCall:
         self.index = index
         self.id = id
         self.name = name
-        self.arguments: list[str] = []
+        self.arguments = Said()
         self.signature: str | None = None
 
     def close(self, depth: int = _DEPTH) -> ToolCall:
         """Parse what came. Empty text and null mean no arguments; text that is no JSON object is kept raw."""
-        raw = "".join(self.arguments)
+        raw = self.arguments.text()
         arguments = parse_arguments(raw, depth)
         return ToolCall(self.id, self.name, arguments, "" if arguments is not None else raw, self.signature)
 
@@ -91,8 +92,8 @@ class Answer:
     def __init__(self, config: LLMConfig) -> None:
         """Start with nothing; `config` names the target and its prices."""
         self.config = config
-        self._text: list[str] = []
-        self._reasoning: list[str] = []
+        self._text = Said()
+        self._reasoning = Said()
         self._items: list[Reasoning] = []
         self._calls: list[PendingCall] = []
         self._closed: tuple[ToolCall, ...] = ()
@@ -120,12 +121,12 @@ class Answer:
 
     def add_text(self, text: str) -> TextDelta:
         """Note visible text."""
-        self._text.append(text)
+        self._text.add(text)
         return TextDelta(text)
 
     def add_reasoning(self, text: str) -> ReasoningDelta:
         """Note thinking that came as plain text."""
-        self._reasoning.append(text)
+        self._reasoning.add(text)
         return ReasoningDelta(text)
 
     def keep_item(self, item: Reasoning) -> None:
@@ -140,7 +141,7 @@ class Answer:
 
     def add_arguments(self, index: int, text: str) -> ToolCallDelta:
         """Note more of a call's arguments."""
-        self._calls[index].arguments.append(text)
+        self._calls[index].arguments.add(text)
         return ToolCallDelta(index, text)
 
     def set_usage(self, usage: Usage) -> UsageUpdate:
@@ -161,7 +162,7 @@ class Answer:
 
     def response(self) -> LLMResponse[str]:
         """Return the answer; valid once `end()` was called."""
-        text = "".join(self._text)
+        text = self._text.text()
         return LLMResponse(
             output=text,
             text=text,
@@ -198,7 +199,7 @@ class Answer:
         context.setdefault("request_id", self.request_id)
         return StreamInterruptedError(
             message,
-            partial_text="".join(self._text),
+            partial_text=self._text.text(),
             partial_tool_calls=self._parsed_calls(),
             usage_so_far=self.usage if self.usage.known else None,
             **context,
@@ -209,7 +210,7 @@ class Answer:
         return tuple(call.close(depth) for call in self._calls)
 
     def _thoughts(self) -> tuple[Reasoning, ...]:
-        thought = "".join(self._reasoning)
+        thought = self._reasoning.text()
         if not thought or "".join(item.text for item in self._items) == thought:
             return tuple(self._items)
         # Vendors send the same thinking as text and as items (TRAPS.md 37): it is shown once and both can go back.

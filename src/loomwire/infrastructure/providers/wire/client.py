@@ -120,7 +120,8 @@ class WireClient(ILLMClient):
 
     @override
     def __repr__(self) -> str:
-        return f"{type(self._dialect).__name__}({self.config.target})"
+        replay = "" if self.config.replay is None else ", replay"
+        return f"{type(self._dialect).__name__}({self.config.target}{replay})"
 
     @override
     async def generate(self, request: LLMRequest) -> LLMResponse[str]:

@@ -149,14 +149,20 @@ class WireStream(LLMStream):
             raise StopAsyncIteration
         if self._closed:
             raise self._interruption(self._answer.interrupted("the stream was left before its end"))
+        failed: LLMError | None = None
         try:
             data = await self._chunks.__anext__()
             self._take(self._framer.feed(data))
+            return
         except StopAsyncIteration:
             self._at_end = True
-            self._take_end()
         except LLMError as error:
-            self._take_failure(error)
+            failed = error.with_traceback(None)
+        # Not in a handler: a context would come with what is made here, and its frames hold the answer.
+        if failed is None:
+            self._take_end()
+        else:
+            self._take_failure(failed)
 
     def _take(self, events: Sequence[tuple[str, bytes]]) -> None:
         answer, buffer, decode_event = self._answer, self._buffer, self._reader.decode_event

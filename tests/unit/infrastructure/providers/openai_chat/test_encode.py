@@ -70,6 +70,7 @@ PARAMETERS: Mapping[str, Wire] = {
     "vllm": {"max_tokens": 100, "seed": 7, "reasoning_effort": "low"},
     "lm_studio": {"max_tokens": 100, "seed": 7, "reasoning_effort": "low"},
     "llamacpp": {"max_tokens": 100, "seed": 7, "reasoning_effort": "low"},
+    "local": {"max_tokens": 100, "seed": 7, "reasoning_effort": "low"},
     "deepseek": {"max_tokens": 100, "reasoning_effort": "low"},
     "groq": {"max_completion_tokens": 100, "seed": 7, "reasoning_effort": "low"},
     "mistral": {"max_tokens": 100, "random_seed": 7},
@@ -117,7 +118,7 @@ def test_the_tool_choice_is_said_in_the_vendors_words(row: str) -> None:
     assert asked("none")["tool_choice"] == "none"
     assert asked("required")["tool_choice"] == ("any" if row == "mistral" else "required")
     named = asked(ToolNamed("ping"))
-    if row in ("lm_studio", "llamacpp"):
+    if row in ("lm_studio", "llamacpp", "local"):
         assert named["tool_choice"] == "required"
         assert named["tools"] == [{"type": "function", "function": WIRE_PING}]
     else:

@@ -526,3 +526,11 @@ async def test_many_streams_at_once_do_not_mix() -> None:
     words: Sequence[str] = [f"word number {number}" for number in range(30)]
     async with talking(play) as (client, _, _):
         assert await asyncio.gather(*(read(client, word) for word in words)) == words
+
+
+@pytest.mark.parametrize("end", [b"", b"dada: x\n\n"], ids=["cut", "noise"])
+async def test_an_interruption_has_no_context_whose_frames_would_hold_the_answer(end: bytes) -> None:
+    async with talking(playing(HEL, end or b": \n\n")) as (client, _, _), client.stream(HI) as stream:
+        with pytest.raises(StreamInterruptedError) as caught:
+            await drain(stream, [])
+    assert caught.value.__context__ is None

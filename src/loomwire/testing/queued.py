@@ -1,9 +1,10 @@
-"""What a loopback server can be told to play."""
+"""What a fake provider can be told to play."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from itertools import chain
 from typing import TypeAlias, final
 
 from typing_extensions import override
@@ -40,7 +41,7 @@ class After(WireReply):
 
     @override
     def pieces(self, request: ReceivedRequest) -> Iterable[Piece]:
-        return (self.pause, *wire_reply(self.reply).pieces(request))
+        return chain((self.pause,), wire_reply(self.reply).pieces(request))
 
 
 @final
@@ -55,9 +56,10 @@ class _Spoken(WireReply):
         speaker = speaker_for(request.path) or speaker_of("openai_chat")
         worded = speaker.words(self.reply, request)
         if isinstance(worded, Saying):
+            request.saying = worded
             return worded.pieces()
         wait = (self.reply.delay_s,) if self.reply.delay_s else ()
-        return (*wait, *worded.whole())
+        return (*wait, *worded.pieces(request))
 
 
 @final

@@ -1,0 +1,119 @@
+"""What a model file is served with, and what can be said against it before anything is started."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import stat
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from loomwire.domain.config import LLMConfig
+from loomwire.domain.errors import ConfigError
+from loomwire.domain.values import JSON, JSONObject
+
+PACKAGE: Final = "xllamacpp"
+INSTALL: Final = 'pip install "loomwire[llama]"'
+LOCAL_OPTIONS: Final = ("model_path", "context", "parallel", "threads", "gpu_layers")
+_MAGIC = b"GGUF"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LocalSettings:
+    """One model file and how it is served. Equal settings share one server in a process.
+
+    Attributes:
+        model_path: The GGUF file, absolute.
+        context: Tokens of one conversation, answer included; each of the `parallel` calls has that many.
+        parallel: Calls at once; further ones wait in the server.
+        threads: For computing; 0 takes half of the processors, at least one.
+        gpu_layers: Layers that a graphics card computes; 0 takes none.
+    """
+
+    model_path: str
+    context: int = 4096
+    parallel: int = 4
+    threads: int = 0
+    gpu_layers: int = 0
+
+
+_LEAST: Final[Mapping[str, int]] = {"context": 16, "parallel": 1, "threads": 0, "gpu_layers": 0}
+
+
+def local_settings(config: LLMConfig) -> LocalSettings:
+    """Return how a target of type `local` is served; touches no file.
+
+    Raises:
+        ConfigError: `model_path` is missing, or an option has no sensible value; `metadata` names the key.
+    """
+    path = config.options.get("model_path")
+    if not isinstance(path, str) or not path:
+        says = f"type {config.type} needs a model_path"
+        raise _refused(config, says, "Name a GGUF file.", "missing_key", needs=("model_path",))
+    numbers = {name: _number(config, name, least) for name, least in _LEAST.items() if name in config.options}
+    return LocalSettings(model_path=str(Path(path).absolute()), **numbers)
+
+
+def local_problems(config: LLMConfig, package: str = PACKAGE) -> Iterator[ConfigError]:
+    """Yield everything that keeps a target of type `local` from being served; reads the file's first four bytes.
+
+    Args:
+        config: The target.
+        package: What has to be installed.
+    """
+    if importlib.util.find_spec(package) is None:
+        says = f"type {config.type} needs the package {package}, which is not installed"
+        yield _refused(config, says, INSTALL, key=("type",))
+    if config.base_url is not None:
+        says = f"type {config.type} serves the model itself and takes no base_url"
+        yield _refused(config, says, "Remove it; for a server of your own use type llamacpp.", key=("base_url",))
+    try:
+        path = local_settings(config).model_path
+    except ConfigError as error:
+        yield error
+        return
+    if complaint := file_complaint(path):
+        hint = "Name a GGUF file; a relative path counts from the configuration's folder."
+        yield _refused(config, complaint, hint, key=("model_path",))
+
+
+def file_complaint(path: str) -> str | None:
+    """Return what is wrong with a model file as far as its first bytes tell, or None. Blocks on the file."""
+    try:
+        with open(path, "rb", opener=_without_waiting) as file:
+            regular = stat.S_ISREG(os.fstat(file.fileno()).st_mode)
+            magic = file.read(len(_MAGIC)) if regular else b""
+    except FileNotFoundError:
+        return "there is no such model file"
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else None
+        return f"the model file cannot be read ({why or 'not a path'})"
+    return None if magic == _MAGIC else "the model file is not GGUF"
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    # A named pipe would wait for somebody to write.
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+
+def _number(config: LLMConfig, name: str, least: int) -> int:
+    value: JSON = config.options[name]
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= 2**31 - 1:
+        says = f"`{name}` must be a whole number, {least} or more"
+        raise _refused(config, says, "Correct or remove it.", key=(name,))
+    return value
+
+
+def _refused(
+    config: LLMConfig,
+    says: str,
+    hint: str,
+    reason: str = "out_of_range",
+    key: Sequence[str] = (),
+    needs: Sequence[str] = (),
+) -> ConfigError:
+    metadata: JSONObject = {"key": tuple(key), "needs": tuple(needs)}
+    message = f"provider {config.name!r}: {says}"
+    return ConfigError(message, reason=reason, provider=config.name, hint=hint, metadata=metadata)

@@ -1,0 +1,64 @@
+"""Every fault a provider can play ends in a right answer or a typed error, soon, and costs next to nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+import pytest
+
+from loomwire import LLMConfig, LLMContainer, LLMValidationError
+from loomwire.domain.ports.client import ILLMClient
+from loomwire.infrastructure.transport.pool import ConnectionPool
+from loomwire.testing import FAULTS, FakeProvider, Fault
+from support.fault_cases import CASES
+from support.fault_page import PAGE, lines, page, told, told_in
+from support.fault_table import CANARY, KEY, QUICK, asked, played, world
+
+
+@pytest.mark.timeout(120)
+async def test_faults_end_in_a_right_answer_or_a_typed_error_within_the_deadline(
+    pytestconfig: pytest.Config, record_property: Callable[[str, object], None], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    writes = bool(pytestconfig.getoption("--write-tables"))
+    thorough = writes or bool(pytestconfig.getoption("--full"))
+    async with world() as at:
+        outcomes = await (played(at) if thorough else played(at, QUICK))
+    record_property("table", ["The fault table", *lines(outcomes)])
+    wrong = [f"{each.case.label}, {each.case.mode}: {word}" for each in outcomes for word in each.wrong]
+    assert wrong == []
+    assert KEY not in caplog.text
+    assert CANARY not in caplog.text
+    if writes:
+        PAGE.write_text(page(outcomes), encoding="utf-8")
+    assert told_in(PAGE.read_text(encoding="utf-8")) == told(outcomes), "python3 dev.py test -k faults --write-tables"
+
+
+def test_the_cases_leave_no_fault_out() -> None:
+    assert {case.fault for case in CASES} == set(FAULTS)
+    for name, kind in FAULTS.items():
+        assert {case.stream for case in CASES if case.fault == name} == {
+            stream for stream in (False, True) if kind.spoils(stream=stream)
+        }
+
+
+async def test_the_certificates_that_are_refused_are_refused_for_their_fault_alone() -> None:
+    async with FakeProvider("Trusted.", tls=True) as provider:
+        model = LLMConfig.openai("m", api_key=KEY, base_url=provider.base_url, allow_private=True)
+        pool = ConnectionPool(tls=provider.trusted)
+        overrides = {"connection_pool": pool}
+        async with await asyncio.to_thread(LLMContainer.of, {"it": model}, overrides=overrides) as container:
+            answer = await asked(container.resolve(ILLMClient, "it"), 5.0, stream=False)
+    assert answer.text == "Trusted."
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["plain", "stream"])
+async def test_a_redirect_never_takes_the_key_to_the_other_origin(stream: bool) -> None:
+    async with FakeProvider(Fault("redirect")) as provider:
+        model = LLMConfig.openai("m", api_key=KEY, base_url=provider.base_url, allow_private=True)
+        async with await asyncio.to_thread(LLMContainer.of, {"it": model}) as container:
+            with pytest.raises(LLMValidationError, match="redirects"):
+                await asked(container.resolve(ILLMClient, "it"), 5.0, stream=stream)
+        assert [request.origin for request in provider.requests] == [1]

@@ -1,0 +1,120 @@
+"""The fault table as people read it: lines for a terminal, and the page that stands under `architecture/`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Final, TypeAlias
+
+from loomwire.testing import FAULTS
+from support.fault_table import DEADLINE_S, LARGE_S, LATE_S, MOST_MB, Outcome
+
+PAGE: Final = Path(__file__).parents[2] / "architecture" / "faults.md"
+
+Told: TypeAlias = tuple[str, str, str, str]
+"""Fault, mode, outcome and reason: the columns that are the same on every machine."""
+
+_HEAD: Final = ("fault", "mode", "outcome", "reason", "seconds", "extra MB")
+
+
+def lines(outcomes: Iterable[Outcome]) -> list[str]:
+    """Return the table for a terminal, a line for each case."""
+    rows = [_HEAD, *(outcome.row for outcome in outcomes)]
+    widths = [max(len(row[place]) for row in rows) for place in range(len(_HEAD))]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+
+
+def told(outcomes: Iterable[Outcome]) -> list[Told]:
+    """Return what the page must say: plain and streamed in one row where they end alike."""
+    return [row for row, _ in _merged(outcomes)]
+
+
+def told_in(page: str) -> list[Told]:
+    """Return what a page says."""
+    rows = [[cell.strip().strip("`") for cell in line.strip("|").split("|")] for line in page.splitlines()]
+    return [(row[0], row[1], row[2], row[3]) for row in rows if len(row) == len(_HEAD) and re.match(r"[a-z]", row[1])][
+        1:
+    ]
+
+
+def page(outcomes: Sequence[Outcome]) -> str:
+    """Return the page."""
+    table = [_line(_HEAD), "|" + "---|" * len(_HEAD)]
+    for (label, mode, outcome, reason), group in _merged(outcomes):
+        seconds = max(each.seconds for each in group)
+        memory = max((each.extra_mb or 0.0 for each in group), default=0.0)
+        used = "< 1" if memory < 1 else f"{memory:.0f}"
+        table.append(_line((f"`{label}`", mode, outcome, reason, f"{seconds:.1f}", used)))
+    faults = [_line(("fault", "what it does", "strikes")), "|---|---|---|"]
+    faults += [_line((f"`{kind.name}`", _sentence(kind.name), _where(kind.name))) for kind in FAULTS.values()]
+    return "\n".join((_INTRODUCTION, *table, "", _FAULTS, *faults, "", _DEBATABLE))
+
+
+def _merged(outcomes: Iterable[Outcome]) -> list[tuple[Told, list[Outcome]]]:
+    groups: dict[tuple[str, str, str], list[Outcome]] = {}
+    for each in outcomes:
+        groups.setdefault((each.case.label, each.outcome, each.reason), []).append(each)
+    return [
+        ((label, ", ".join(each.case.mode for each in group), outcome, reason), group)
+        for (label, outcome, reason), group in groups.items()
+    ]
+
+
+def _line(cells: Iterable[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _sentence(name: str) -> str:
+    kind = FAULTS[name]
+    only = " Streams only." if kind.stream_only else " Plain answers only." if kind.plain_only else ""
+    setup = f" {kind.setup}" if kind.setup else ""
+    return f"{kind.says}{only}{setup}"
+
+
+def _where(name: str) -> str:
+    return FAULTS[name].strikes
+
+
+_INTRODUCTION: Final = f"""# What survives what
+
+Every fault that `loomwire.testing.FakeProvider` can play, asked for by the real chain, plain and streamed, with the
+server in another process. Bars: the right answer or a typed error; nothing later than the deadline ({DEADLINE_S:g} s,
+{LARGE_S:g} s for what is large) and {LATE_S:g} s; less than {MOST_MB:g} MB of extra memory, with the default
+limits; no key and no prompt in an error; and the next call right. `python3 dev.py test -k faults` plays it
+again, prints it, and fails when this page says anything else; with `--write-tables` it writes the page. Seconds and
+memory are of one run on one machine; faults that only wait are played side by side; their memory is what all took.
+
+## How each ends
+"""
+
+_FAULTS: Final = """## The faults
+
+By these names `loomwire.testing.Fault` and scripts of `loomwire mock serve` play them. The names are promises. A fault
+that strikes while connecting belongs to a server or to the network, and says how it is brought about.
+"""
+
+_DEBATABLE: Final = """## What can be argued about
+
+What an honest client does where standards leave it open or nobody can know, and why.
+
+- `foreign_answer`: cannot be detected. No vendor echoes an id of ours, and some servers make up an id for each chunk,
+  so ids that change mean nothing. What was said is returned, and `request_id` and `response_id` are what the server
+  said, so that a log shows it. What can be detected is an answer that nobody asked for:
+- `extra_answer`: it would become the answer to the next request on that connection, so the connection is closed. One
+  that arrives only after the next request was sent cannot be told from its answer in HTTP/1.1.
+- `duplicate_keys`: the last one counts, as in the JSON readers of all vendors' own libraries. RFC 8259 leaves it open.
+- `negative_usage`: the answer is right; the usage is clamped to 0 and marked as estimated, so that no bill believes it.
+- `long_number`: an answer whose accounting cannot be read is refused, although its text could be read.
+- `lone_surrogates`: right means U+FFFD, because half a character can be written to no file and no log.
+- `u2028`: right means untouched; only CR and LF end a line of SSE.
+- `bad_sse`, `html_as_promised`: SSE tells readers to ignore fields they do not know. What is left has no terminal sign,
+  and without one an answer is never whole.
+- `same_call_index`, `stray_call_index`: a new id is a new call, and arguments without an id belong to the call at their
+  index, or else to the one that was begun last.
+- `trailer`: trailers are read and ignored; they may not change what the headers said.
+- `interim_flood`, `five_codings`: sixteen interim answers and two codings are believed, not more.
+- `status 304`: nobody asked conditionally, so it is refused like every other 3xx.
+- `Retry-After`: NaN, negative, absurd, more than a day and in the past are no wait, and never an error of their own.
+- TLS renegotiation is not played: TLS 1.3 has none, and Python's `ssl` cannot ask for one.
+"""
