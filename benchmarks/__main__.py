@@ -2,10 +2,11 @@
 
     python -m benchmarks [--quick] [--json FILE] [--update-baseline]
     python -m benchmarks --peers [--quick] [--json FILE] [--markdown FILE]
+    python -m benchmarks reload [--quick]
 
 Prints a table. Exit code 0 when every bar is met and no ratio got more than 25 % worse, 1 otherwise, 2 for wrong words.
 `--peers` compares with other libraries instead: 1 when one of them is cheaper than ours per call or per chunk, 3 when
-ours is the cheapest but somebody could not take part.
+ours is the cheapest but somebody could not take part. `reload` measures edits of the configuration (benchmarks.reload).
 """
 
 from __future__ import annotations
@@ -34,6 +35,11 @@ from benchmarks.verdicts import Verdict, baseline_of, judge, read_baseline, writ
 
 def main(arguments: Sequence[str]) -> int:
     """Measure, print, judge; return the exit code."""
+    if arguments and arguments[0] == "reload":
+        # Here, because the other measurements need a parent without loomwire.
+        from benchmarks import reload
+
+        return reload.main(arguments[1:])
     words = _words(arguments)
     began = time.monotonic()
     if words.peers:

@@ -21,8 +21,10 @@ def wants_colour(stream: TextIO, environ: Mapping[str, str] = os.environ) -> boo
 
 def table(verdicts: Sequence[Verdict], *, colour: bool = False) -> str:
     """Return the table and a last line that says how it went."""
-    rows = [HEAD, *(_cells(verdict) for verdict in verdicts)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(HEAD))]
+    cells = [_cells(verdict) for verdict in verdicts]
+    told = [column for column in range(len(HEAD)) if any(row[column] for row in cells)]
+    rows = [tuple(row[column] for column in told) for row in (HEAD, *cells)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(told))]
     lines = [_line(row, widths) for row in rows]
     lines.insert(1, "  ".join("-" * width for width in widths))
     if colour:

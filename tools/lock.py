@@ -18,6 +18,8 @@ FOLDER = Path(__file__).resolve().parent.parent / "requirements"
 NAMES = ("build", "core", "dev", "full")
 # Each of these goes into an environment of its own.
 PEERS = tuple(f"peers/{name}" for name in ("openai", "any-llm", "pydantic-ai", "langchain-openai", "litellm"))
+# tests/reload installs it beside ours, which is newer.
+SECOND = ("watchdog6",)
 # pip-compile drops what the locking machine does not need; click wants this one on Windows.
 WINDOWS_ONLY = dict.fromkeys(("core", "dev", *PEERS), ("colorama",))
 OPTIONS = (
@@ -51,7 +53,7 @@ def windows_pins(names: tuple[str, ...]) -> str:
 def main() -> None:
     """Lock every requirement file, or stop with a message and leave the faulty one for inspection."""
     extra = ["--upgrade"] if "--upgrade" in sys.argv[1:] else []
-    for name in (*NAMES, *PEERS):
+    for name in (*NAMES, *PEERS, *SECOND):
         target = FOLDER / f"{name}.txt"
         text = compile_pins(Path(f"{name}.in"), target, *extra)
         text += windows_pins(WINDOWS_ONLY[name]) if name in WINDOWS_ONLY else ""

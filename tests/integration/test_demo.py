@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
+import click
 import pytest
 
 from loomwire import LLMContainer
+from loomwire.cli.configuring.live import TYPO, LiveEdits
 from loomwire.cli.workflow import main, run
 from support.commands import loomwire, process
 from support.folders import REPOSITORY, SAMPLE
@@ -15,7 +18,7 @@ from support.folders import REPOSITORY, SAMPLE
 def test_the_demo_shows_an_answer_a_stream_and_a_typed_object() -> None:
     ran = loomwire("demo")
     assert (ran.code, ran.err) == (0, "")
-    titles = [line for line in ran.out.splitlines() if line[:2] in {"1.", "2.", "3."}]
+    titles = [line for line in ran.out.splitlines() if line[:2] in {"1.", "2.", "3.", "4.", "5."}][:3]
     assert titles == [
         "1. plan: generate, client `planner`: the whole answer at once",
         "2. story: stream, client `storyteller`: words as they come",
@@ -26,10 +29,65 @@ def test_the_demo_shows_an_answer_a_stream_and_a_typed_object() -> None:
     assert "no key, no network, no cost" in ran.out
 
 
-def test_the_demo_runs_in_a_process_of_its_own_from_anywhere(tmp_path: Path) -> None:
-    ran = process("demo", cwd=tmp_path)
+def test_the_demo_edits_its_configuration_in_the_middle_of_a_stream() -> None:
+    out = loomwire("demo").out
+    edit = out.partition("4. edit: ")[2].partition("5. typo: ")[0].splitlines()
+    old = "Sunday    A slow breakfast, the tower by the water, pastries for the way home."
+    new = "Sunday    The train to Cascais, a swim, grilled fish, the last train home."
+    assert edit[0] == "rules/demo.yaml is saved while `planner` streams an answer"
+    assert edit[1:3] == [f"- {old}", f"+ {new}"]
+    assert re.fullmatch(r"in force \d+ ms after the save: generation 1 -> 2", edit[3])
+    assert edit[6] == f"  {old}", "the stream that was under way"
+    assert edit[8] == f"  {new}", "the next answer"
+    assert max(map(len, edit)) <= 80
+
+
+def test_the_demo_shows_where_a_bad_edit_is_wrong_and_that_the_last_good_generation_stays() -> None:
+    out = loomwire("demo").out
+    typo = out.partition("5. typo: ")[2].partition("What happened")[0].splitlines()
+    assert typo[1:5] == [
+        "error[CFG010]: unknown key `totel` in clients.planner.timeouts",
+        "  --> config/loomwire.yaml:71:16",
+        "71 |     timeouts: {totel: 60}",
+        "   |                ^^^^^ did you mean `total`?",
+    ]
+    assert re.fullmatch(r"refused \d+ ms after the save: generation 2 stays, `planner` answers:", typo[5])
+    assert typo[6].startswith("  Sunday    The train to Cascais")
+    assert max(map(len, typo)) <= 80
+
+
+def test_the_demo_runs_in_a_process_of_its_own_from_anywhere_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+    ran = process("demo", cwd=tmp_path, TMPDIR=str(temporary))
     assert (ran.code, ran.err) == (0, "")
     assert "\x1b[" not in ran.out
+    assert list(temporary.iterdir()) == []
+
+
+def test_the_demo_never_edits_a_folder_of_somebody_else(tmp_path: Path) -> None:
+    copy = tmp_path / "config"
+    shutil.copytree(SAMPLE, copy)
+    before = {file: file.read_bytes() for file in copy.rglob("*.yaml")}
+    ran = loomwire("demo", "--config", copy)
+    assert "edits   none: the folder is yours" in ran.out
+    assert {file: file.read_bytes() for file in copy.rglob("*.yaml")} == before
+    assert json.loads(loomwire("demo", "--config", copy, "--json").out)["live"] is None
+
+
+async def test_an_edit_that_nobody_notices_ends_the_demo_with_a_message(tmp_path: Path) -> None:
+    copy = tmp_path / "config"
+    shutil.copytree(SAMPLE, copy)
+    async with LLMContainer.aopen(copy, watch=False) as container:
+        live = LiveEdits(container, copy, lambda _: None, lambda _: None, patience_s=0.05)
+        with pytest.raises(click.ClickException, match=r"rules/demo.yaml was not noticed in 0.05 s"):
+            await live.run()
+
+
+def test_a_sample_without_the_words_to_edit_ends_the_demo_with_a_message(tmp_path: Path) -> None:
+    (tmp_path / TYPO.file).write_text("version: 1\n", encoding="utf-8")
+    with pytest.raises(click.ClickException, match=r"loomwire.yaml lacks the words"):
+        TYPO.save(tmp_path)
 
 
 def test_the_demo_as_json_holds_answers_and_totals() -> None:
@@ -38,11 +96,18 @@ def test_the_demo_as_json_holds_answers_and_totals() -> None:
     assert said["answers"]["plan"].startswith("A weekend in Lisbon")
     assert said["events"]["story"] > 10
     assert {name: totals["answered"] for name, totals in said["clients"].items()} == {
-        "planner": 1,
+        "planner": 4,
         "storyteller": 1,
         "reader": 1,
     }
+    assert all(totals["failed"] == 0 for totals in said["clients"].values())
     assert said["chain"].startswith("planner: Observe(call) > Deadline > ")
+    edit, typo = said["live"]["edit"], said["live"]["typo"]
+    assert (edit["generations"], edit["changed"]) == ([1, 2], ["planner", "reader", "storyteller"])
+    assert (edit["stream"], edit["next_answer"]) == (said["answers"]["plan"], typo["next_answer"])
+    assert edit["stream"] != edit["next_answer"]
+    assert (typo["generation"], [problem["code"] for problem in typo["problems"]]) == (2, ["CFG010"])
+    assert 0 < edit["seconds"] < 5 > typo["seconds"] > 0
 
 
 def test_the_demo_runs_on_an_edited_copy_of_the_configuration(tmp_path: Path) -> None:

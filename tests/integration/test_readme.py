@@ -14,7 +14,7 @@ from loomwire.container.facade import LLMContainer
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
-TIMES = re.compile(r"\d+\.\d+ s\b")
+TIMES = re.compile(r"\d+(?:\.\d+)? m?s\b")
 PRINTED = ("Lisbon", "Lisbon", "PRO002 too_large\nRAT001 throttled\nFine.\nUsage(")
 COMMANDS = {"python3 dev.py demo": ["demo"], "loomwire check": ["check"]}
 

@@ -2,23 +2,37 @@
 
 from __future__ import annotations
 
+import difflib
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from loomwire.application.forks import renew_after_fork
 from loomwire.application.pipeline import Parts, build_client
 from loomwire.domain.config import ClientConfig, Snapshot
+from loomwire.domain.errors import UnknownNameError
 from loomwire.domain.ports.client import ILLMClient
+from loomwire.domain.ports.pool import Place
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One client of a generation: its chain and the configuration it was built from."""
+    """One client of a generation.
+
+    Attributes:
+        client: Its chain.
+        config: What the chain was built from, with what the provider's row knows filled in.
+        source: The same as it stands in the snapshot.
+        since: The number of the generation for which the chain was built.
+        places: What the chain may connect to.
+    """
 
     client: ILLMClient
     config: ClientConfig
+    source: ClientConfig
+    since: int
+    places: frozenset[Place]
 
 
 class Generation:
@@ -28,15 +42,20 @@ class Generation:
         number: Counts up from 1.
         snapshot: The configuration it was built from.
         entries: The clients by name.
+
+    Attributes:
+        places: What its clients may connect to.
     """
 
-    __slots__ = ("__weakref__", "_leases", "_lock", "entries", "number", "snapshot")
+    __slots__ = ("__weakref__", "_drained", "_leases", "_lock", "entries", "number", "places", "snapshot")
 
     def __init__(self, number: int, snapshot: Snapshot, entries: Mapping[str, Entry]) -> None:
         """Start without leases."""
         self.number = number
         self.snapshot = snapshot
         self.entries = MappingProxyType(dict(entries))
+        self.places: frozenset[Place] = frozenset().union(*(entry.places for entry in entries.values()))
+        self._drained: Callable[[Generation], None] | None = None
         self.after_fork()
         renew_after_fork(self)
 
@@ -45,15 +64,40 @@ class Generation:
         self._leases = 0
         self._lock = threading.Lock()
 
+    def entry(self, name: str) -> Entry:
+        """Return a client.
+
+        Raises:
+            UnknownNameError: No such client; the message lists those that exist.
+        """
+        entry = self.entries.get(name)
+        if entry is None:
+            raise unknown_name("client", name, self.entries)
+        return entry
+
     def lease(self) -> None:
         """Count a call that uses this generation."""
         with self._lock:
             self._leases += 1
 
     def release(self) -> None:
-        """Count a call off."""
+        """Count a call off; the last one of a retired generation tells whoever retired it."""
         with self._lock:
             self._leases -= 1
+            drained = self._drained if self._leases < 1 else None
+        if drained is not None:
+            drained(self)
+
+    def retire(self, drained: Callable[[Generation], None]) -> None:
+        """Have `drained` called whenever no call is left: at once, or by the last one, on its thread.
+
+        A call that had found this generation before it was replaced may begin after that, so it may be called again.
+        """
+        with self._lock:
+            self._drained = drained
+            idle = self._leases < 1
+        if idle:
+            drained(self)
 
     @property
     def leases(self) -> int:
@@ -61,15 +105,38 @@ class Generation:
         return self._leases
 
 
-def build_generation(number: int, snapshot: Snapshot, parts: Parts) -> Generation:
+def build_generation(number: int, snapshot: Snapshot, parts: Parts, before: Generation | None = None) -> Generation:
     """Build every client of a configuration. Nothing is in force yet, nothing is connected.
+
+    Args:
+        number: Its number.
+        snapshot: The configuration.
+        parts: What chains are made from.
+        before: The chain of a client whose configuration is the same object there is kept.
 
     Raises:
         ConfigError: A client cannot be built; nothing has changed.
     """
     entries = {}
+    kept = {} if before is None else before.entries
     for name, config in snapshot.clients.items():
-        # Once and before anything is built: every layer and every typed call sees what the provider's row knows.
-        known = replace(config, targets=tuple(parts.factory.resolved(target) for target in config.targets))
-        entries[name] = Entry(build_client(known, parts), known)
+        known = kept.get(name)
+        entries[name] = known if known is not None and known.source is config else _built(number, config, parts)
     return Generation(number, snapshot, entries)
+
+
+def _built(number: int, source: ClientConfig, parts: Parts) -> Entry:
+    # Once and before anything is built: every layer and every typed call sees what the provider's row knows.
+    config = replace(source, targets=tuple(parts.factory.resolved(target) for target in source.targets))
+    networked = (target for target in config.targets if target.base_url is not None and target.replay is None)
+    places = frozenset((target.base_url or "", target.transport) for target in networked)
+    return Entry(build_client(config, parts), config, source, number, places)
+
+
+def unknown_name(kind: str, name: str, known: Iterable[str]) -> UnknownNameError:
+    """Return the error for a name that nobody defined, with what exists and what was probably meant; not raised."""
+    names = sorted(known)
+    near = difflib.get_close_matches(name, names, n=1)
+    guess = f"Did you mean {near[0]!r}? " if near else ""
+    listed = ", ".join(names) if names else "none"
+    return UnknownNameError(f"there is no {kind} named {name!r}", hint=f"{guess}Configured {kind}s: {listed}.")

@@ -103,6 +103,22 @@ class LoopThread:
         self._loop = self._thread = None
 
 
+def refuse_in_loop(what: str, instead: str) -> None:
+    """Refuse what would stop a running event loop.
+
+    Args:
+        what: What was called.
+        instead: What to write there.
+
+    Raises:
+        LLMValidationError: reason sync_in_loop, inside a running event loop.
+    """
+    if _inside_a_loop():
+        raise LLMValidationError(
+            f"{what} inside a running event loop would block it: use {instead}", reason="sync_in_loop"
+        )
+
+
 def _closed() -> ClientRemovedError:
     return ClientRemovedError("the container was closed before or during this call", reason="closed")
 

@@ -2,38 +2,77 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable
+from abc import abstractmethod
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
-from typing import NoReturn
+from typing import Protocol, TypeAlias
 
 from typing_extensions import override
 
-from loomwire.application.generation import Generation
+from loomwire.application.generation import Generation, unknown_name
 from loomwire.application.leases import Lease, LeasedStreaming
-from loomwire.domain.errors import ClientRemovedError, UnknownNameError
+from loomwire.domain.errors import ClientRemovedError
 from loomwire.domain.ports.client import ILLMClient, LLMStream
 from loomwire.domain.requests import LLMRequest
 from loomwire.domain.responses import LLMResponse
 
+Reduced: TypeAlias = tuple[Callable[[str, str], object], tuple[str, str]]
+"""How another process finds a client again: a function of a configuration's root and the client's name, and both."""
 
-class ClientRegistry:
-    """Holds the generation in force and hands out handles by name. Safe for threads and event loops."""
+Home: TypeAlias = Callable[[str, bool], Reduced]
+"""Takes a client's name, and whether its blocking twin is meant."""
 
-    __slots__ = ("_closed", "_generation", "_handles")
+
+class ClientSource(Protocol):
+    """Where handles find their clients: whatever is in force, or one generation."""
+
+    @property
+    @abstractmethod
+    def generation(self) -> Generation:
+        """The generation that new calls go to."""
+
+    @property
+    @abstractmethod
+    def closed(self) -> bool:
+        """Whether new calls are refused."""
+
+    @abstractmethod
+    def client(self, name: str) -> ClientHandle:
+        """Return the handle of a client; raises UnknownNameError."""
+
+    @abstractmethod
+    def lease(self, name: str) -> Lease:
+        """Lease a client for one call; raises ClientRemovedError."""
+
+    @abstractmethod
+    def reduced(self, name: str, *, blocking: bool = False) -> Reduced:
+        """Return how a client is found again in another process; raises TypeError where it cannot be."""
+
+
+class ClientRegistry(ClientSource):
+    """Holds the generation in force and hands out handles by name. Safe for threads and event loops.
+
+    Attributes:
+        home: Tells other processes where to find a client; None for clients that exist in this process only.
+    """
+
+    __slots__ = ("_closed", "_generation", "_handles", "home")
 
     def __init__(self, generation: Generation) -> None:
         """Put a first generation in force."""
         self._generation = generation
         self._handles: dict[str, ClientHandle] = {}
         self._closed = False
+        self.home: Home | None = None
 
     @property
+    @override
     def generation(self) -> Generation:
         """The generation in force."""
         return self._generation
 
     @property
+    @override
     def closed(self) -> bool:
         """Whether new calls are refused."""
         return self._closed
@@ -47,6 +86,7 @@ class ClientRegistry:
         """Refuse new calls."""
         self._closed = True
 
+    @override
     def client(self, name: str) -> ClientHandle:
         """Return the stable handle of a client.
 
@@ -60,6 +100,7 @@ class ClientRegistry:
             handle = self._handles.setdefault(name, ClientHandle(self, name))
         return handle
 
+    @override
     def lease(self, name: str) -> Lease:
         """Lease a client of the generation in force for one call.
 
@@ -74,13 +115,19 @@ class ClientRegistry:
             raise ClientRemovedError(f"client {name!r} was removed from the configuration")
         return Lease(generation, entry)
 
+    @override
+    def reduced(self, name: str, *, blocking: bool = False) -> Reduced:
+        if self.home is None:
+            raise not_pickled()
+        return self.home(name, blocking)
+
 
 class ClientHandle(ILLMClient):
     """What hosts hold: a name that always means the client in force. Cheap, shareable, never stale."""
 
     __slots__ = ("_registry", "name")
 
-    def __init__(self, registry: ClientRegistry, name: str) -> None:
+    def __init__(self, registry: ClientSource, name: str) -> None:
         """Stand for the client `name`."""
         self._registry = registry
         self.name = name
@@ -100,8 +147,16 @@ class ClientHandle(ILLMClient):
         return self._registry.lease(self.name)
 
     @override
-    def __reduce__(self) -> NoReturn:
-        raise TypeError("a client is not pickled: send its name, and resolve it in the other process's own container")
+    def __reduce__(self) -> Reduced:
+        return self.reduced()
+
+    def reduced(self, *, blocking: bool = False) -> Reduced:
+        """Return how this client, or its blocking twin, is found again in another process.
+
+        Raises:
+            TypeError: It exists in this process only.
+        """
+        return self._registry.reduced(self.name, blocking=blocking)
 
     @override
     def __repr__(self) -> str:
@@ -109,10 +164,6 @@ class ClientHandle(ILLMClient):
         return f"{self.name}: {entry.client!r}" if entry else f"{self.name}: removed"
 
 
-def unknown_name(kind: str, name: str, known: Iterable[str]) -> UnknownNameError:
-    """Return the error for a name that nobody defined, with what exists and what was probably meant; not raised."""
-    names = sorted(known)
-    near = difflib.get_close_matches(name, names, n=1)
-    guess = f"Did you mean {near[0]!r}? " if near else ""
-    listed = ", ".join(names) if names else "none"
-    return UnknownNameError(f"there is no {kind} named {name!r}", hint=f"{guess}Configured {kind}s: {listed}.")
+def not_pickled() -> TypeError:
+    """Return the error for a client that no other process could find; not raised."""
+    return TypeError("a client is not pickled: send its name, and resolve it in the other process's own container")

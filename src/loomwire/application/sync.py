@@ -9,6 +9,7 @@ from types import TracebackType
 from typing_extensions import override
 
 from loomwire.application.loop_thread import LoopThread
+from loomwire.application.registry import ClientHandle, Reduced, not_pickled
 from loomwire.domain.errors import ClientRemovedError
 from loomwire.domain.events import StreamEvent
 from loomwire.domain.ports.client import ILLMClient, LLMStream
@@ -104,6 +105,12 @@ class SyncLLMClient:
     def stream(self, request: LLMRequest) -> AbstractContextManager[SyncStream]:
         """Return a context manager over the stream; entering it sends the request."""
         return _SyncStreaming(self._client.stream(request), self._thread)
+
+    @override
+    def __reduce__(self) -> Reduced:
+        if not isinstance(self._client, ClientHandle):
+            raise not_pickled()
+        return self._client.reduced(blocking=True)
 
     @override
     def __repr__(self) -> str:

@@ -19,11 +19,13 @@ COMMANDS = {
     "ask": "loomwire.cli.ask",
     "check": "loomwire.cli.check",
     "completion": "loomwire.cli.reference",
+    "config": "loomwire.cli.configuring.config",
     "demo": "loomwire.cli.demo",
-    "explain": "loomwire.cli.reference",
+    "explain": "loomwire.cli.configuring.explaining",
     "mock": "loomwire.cli.mock",
     "models": "loomwire.cli.models",
     "schema": "loomwire.cli.reference",
+    "typegen": "loomwire.cli.configuring.typegen",
 }
 
 

@@ -3,46 +3,51 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import os
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypeAlias, TypeVar
+from typing import Self, TypeAlias
 
 from dependency_injector import containers, providers
-from typing_extensions import override
 
-from loomwire.application.clients.typed import TypedLLMClient
-from loomwire.application.composed import ComposedFactory, snapshot_of
-from loomwire.application.loop_thread import LoopThread
+from loomwire.application.composed import snapshot_of
+from loomwire.application.loop_thread import LoopThread, refuse_in_loop
+from loomwire.application.pinned import PinnedRegistry
 from loomwire.application.pipeline import Parts, client_key, target_key
-from loomwire.application.registry import ClientHandle, ClientRegistry, unknown_name
+from loomwire.application.registry import ClientRegistry, Reduced
+from loomwire.application.reload.drains import Drains
+from loomwire.application.reload.listeners import RejectedListener, Remove, UpdatedListener
+from loomwire.application.reload.manager import LLMConfigManager
+from loomwire.application.reload.results import ReloadResult
+from loomwire.application.reload.store import ConfigStore
 from loomwire.application.state.stats import CallStats
-from loomwire.application.sync import SyncLLMClient
 from loomwire.container.checks import check
 from loomwire.container.graph import WiringGraph
 from loomwire.container.health import ContainerHealth
+from loomwire.container.parents import Parent, parts_of
+from loomwire.container.pinning import Pinning
+from loomwire.container.resolving import Resolver
 from loomwire.container.wiring import Wiring
 from loomwire.domain.config import ClientConfig, LLMConfig
-from loomwire.domain.errors import LLMValidationError, UnknownNameError
-from loomwire.domain.ports.client import ILLMClient, ILLMClientFactory
+from loomwire.domain.ports.client import ILLMClientFactory
 from loomwire.domain.ports.clock import IClock
-from loomwire.domain.ports.container import IDependencyContainer
+from loomwire.domain.ports.config import IConfigSource
 from loomwire.domain.ports.events import IEventSink
 from loomwire.domain.ports.output import IOutputSchemas
 from loomwire.domain.ports.pool import IConnectionPool
+from loomwire.infrastructure.configuration.source import FolderSource
+from loomwire.infrastructure.watching.watcher import ConfigWatcher
 
-if TYPE_CHECKING:
-    from typing_extensions import TypeForm
-
-T = TypeVar("T")
 StrPath: TypeAlias = str | os.PathLike[str]
 
 NEEDS: Mapping[str, type] = {
     "call_stats": CallStats,
     "client_factory": ILLMClientFactory,
     "clock": IClock,
+    "config_source": IConfigSource,
     "connection_pool": IConnectionPool,
     "event_sink": IEventSink,
     "output_schemas": IOutputSchemas,
@@ -52,10 +57,22 @@ NEEDS: Mapping[str, type] = {
 """What the facade itself takes from a wiring; nothing else in there says what these have to be."""
 
 
-class LLMContainer(IDependencyContainer):
+class LLMContainer(Resolver):
     """Builds everything from a configuration folder and hands out clients by name.
 
     Safe to share by threads and event loops. Use it as a context manager, or call `close()` / `aclose()`.
+
+    Args:
+        wiring: A wiring whose parts are supplied, of a host that embeds `Wiring`; anybody else uses `open` or `aopen`.
+        watch: Follow edits of the configuration.
+
+    Attributes:
+        wiring: The parts.
+        configs: The configuration in force, its history, and who is told of changes.
+
+    Raises:
+        WiringError: Parts are missing, of the wrong type, or need each other.
+        ConfigRejectedError: The configuration has problems.
 
     Example:
         >>> from loomwire import ILLMClient, LLMContainer, LLMRequest
@@ -65,55 +82,48 @@ class LLMContainer(IDependencyContainer):
         ...         return (await planner.generate(LLMRequest.of("Plan a trip"))).text
     """
 
-    def __init__(self, wiring: containers.Container) -> None:
-        """Use `open` or `aopen`; this takes a wiring whose parts are supplied, for hosts that embed `Wiring`.
-
-        Raises:
-            WiringError: Parts are missing, of the wrong type, or need each other.
-            ConfigRejectedError: The configuration has problems.
-        """
+    def __init__(self, wiring: containers.Container, *, watch: bool = False) -> None:
+        """Build everything; connect to nothing."""
         check(wiring, NEEDS)
-        self.wiring = wiring
-        self._threads = LoopThread()
         self._registry: ClientRegistry = wiring.registry()
-        self._ports: dict[object, Callable[[], Any]] = {
-            IClock: wiring.clock,
-            IConnectionPool: wiring.connection_pool,
-            IEventSink: wiring.event_sink,
-            # Not the leaf factory: what a host builds by hand keeps its deadline like everything else.
-            ILLMClientFactory: lambda: ComposedFactory(wiring.parts()),
-            IOutputSchemas: wiring.output_schemas,
-        }
+        super().__init__(wiring, self._registry, LoopThread())
+        # A configuration written in code has no files to look at.
+        source = wiring.config_source() if wiring.snapshot.last_overriding is None else None
+        self._drains = Drains(wiring.connection_pool(), wiring.clock(), lambda: self._registry.generation)
+        self._store = ConfigStore(self._registry, source, wiring.parts(), self._drains)
+        self.configs = LLMConfigManager(self._registry, self._store)
+        self._watcher: ConfigWatcher | None = None
+        if watch and isinstance(source, FolderSource):
+            self._watcher = ConfigWatcher(source.root, lambda: source.watched, self._store.reload)
+            self._watcher.start()
 
     @classmethod
     def open(
         cls,
         config: StrPath,
         *,
-        watch: bool = True,  # noqa: ARG003  # kept for callers; see Args
+        watch: bool = True,
+        parent: Parent | None = None,
         overrides: Mapping[str, object] | None = None,
     ) -> Self:
         """Open a container from synchronous code.
 
         Args:
             config: The configuration folder, or one YAML file.
-            watch: Follow edits of the configuration. This release loads it once, whatever you say here; the
-                argument is there so that code written today keeps its meaning.
-            overrides: Parts to replace, by the names in `Wiring`: an object, or a dependency-injector provider.
+            watch: Follow edits of the configuration: what is saved is in force some 25 ms later, what is wrong changes
+                nothing. `reload()` reads it when you say so.
+            parent: The host's own container: its clock, connection pool, event sink and output schemas, as far as it
+                has them, stand in for ours. They stay the host's, so closing this container leaves its pool open.
+            overrides: Parts to replace, by the names in `Wiring`: an object, or a dependency-injector provider. They
+                win over the parent's.
 
         Raises:
             LLMValidationError: Called inside a running event loop, which it would block; use `aopen`.
             ConfigRejectedError: The configuration has problems; all are listed.
-            WiringError: An override is unknown or does not fit.
+            WiringError: An override is unknown, or it or a part of the parent does not fit.
         """
-        try:
-            asyncio.get_running_loop()
-        except RuntimeError:
-            return cls._opened(config, overrides or {})
-        raise LLMValidationError(
-            "LLMContainer.open() inside a running event loop would block it: use `async with LLMContainer.aopen(...)`",
-            reason="sync_in_loop",
-        )
+        refuse_in_loop("LLMContainer.open()", "`async with LLMContainer.aopen(...)`")
+        return cls._opened(config, overrides or {}, watch=watch, parent=parent)
 
     @classmethod
     @asynccontextmanager
@@ -121,14 +131,16 @@ class LLMContainer(IDependencyContainer):
         cls,
         config: StrPath,
         *,
-        watch: bool = True,  # noqa: ARG003  # as in open
+        watch: bool = True,
+        parent: Parent | None = None,
         overrides: Mapping[str, object] | None = None,
     ) -> AsyncGenerator[Self, None]:
         """Open a container from async code: `async with LLMContainer.aopen("config/") as container`.
 
-        It is built on a thread, so the event loop never waits for files or imports. Arguments and errors: `open`.
+        It is built on a thread, so the event loop never waits for files or imports; a parent is asked there too.
+        Arguments and errors: `open`.
         """
-        container = await asyncio.to_thread(cls._opened, config, overrides or {})
+        container = await asyncio.to_thread(cls._opened, config, overrides or {}, watch=watch, parent=parent)
         try:
             yield container
         finally:
@@ -157,84 +169,74 @@ class LLMContainer(IDependencyContainer):
             ...     container.sync_client("greeter").generate(LLMRequest.of("hi")).text
             'Hello.'
         """
-        return cls._opened(".", {"snapshot": snapshot_of(clients), **(overrides or {})})
+        return cls._opened(".", {"snapshot": snapshot_of(clients), **(overrides or {})}, watch=False)
 
     @classmethod
-    def _opened(cls, config: StrPath, overrides: Mapping[str, object]) -> Self:
+    def _opened(
+        cls, config: StrPath, overrides: Mapping[str, object], *, watch: bool, parent: Parent | None = None
+    ) -> Self:
         wiring = Wiring(config_root=providers.Object(Path(config)))
+        if parent is not None:
+            overrides = {**parts_of(parent, besides=overrides.keys()), **overrides}
         for name in overrides.keys() & wiring.providers.keys():
             part = overrides[name]
             wiring.providers[name].override(part if isinstance(part, providers.Provider) else providers.Object(part))
         check(wiring, NEEDS, misnamed=sorted(overrides.keys() - wiring.providers.keys()))
-        return cls(wiring)
+        container = cls(wiring, watch=watch)
+        if not overrides:
+            # With parts of this process another one would find a client that is not the same.
+            container._registry.home = _Home(os.path.normpath(Path(config).absolute()))
+        return container
 
-    @override
-    def resolve(self, port: Callable[..., T], name: str | None = None) -> T:
-        """Return the part behind a port: a client by name, or the clock, pool, event sink, factory or schemas.
+    @property
+    def closed(self) -> bool:
+        """Whether new calls are refused."""
+        return self._registry.closed
 
-        What comes back for `ILLMClient` is a stable handle: it always means the client in force. `SyncLLMClient` gives
-        its blocking twin. Without a name it is the only client there is.
+    def reload(self, *, allow_shrink: bool = False) -> ReloadResult:
+        """Read the configuration now and put what is new in force; what is wrong changes nothing and raises nothing.
 
-        Raises:
-            UnknownNameError: No such client or port; the message lists what exists.
-        """
-        part: Any
-        if port is ILLMClient:
-            part = self.llm_client(self._only_client() if name is None else name)
-        elif port is SyncLLMClient:
-            part = self.sync_client(self._only_client() if name is None else name)
-        elif port in self._ports and name is None:
-            part = self._ports[port]()
-        elif port in self._ports:
-            raise UnknownNameError(
-                f"there is one {getattr(port, '__name__', port)}, without a name", hint="Leave the name out."
-            )
-        else:
-            known = [getattr(known, "__name__", str(known)) for known in (ILLMClient, SyncLLMClient, *self._ports)]
-            raise unknown_name("port", getattr(port, "__name__", str(port)), known)
-        found: T = part
-        return found
-
-    get_service = resolve
-
-    def llm_client(self, name: str) -> ILLMClient:
-        """Return the stable handle of a client; `resolve(ILLMClient, name)` in short."""
-        return self._handle(name)
-
-    def sync_client(self, name: str) -> SyncLLMClient:
-        """Return the blocking twin of a client, for code outside event loops."""
-        return SyncLLMClient(self._handle(name), self._threads)
-
-    def typed(self, output: TypeForm[T], name: str) -> TypedLLMClient[T]:
-        """Return a client whose answer is a validated `output`.
+        Needs no watching. It blocks on files: in an event loop use `areload`. Safe for threads.
 
         Args:
-            output: A pydantic model, dataclass, TypedDict, list, union, scalar...
-            name: The client's name.
+            allow_shrink: Accept that most of four or more clients go, or the files' `end: true`.
 
         Raises:
-            UnknownNameError: No such client.
-            LLMValidationError: The type has no JSON Schema.
+            LLMValidationError: Called inside a running event loop.
         """
-        handle = self._handle(name)
-        schemas: IOutputSchemas = self.wiring.output_schemas()
-        return TypedLLMClient(handle, schemas.schema_for(output), self.wiring.clock())
+        refuse_in_loop("LLMContainer.reload()", "`await container.areload()`")
+        return self._store.reload(allow_shrink=allow_shrink)
 
-    def client_config(self, name: str) -> ClientConfig:
-        """Return the configuration a client in force was built from, its provider's defaults filled in.
+    async def areload(self, *, allow_shrink: bool = False) -> ReloadResult:
+        """Reload on a thread; else as `reload`. Cancellation does not stop a reload that has begun."""
+        return await asyncio.to_thread(self._store.reload, allow_shrink=allow_shrink)
 
-        Raises:
-            UnknownNameError: No such client.
+    def pinned(self) -> Pinning:
+        """Return a context manager over one generation for a whole run, for `with` and `async with`.
+
+        What is resolved from the `PinnedContainer` it gives stays on the configuration in force at the beginning of
+        the block, across awaits, threads and reloads. Clients resolved elsewhere go on following edits.
+
+        Example:
+            >>> from loomwire import LLMContainer, LLMRequest
+            >>> with LLMContainer.open("config") as container, container.pinned() as run:
+            ...     run.sync_client("planner").generate(LLMRequest.of("Hello")).finish
+            'stop'
         """
-        self._handle(name)
-        return self._registry.generation.entries[name].config
+        registry = self._registry
+        return Pinning(self.wiring, lambda: PinnedRegistry(registry, registry.generation), self._threads)
 
-    def names(self) -> tuple[str, ...]:
-        """Return the names of all clients in force, sorted."""
-        return tuple(sorted(self._registry.generation.entries))
+    def on_config_updated(self, listener: UpdatedListener) -> Remove:
+        """Call `listener(old, new, diff)` after every swap; see `LLMConfigManager.on_config_updated`."""
+        return self.configs.on_config_updated(listener)
+
+    def on_config_rejected(self, listener: RejectedListener) -> Remove:
+        """Call `listener(kept, problems)` once per bad edit; see `LLMConfigManager.on_config_rejected`."""
+        return self.configs.on_config_rejected(listener)
 
     def health(self) -> ContainerHealth:
         """Return generation, totals and connections as of now. Cheap, safe from any thread."""
+        self._drains.sweep()
         generation = self._registry.generation
         stats = self.wiring.call_stats()
         targets = {t.target: target_key(t) for e in generation.entries.values() for t in e.config.targets}
@@ -245,9 +247,14 @@ class LLMContainer(IDependencyContainer):
             clients={name: stats.counts(client_key(name)) for name in generation.entries},
             targets={target: stats.counts(key) for target, key in targets.items()},
             pool=self.wiring.connection_pool().get_stats(),
-            in_flight=generation.leases,
+            in_flight=generation.leases + self._drains.leases,
             warnings=generation.snapshot.warnings,
             closed=self._registry.closed,
+            age_s=self._store.age_s,
+            since={name: entry.since for name, entry in generation.entries.items()},
+            draining=self._drains.waiting,
+            rejection=self._store.rejection,
+            watcher=None if self._watcher is None else self._watcher.status,
         )
 
     def check_wiring(self) -> None:
@@ -283,7 +290,10 @@ class LLMContainer(IDependencyContainer):
             await asyncio.to_thread(_run_all, self._closers(), errors)
 
     def _closers(self) -> Iterator[Callable[[], None]]:
-        # Last built, first closed: calls are refused, then the loop thread takes its connections with it.
+        # Last built, first closed: nothing is reloaded any more, calls are refused, then the loop thread takes its
+        # connections with it.
+        if self._watcher is not None:
+            yield self._watcher.stop
         yield self._registry.close
         yield lambda: self._threads.close(self._close_pool)
         # Last, because a server that still has calls would not stop.
@@ -291,16 +301,6 @@ class LLMContainer(IDependencyContainer):
 
     async def _close_pool(self) -> None:
         await self.wiring.connection_pool().aclose()
-
-    def _handle(self, name: str) -> ClientHandle:
-        return self._registry.client(name)
-
-    def _only_client(self) -> str:
-        names = self.names()
-        if len(names) != 1:
-            hint = f"Use one of: {', '.join(names)}." if names else "Add one under `clients` in the configuration."
-            raise UnknownNameError(f"resolve() without a name: there are {len(names)} clients", hint=hint)
-        return names[0]
 
     async def __aenter__(self) -> Self:
         """Use the container until the end of the block."""
@@ -332,3 +332,15 @@ def _run_all(closers: Iterator[Callable[[], None]], errors: list[Exception] | No
             failed.append(error)
     if failed:
         raise ExceptionGroup("closing the container failed", failed)
+
+
+class _Home:
+    """Tells other processes where to find a client."""
+
+    def __init__(self, root: str) -> None:
+        self._root = root
+
+    def __call__(self, name: str, blocking: bool) -> Reduced:  # noqa: FBT001  # see `Home`
+        # By name: that module opens containers, so it imports this one.
+        process = importlib.import_module("loomwire.container.process")
+        return process.sync_client_of if blocking else process.client_of, (self._root, name)

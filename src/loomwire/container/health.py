@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 
+from loomwire.application.reload.results import Rejection
 from loomwire.application.state.counts import CallCounts
 from loomwire.domain.faults import Problem
 from loomwire.domain.ports.pool import PoolStats
 from loomwire.domain.values import JSON
+from loomwire.infrastructure.watching.watcher import WatcherStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,9 +24,14 @@ class ContainerHealth:
         clients: Totals per client name.
         targets: Totals per provider/model.
         pool: Connections over all origins; all 0 while no networked provider was used.
-        in_flight: Calls that run now.
+        in_flight: Calls and pinned runs that go on now, on whatever generation.
         warnings: What the configuration's check found and let pass.
         closed: The container refuses new calls.
+        age_s: Seconds since the generation came into force.
+        since: Per client the generation for which it was last built anew.
+        draining: Replaced generations that still have calls.
+        rejection: The edit that is not in force, or None when the files say what is.
+        watcher: What the watcher is doing; None when nobody watches.
     """
 
     generation: int
@@ -36,6 +43,11 @@ class ContainerHealth:
     in_flight: int
     warnings: tuple[Problem, ...]
     closed: bool
+    age_s: float = 0.0
+    since: Mapping[str, int] = field(default_factory=dict)
+    draining: int = 0
+    rejection: Rejection | None = None
+    watcher: WatcherStatus | None = None
 
     def to_dict(self) -> dict[str, JSON]:
         """Return the health as JSON."""
@@ -50,4 +62,9 @@ class ContainerHealth:
             "in_flight": self.in_flight,
             "warnings": [problem.message for problem in self.warnings],
             "closed": self.closed,
+            "age_s": round(self.age_s, 3),
+            "since": dict(self.since),
+            "draining": self.draining,
+            "rejection": None if self.rejection is None else self.rejection.to_dict(),
+            "watcher": None if self.watcher is None else asdict(self.watcher),
         }

@@ -20,10 +20,12 @@ from loomwire.application.state.stats import CallStats
 from loomwire.domain.config import Snapshot
 from loomwire.domain.ports.client import ILLMClientFactory
 from loomwire.domain.ports.clock import IClock
+from loomwire.domain.ports.config import IConfigSource
 from loomwire.domain.ports.events import IEventSink
 from loomwire.domain.ports.output import IOutputSchemas
 from loomwire.domain.ports.pool import IConnectionPool
-from loomwire.infrastructure.configuration.loader import ConfigLoader
+from loomwire.infrastructure.configuration.loader import ConfigLoader, rejected
+from loomwire.infrastructure.configuration.source import FolderSource
 from loomwire.infrastructure.local.server import LocalServers
 from loomwire.infrastructure.providers.factory import ClientFactory
 from loomwire.infrastructure.providers.table import DIALECTS, PROVIDERS, option_checks
@@ -33,7 +35,8 @@ from loomwire.infrastructure.transport.deferred import DeferredPool
 
 
 def _environ() -> Mapping[str, str]:
-    return dict(os.environ)
+    # The live one: what a program sets while it runs is a part of the next reading.
+    return os.environ
 
 
 def _output_schemas() -> IOutputSchemas:
@@ -53,8 +56,15 @@ def _client_factory(pool: IConnectionPool, clock: IClock, servers: LocalServers)
     return ClientFactory(pool, clock, servers=servers)
 
 
-def _snapshot(loader: ConfigLoader, root: str | Path) -> Snapshot:
-    return loader.load(Path(root))
+def _config_source(loader: ConfigLoader, root: str | Path) -> FolderSource:
+    return FolderSource(loader, Path(root))
+
+
+def _snapshot(source: IConfigSource, root: str | Path) -> Snapshot:
+    reading = source.read(None)
+    if reading.snapshot is None:
+        raise rejected(Path(root), reading.problems)
+    return reading.snapshot
 
 
 def _parts(factory: ILLMClientFactory, clock: IClock, stats: CallStats, sink: IEventSink) -> Parts:
@@ -78,6 +88,7 @@ class Wiring(containers.DeclarativeContainer):
     local_servers = providers.Singleton(LocalServers)
     client_factory = providers.Singleton(_client_factory, pool=connection_pool, clock=clock, servers=local_servers)
     config_loader = providers.Singleton(_config_loader, environ=environ, factory=client_factory)
-    snapshot = providers.Singleton(_snapshot, loader=config_loader, root=config_root)
+    config_source = providers.Singleton(_config_source, loader=config_loader, root=config_root)
+    snapshot = providers.Singleton(_snapshot, source=config_source, root=config_root)
     parts = providers.Singleton(_parts, factory=client_factory, clock=clock, stats=call_stats, sink=event_sink)
     registry = providers.Singleton(_registry, snapshot=snapshot, parts=parts)

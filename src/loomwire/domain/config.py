@@ -82,6 +82,7 @@ class LLMConfig:
         options: Options of the provider type, such as the rules of type `rule`.
         tags: Free words of the operator.
         replay: Folder of recordings that answer instead of the provider, without network and key; None asks it.
+        recorded: Identifies the content of `replay` at the time of reading; "" when nobody looked.
 
     Raises:
         LLMValidationError: An empty name, or a setting out of its range.
@@ -107,6 +108,7 @@ class LLMConfig:
     options: Mapping[str, JSON] = NO_JSON
     tags: frozenset[str] = frozenset()
     replay: str | None = None
+    recorded: str = field(default="", repr=False)
 
     def __post_init__(self) -> None:
         """Fill in the name and refuse what cannot be called."""
@@ -263,6 +265,8 @@ class Snapshot:
         models: Every model by name.
         warnings: What was found and does not keep it from coming into force.
         files: The files it came from, as the operator named them.
+        sealed: Every file ends with `end: true`.
+        allow_shrink: It may come into force although it removes much of what was there.
     """
 
     digest: str
@@ -270,3 +274,23 @@ class Snapshot:
     models: Mapping[str, LLMConfig]
     warnings: tuple[Problem, ...] = ()
     files: tuple[str, ...] = ()
+    sealed: bool = False
+    allow_shrink: bool = False
+
+
+def same_model(one: LLMConfig, other: LLMConfig) -> bool:
+    """Tell whether two models are the same on the wire; `1`, `1.0` and `true` are equal to Python, not to a server."""
+    return one is other or (one == other and repr(_free(one)) == repr(_free(other)))
+
+
+def same_client(one: ClientConfig, other: ClientConfig) -> bool:
+    """Tell whether two clients are the same; see `same_model`."""
+    if one is other:
+        return True
+    if len(one.targets) != len(other.targets) or replace(one, targets=()) != replace(other, targets=()):
+        return False
+    return all(map(same_model, one.targets, other.targets))
+
+
+def _free(config: LLMConfig) -> tuple[Mapping[str, JSON], ...]:
+    return config.extra, config.options, config.capabilities.custom_capabilities

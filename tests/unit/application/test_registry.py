@@ -5,8 +5,8 @@ import threading
 
 import pytest
 
-from loomwire.application.generation import build_generation
-from loomwire.application.registry import ClientHandle, ClientRegistry, unknown_name
+from loomwire.application.generation import build_generation, unknown_name
+from loomwire.application.registry import ClientHandle, ClientRegistry
 from loomwire.domain.errors import ClientRemovedError, LLMRateLimitError, UnknownNameError
 from loomwire.domain.ports.client import ILLMClient
 from loomwire.testing import ScriptedClient

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import gc
+import pickle
 import signal
 import threading
 import warnings
@@ -165,3 +166,8 @@ def test_an_interrupt_on_entering_a_stream_gives_its_lease_back() -> None:
         SyncLLMClient(registry.client("planner"), thread).stream(HI).__enter__()
     thread.close(nothing)
     assert registry.generation.leases == 0
+
+
+def test_a_blocking_client_of_anything_but_a_handle_is_not_pickled() -> None:
+    with sync_over(ScriptedClient()) as client, pytest.raises(TypeError, match="send its name"):
+        pickle.dumps(client)

@@ -17,7 +17,9 @@ def offered(*words: str | Path) -> list[str]:
 
 
 def test_commands_and_options_are_offered() -> None:
-    assert offered("") == ["ask", "check", "completion", "demo", "explain", "mock", "models", "schema"]
+    assert offered("") == [
+        *("ask", "check", "completion", "config", "demo", "explain", "mock", "models", "schema", "typegen")
+    ]
     assert offered("models", "") == ["list"]
     assert "--config" in offered("ask", "--c")
 
@@ -63,6 +65,21 @@ def test_error_codes_are_offered_in_the_spelling_that_was_begun() -> None:
     assert offered("explain", "rat0")[0] == "rat001"
     assert offered("explain", "al") == ["all"]
     assert offered("explain", "zzz") == []
+
+
+def test_keys_of_the_configuration_are_offered_level_by_level(tmp_path: Path) -> None:
+    show = ("config", "show", "--config", SAMPLE)
+    assert offered(*show, "cl") == ["clients"]
+    assert offered(*show, "clients.") == ["clients.planner", "clients.storyteller", "clients.reader"]
+    assert offered("explain", "key", "--config", SAMPLE, "models.careful.parameters.te") == [
+        "models.careful.parameters.temperature"
+    ]
+    assert offered(*show, "clents.") == []
+    assert offered("config", "show", "--config", tmp_path / "nowhere", "") == []
+
+
+def test_what_can_be_explained_is_offered() -> None:
+    assert offered("explain", "")[:3] == ["code", "key", "all"]
 
 
 def test_paths_are_the_shells_to_offer() -> None:

@@ -50,10 +50,14 @@ def test_every_command_whose_output_is_data_has_the_flag() -> None:
         (("ask", "planner", "Plan a weekend in Lisbon", "--config", SAMPLE), "loomwire/response/1"),
         (("ask", "planner", "Hi", "--dry-run", "--config", SAMPLE), "loomwire/dry-run/1"),
         (("check", SAMPLE), "loomwire/check/1"),
+        (("config", "diff", SAMPLE, SAMPLE), "loomwire/config-diff/1"),
+        (("config", "show", "--config", SAMPLE), "loomwire/config/1"),
         (("demo",), "loomwire/demo/1"),
         (("explain", "CFG010"), "loomwire/explain/1"),
         (("explain", "all"), "loomwire/explain/1"),
+        (("explain", "key", "clients.planner.system", "--config", SAMPLE), "loomwire/explain-key/1"),
         (("models", "list", "--config", SAMPLE), "loomwire/models/1"),
+        (("typegen", "--config", SAMPLE), "loomwire/typegen/1"),
     ],
 )
 def test_a_document_names_its_schema(words: tuple[str | Path, ...], schema: str) -> None:

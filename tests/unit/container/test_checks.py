@@ -78,7 +78,7 @@ def test_a_wiring_whose_parts_fit_passes() -> None:
 
 def test_the_librarys_own_wiring_passes_once_it_has_a_configuration() -> None:
     assert problems(Wiring(config_root=Path("config")), NEEDS) == ()
-    assert problems(Wiring(), NEEDS) == ("WIR001 config_root <- snapshot: is not supplied",)
+    assert problems(Wiring(), NEEDS) == ("WIR001 config_root <- config_source <- snapshot: is not supplied",)
 
 
 def test_an_argument_that_nobody_supplies_is_reported_with_its_path() -> None:

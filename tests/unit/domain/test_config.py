@@ -12,7 +12,7 @@ from traceback import TracebackException
 import pytest
 
 from loomwire.domain.capabilities import ModelCapabilities
-from loomwire.domain.config import ClientConfig, LLMConfig, LLMSettings, Snapshot
+from loomwire.domain.config import ClientConfig, LLMConfig, LLMSettings, Snapshot, same_client, same_model
 from loomwire.domain.errors import LLMValidationError
 from loomwire.domain.policies import PoolPolicy, TimeoutPolicy, TransportPolicy, WireLimits
 from loomwire.domain.pricing import Prices
@@ -191,3 +191,22 @@ def test_a_key_that_is_none_is_refused_without_being_shown(key: str) -> None:
     with pytest.raises(LLMValidationError, match="api_key must be non-empty printable text") as caught:
         LLMConfig.openai("gpt", api_key=key)
     assert caught.value.__context__ is None or "two" not in str(caught.value)
+
+
+def test_models_are_the_same_when_a_server_could_not_tell_them_apart() -> None:
+    one = LLMConfig.of("vllm", "m", extra={"flag": 1})
+    assert same_model(one, one)
+    assert same_model(one, LLMConfig.of("vllm", "m", extra={"flag": 1}))
+    assert not same_model(one, LLMConfig.of("vllm", "m", extra={"flag": True}))
+    assert not same_model(one, LLMConfig.of("vllm", "n", extra={"flag": 1}))
+
+
+def test_clients_are_the_same_when_their_targets_and_their_own_words_are() -> None:
+    one = LLMConfig.of("vllm", "m", extra={"flag": 1})
+    client = ClientConfig(name="a", targets=(one,))
+    assert same_client(client, client)
+    assert same_client(client, ClientConfig(name="a", targets=(one,)))
+    assert not same_client(client, ClientConfig(name="a", targets=(one, one)))
+    assert not same_client(client, ClientConfig(name="a", targets=(one,), system="x"))
+    other = LLMConfig.of("vllm", "m", extra={"flag": 1.0})
+    assert not same_client(client, ClientConfig(name="a", targets=(other,)))

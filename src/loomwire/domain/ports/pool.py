@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from dataclasses import dataclass, field
-from typing import NoReturn, Protocol
+from typing import NoReturn, Protocol, TypeAlias
 
 from typing_extensions import override
 
 from loomwire.domain.policies import TransportPolicy
 from loomwire.domain.requests import Bound
+
+Place: TypeAlias = tuple[str, TransportPolicy]
+"""A base URL, and how to talk to it: what `acquire` takes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,3 +156,15 @@ class IConnectionPool(Protocol):
     @abstractmethod
     async def aclose(self) -> None:
         """Close the connections of the running loop and mark the others to be closed with theirs. Idempotent."""
+
+    def close_unused(self, gone: Collection[Place], used: Collection[Place]) -> None:  # noqa: ARG002
+        """Close the connections of places that nobody will ask for any more; does nothing unless overridden.
+
+        Returns at once, from any thread: each event loop closes its own. Leases that are out go on undisturbed, and
+        their connections close when they come back. A place that is asked for again is opened anew.
+
+        Args:
+            gone: The places.
+            used: Places whose connections stay, also where an origin is among both.
+        """
+        return None  # noqa: RET501  # a pool that keeps them all is a pool

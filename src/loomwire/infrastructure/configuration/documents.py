@@ -133,6 +133,10 @@ class Document:
 
     def is_injected(self, path: KeyPath) -> bool:
         """Tell whether the value at a path comes from a variable or a file."""
+        return self.reference(path) is not None
+
+    def reference(self, path: KeyPath) -> Reference | None:
+        """Return the value at a path as it is written, if variables or files go into it."""
         value: JSON = self.root.plain if isinstance(self.root, Items | Table) else self.root
         for step in path:
             if isinstance(value, Mapping) and isinstance(step, str):
@@ -140,8 +144,8 @@ class Document:
             elif isinstance(value, list) and isinstance(step, int) and step < len(value):
                 value = value[step]
             else:
-                return False
-        return isinstance(value, Reference)
+                return None
+        return value if isinstance(value, Reference) else None
 
     def text_at(self, path: KeyPath) -> str:
         """Return a value without quotes as it is written, before it was taken for a number."""

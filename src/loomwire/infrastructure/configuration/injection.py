@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 from loomwire.infrastructure.configuration.files import UnreadableError, read_secret
 from loomwire.infrastructure.configuration.scalars import CoreScalar, PlainReference, Reference, core_scalar
@@ -19,6 +20,7 @@ _REFERENCE: Final = re.compile(r"\$\$\{|\$\{([^{}]*)(\}?)")
 _BODY: Final = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(?:(:-|-|:\?)(.*))?", re.DOTALL)
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _LONGEST_MESSAGE = 200
+_PLACES: Final[tuple[Literal["environment", ".env"], ...]] = ("environment", ".env")
 
 
 class InjectionError(Exception):
@@ -37,6 +39,19 @@ class InjectionError(Exception):
         self.hint = hint
 
 
+@dataclass(frozen=True, slots=True)
+class Ingredient:
+    """Where something that was put into a value came from; never what it is.
+
+    Attributes:
+        place: The environment, the folder's `.env`, a file, the default that the reference itself holds, or nowhere.
+        name: The variable, or the path of the file.
+    """
+
+    place: Literal["environment", ".env", "file", "default", "unset"]
+    name: str
+
+
 class Injector:
     """Knows every variable, and remembers which were asked for.
 
@@ -47,6 +62,7 @@ class Injector:
 
     Attributes:
         used: A digest for every variable and secret file that was asked for: they are a part of the configuration.
+        files: Every secret file that was asked for, readable or not.
     """
 
     def __init__(self, variables: Mapping[str, str], dotenv: Mapping[str, str], root: Path) -> None:
@@ -54,6 +70,7 @@ class Injector:
         self._layers = (variables, dotenv)
         self._root = root
         self.used: dict[str, bytes] = {}
+        self.files: set[Path] = set()
 
     def value(self, text: Reference) -> CoreScalar:
         """Return what a scalar means once everything is put in; without quotes, a lone reference may be a number.
@@ -101,13 +118,34 @@ class Injector:
         """
         return self._file(path, message)
 
+    def ingredients(self, text: Reference) -> Iterator[Ingredient]:
+        """Yield what goes into a text, in order, without reading a file."""
+        for match in _REFERENCE.finditer(text):
+            body: str = match[1] or ""
+            parts = _BODY.fullmatch(body)
+            if _is_file(body):
+                yield Ingredient("file", body[5:])
+            elif parts is not None:
+                yield self._ingredient(parts[1], parts[2])
+
+    def _ingredient(self, name: str, operator: str | None) -> Ingredient:
+        counts_when_empty = operator in (None, "-")
+        for place, layer in zip(_PLACES, self._layers, strict=True):
+            if name in layer:
+                found = counts_when_empty or layer[name]
+                return Ingredient(place if found else "default", name)
+        file = self._plain(f"{name}_FILE")
+        if file:
+            return Ingredient("file", file)
+        return Ingredient("unset" if operator in (None, ":?") else "default", name)
+
     def _one(self, match: re.Match[str]) -> str:
         body = match[1]
         if body is None:
             return "${"
         if not match[2]:
             raise InjectionError("out_of_range", "`${` has no `}`", "Close it, or write `$${` for a plain `${`.")
-        if body.startswith("file:") and body[5:6] not in ("-", "?"):
+        if _is_file(body):
             return self._file(body[5:], "the secret file cannot be read")
         parts = _BODY.fullmatch(body)
         if parts is None:
@@ -129,12 +167,17 @@ class Injector:
         return next((layer[name] for layer in self._layers if name in layer), None)
 
     def _file(self, path: str, message: str) -> str:
+        self.files.add(self._root / path)
         try:
             text = read_secret(self._root / path)
         except UnreadableError as error:
             raise InjectionError("secret_unreadable", f"{message} ({error})") from None
         self.used[f"file:{path}"] = _digest(text)
         return text
+
+
+def _is_file(body: str) -> bool:
+    return body.startswith("file:") and body[5:6] not in ("-", "?")
 
 
 def _digest(text: str) -> bytes:

@@ -9,6 +9,9 @@ from loomwire.domain.values import JSON, JSONObject
 from loomwire.infrastructure.configuration.schema.reserved import NOT_YET, Reserved
 from loomwire.infrastructure.configuration.schema.settings import Settings
 
+RESERVED: Final = "Reserved: this release does not act on it yet."
+"""What the description of such a key says."""
+
 _REFERENCE: Final[JSONObject] = {"type": "string", "pattern": r"^\$\{[^}]+\}$"}
 _NOTES: Final = frozenset({"default", "description", "title", "x-unit"})
 _MAPS: Final = frozenset({"properties", "patternProperties", "$defs"})
@@ -18,6 +21,7 @@ _OWNERS: Final = {
     "clients": "Client",
     "defaults": "Defaults",
     "timeouts": "Timeouts",
+    "reload": "Reload",
 }
 
 
@@ -105,7 +109,7 @@ def _marked_reserved(schema: JSONObject, row: Reserved) -> JSONObject:
     owner = next((_OWNERS[step] for step in reversed(above) if step in _OWNERS), None)
     place = ("properties", key) if owner is None else ("$defs", owner, "properties", key)
     field = _at(schema, *place)
-    remark = f"Reserved in part: {row.says}." if row.partly else "Reserved: this release does not act on it yet."
+    remark = f"Reserved in part: {row.says}." if row.partly else RESERVED
     said = str(field.get("description"))
     # A block that several owners share has several rows.
     return (

@@ -1,9 +1,12 @@
-"""Loads a configuration: a folder of YAML files becomes one immutable snapshot, or one error with every problem."""
+"""Loads a configuration: a folder of YAML files becomes one immutable snapshot, or every problem with it."""
 
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Final, final
@@ -13,6 +16,7 @@ from pydantic import ValidationError
 from loomwire.domain.config import LLMConfig, Snapshot
 from loomwire.domain.errors import ConfigError, ConfigRejectedError
 from loomwire.domain.faults import Problem
+from loomwire.domain.ports.config import ConfigReading
 from loomwire.infrastructure.configuration.checks.complaints import (
     problems_of,
     reference_problems,
@@ -20,12 +24,15 @@ from loomwire.infrastructure.configuration.checks.complaints import (
     said_once,
 )
 from loomwire.infrastructure.configuration.checks.replays import replay_problems
+from loomwire.infrastructure.configuration.checks.seal import is_sealed_file, seal_problems
 from loomwire.infrastructure.configuration.checks.targets import TargetCheck, TargetReader
-from loomwire.infrastructure.configuration.documents import MAX_BYTES, Document
+from loomwire.infrastructure.configuration.documents import MAX_BYTES
 from loomwire.infrastructure.configuration.environment import Overrides, find_overrides, overlay, read_dotenv
 from loomwire.infrastructure.configuration.files import CONFIG_SUFFIXES, NO_FILE, UnreadableError, read_regular
 from loomwire.infrastructure.configuration.injection import Injector
 from loomwire.infrastructure.configuration.options import OPTIONS, OptionCheck, OptionReader
+from loomwire.infrastructure.configuration.reading.memory import Memory, absolute
+from loomwire.infrastructure.configuration.reading.words import Words
 from loomwire.infrastructure.configuration.scalars import Plain
 from loomwire.infrastructure.configuration.schema.secrecy import without_controls
 from loomwire.infrastructure.configuration.schema.settings import Settings
@@ -83,47 +90,57 @@ class ConfigLoader:
         Raises:
             ConfigRejectedError: With every problem, in the order of files and lines.
         """
-        snapshot, problems = self._read(root)
-        if snapshot is None:
+        reading = self.read(root)
+        if reading.snapshot is None:
             # Raised from here, so that no frame of its traceback has a value of the configuration among its locals.
-            raise ConfigRejectedError(_summary(root, problems), problems=problems)
-        return snapshot
+            raise rejected(root, reading.problems)
+        return reading.snapshot
 
-    def _read(self, root: Path) -> tuple[Snapshot | None, tuple[Problem, ...]]:
+    def read(self, root: Path, memory: Memory | None = None, before: Snapshot | None = None) -> ConfigReading:
+        """Return what a folder, or a single file, says; also when it is not valid.
+
+        Args:
+            root: As for `load`.
+            memory: Of the reading before, which spares parsing what is the same; for one reading at a time.
+            before: What is in force; models and clients that are the same are its very objects.
+        """
+        memory = memory or Memory()
+        memory.begin(before)
         problems: list[Problem] = []
-        documents = [Document(name, data) for name, data in _files(root, problems)]
-        folder = root.parent if root.is_file() else root
+        words = self._gathered(root, memory, problems)
+        settings = self._judged(words, problems) if words.documents else None
+        problems += _first(replay_problems(words.tree, words.values, words.folder, memory.complaint))
+        known = {problem.path for problem in problems if problem.severity == "error"}
+        targets = TargetReader(words.tree, self._target_check, known)
+        problems += _first(targets.problems(settings, words.values, words.options.values))
+        found = tuple(sorted(map(without_controls, problems), key=_order))
+        digest = words.digest(memory)
+        watched = tuple(sorted({absolute(path) for path in (root, *words.files(memory))}))
+        if settings is None or any(problem.severity == "error" for problem in found):
+            # What keeps a file from being read is no content, and is news all the same.
+            return ConfigReading(_with_problems(digest, found), None, found, watched)
+        snapshot = replace(_snapshot(settings, words, memory), digest=digest, warnings=found)
+        memory.keep()
+        return ConfigReading(digest, snapshot, found, watched)
+
+    def _gathered(self, root: Path, memory: Memory, problems: list[Problem]) -> Words:
+        documents = [memory.document(name, data) for name, data in _files(root, problems)]
+        folder = root.parent if _is_file(root) else root
         dotenv = read_dotenv(folder)
-        injector = Injector(self._environ, dotenv, folder)
+        environ = _copied(self._environ)
+        injector = Injector(environ, dotenv, folder)
         tree = ConfigTree(documents, injector)
-        overrides = find_overrides((self._environ, dotenv), tree.values, injector)
+        overrides = find_overrides((environ, dotenv), tree.values, injector)
         tree.origins = overrides.origins
         values = _merged(tree, overrides)
-        options = OptionReader(tree, folder, injector, self._option_checks).read(values.get("providers"))
-        problems += [*_first(tree.problems), *_first(options.problems)]
-        settings = self._judged(tree, overrides, values, problems) if documents else None
-        problems += _first(replay_problems(tree, values, folder))
-        known = {problem.path for problem in problems if problem.severity == "error"}
-        targets = TargetReader(tree, self._target_check, known)
-        problems += _first(targets.problems(settings, values, options.values))
-        found = tuple(sorted(map(without_controls, problems), key=_order))
-        if settings is None or any(problem.severity == "error" for problem in found):
-            return None, found
-        models = resolved_models(settings, options.values)
-        read = [*documents, *options.documents]
-        snapshot = Snapshot(
-            digest=_digest(folder, read, injector.used),
-            clients=resolved_clients(settings, models, folder),
-            models=models,
-            warnings=found,
-            files=tuple(document.name for document in read),
-        )
-        return snapshot, found
+        reader = OptionReader(tree, folder, injector, self._option_checks, memory.document)
+        options = reader.read(values.get("providers"))
+        problems += [*_first(tree.problems), *seal_problems(documents), *_first(options.problems)]
+        return Words(folder, documents, injector, tree, overrides, values, options)
 
-    def _judged(
-        self, tree: ConfigTree, overrides: Overrides, values: Mapping[str, Plain], problems: list[Problem]
-    ) -> Settings | None:
+    def _judged(self, words: Words, problems: list[Problem]) -> Settings | None:
         """Return the settings, or None when they are not valid; everything wrong with them is added."""
+        tree, overrides, values = words.tree, words.overrides, words.values
         if not tree.is_broken:
             problems += overrides.problems
         reserved = list(_first(reserved_problems(tree, values)))
@@ -152,7 +169,7 @@ def _files(root: Path, problems: list[Problem]) -> Iterator[tuple[str, bytes]]:
         try:
             yield str(path), read_regular(path, MAX_BYTES)
         except UnreadableError as error:
-            if path.exists():
+            if os.path.lexists(path):
                 problems.append(Problem("not_yaml", f"the file cannot be read ({error})", file=str(path), hint=NO_FILE))
             else:
                 hint = "Give the folder with your YAML files."
@@ -187,6 +204,11 @@ def _order(problem: Problem) -> tuple[bool, str, int, int]:
     return problem.file is None, problem.file or problem.message, problem.line, problem.column
 
 
+def rejected(root: Path, problems: Sequence[Problem]) -> ConfigRejectedError:
+    """Return the error for a configuration that is not in force; not raised."""
+    return ConfigRejectedError(_summary(root, problems), problems=problems)
+
+
 def _summary(root: Path, problems: Sequence[Problem]) -> str:
     first = next((problem for problem in problems if problem.severity == "error"), problems[0])
     where = f" in {first.path}" if first.path else ""
@@ -194,10 +216,31 @@ def _summary(root: Path, problems: Sequence[Problem]) -> str:
     return f"configuration {root} is not in force: {first.place}: {first.message}{where}{rest}"
 
 
-def _digest(folder: Path, documents: Sequence[Document], used: Mapping[str, bytes]) -> str:
-    """Return one word for files, variables and secret files; it reveals none of them."""
-    whole = hashlib.blake2b(digest_size=16)
-    parts = [(Path(document.name).relative_to(folder).as_posix(), document.digest) for document in documents]
-    for name, digest in [*parts, *((f"${name}", digest) for name, digest in sorted(used.items()))]:
-        whole.update(f"{len(name)}:{name}:{digest.hex()};".encode(errors="surrogatepass"))
+def _snapshot(settings: Settings, words: Words, memory: Memory) -> Snapshot:
+    models = resolved_models(settings, words.options.values, words.values, memory)
+    return Snapshot(
+        digest="",
+        clients=resolved_clients(settings, models, words.folder, words.values, memory),
+        models=models,
+        files=tuple(document.name for document in words.read),
+        sealed=all(map(is_sealed_file, words.documents)),
+        allow_shrink=settings.defaults.reload.allow_shrink,
+    )
+
+
+def _with_problems(digest: str, problems: Sequence[Problem]) -> str:
+    whole = hashlib.blake2b(digest.encode(), digest_size=16)
+    for problem in problems:
+        whole.update(f"{problem.reason}:{problem.place}:{problem.message};".encode(errors="surrogatepass"))
     return whole.hexdigest()
+
+
+def _copied(environ: Mapping[str, str]) -> Mapping[str, str]:
+    # One state for the whole reading: other threads may set and remove variables meanwhile.
+    return {name: value for name in tuple(environ) if (value := environ.get(name)) is not None}
+
+
+def _is_file(path: Path) -> bool:
+    with suppress(OSError):
+        return path.is_file()
+    return False

@@ -37,11 +37,13 @@ class Options:
         values: By provider, then by option; frozen to the bottom.
         documents: The files they were read from.
         problems: What is wrong with them.
+        files: Every file that a provider names, readable or not.
     """
 
     values: dict[str, JSONObject] = field(default_factory=dict)
     documents: list[Document] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
+    files: list[Path] = field(default_factory=list)
 
 
 class OptionReader:
@@ -52,14 +54,23 @@ class OptionReader:
         root: The folder that files must be in, as the operator named it.
         injector: Knows the variables.
         checks: By option, what is wrong with a value; without a check it must be a list of mappings.
+        parse: Makes a document of a file's name and content.
     """
 
-    def __init__(self, tree: ConfigTree, root: Path, injector: Injector, checks: Mapping[str, OptionCheck]) -> None:
+    def __init__(
+        self,
+        tree: ConfigTree,
+        root: Path,
+        injector: Injector,
+        checks: Mapping[str, OptionCheck],
+        parse: Callable[[str, bytes], Document] = Document,
+    ) -> None:
         """Read nothing yet."""
         self._tree = tree
         self._root = root
         self._injector = injector
         self._checks = checks
+        self._parse = parse
         self._found = Options()
         self._files: dict[str, tuple[Document, Plain] | None] = {}
 
@@ -113,11 +124,12 @@ class OptionReader:
             hint = "Name a file below the configuration's folder, such as rules/demo.yaml."
             self._add("out_of_range", f"the file is not allowed ({error})", path, hint)
             return None
+        self._found.files.append(real)
         if not real.exists():
             self._found.problems.append(self._no_file(path, file))
             return None
         try:
-            document = Document(str(self._root / file), read_regular(real, MAX_BYTES))
+            document = self._parse(str(self._root / file), read_regular(real, MAX_BYTES))
         except UnreadableError as error:
             self._add("not_yaml", f"the file cannot be read ({error})", path, NO_FILE)
             return None

@@ -12,29 +12,41 @@ from loomwire.domain.policies import PoolPolicy, TimeoutPolicy, WireLimits
 from loomwire.domain.pricing import Prices
 from loomwire.domain.requests import NO_PARAMETERS, Parameters
 from loomwire.domain.values import JSON, NO_JSON, FrozenDict, JSONObject
+from loomwire.infrastructure.configuration.reading.memory import Memory
 from loomwire.infrastructure.configuration.scalars import Plain, freeze
 from loomwire.infrastructure.configuration.schema import blocks, entities
 from loomwire.infrastructure.configuration.schema.settings import Settings
 
 
-def resolved_models(settings: Settings, options: Mapping[str, JSONObject]) -> FrozenDict[str, LLMConfig]:
+def resolved_models(
+    settings: Settings, options: Mapping[str, JSONObject], values: Mapping[str, Plain], memory: Memory
+) -> FrozenDict[str, LLMConfig]:
     """Return every model with what holds for it: its own words, then its provider's, then the defaults.
 
     Args:
         settings: Valid settings whose references all exist.
         options: The options of offline providers, by provider.
+        values: What the settings were read from.
+        memory: Models that are the same as last time, or as the one in force, are the very objects.
     """
     defaults = settings.defaults
     base = _tuned(LLMConfig(type="none", model="none"), defaults.timeouts, defaults.limits, defaults.pool)
     providers = {
-        name: provider_config(base, name, provider, options.get(name, NO_JSON))
+        name: memory.provider(name, provider_config(base, name, provider, options.get(name, NO_JSON)))
         for name, provider in settings.providers.items()
     }
-    return FrozenDict({name: _model(providers[model.provider], model) for name, model in settings.models.items()})
+    before: Mapping[str, LLMConfig] = {} if memory.before is None else memory.before.models
+    raw = _section(values, "models")
+
+    def model(name: str, entity: entities.Model) -> LLMConfig:
+        provider = providers[entity.provider]
+        return memory.models.entry(name, raw.get(name), (provider,), lambda: _model(provider, entity), before.get(name))
+
+    return FrozenDict({name: model(name, entity) for name, entity in settings.models.items()})
 
 
 def resolved_clients(
-    settings: Settings, models: Mapping[str, LLMConfig], folder: Path
+    settings: Settings, models: Mapping[str, LLMConfig], folder: Path, values: Mapping[str, Plain], memory: Memory
 ) -> FrozenDict[str, ClientConfig]:
     """Return every client. Targets of a client without own blocks are the very objects in `models`.
 
@@ -42,8 +54,24 @@ def resolved_clients(
         settings: Valid settings whose references all exist.
         models: Every model.
         folder: The configuration's folder, in which folders of recordings are.
+        values: What the settings were read from.
+        memory: Clients that are the same as last time, or as the one in force, are the very objects.
     """
-    return FrozenDict({name: _client(name, client, models, folder) for name, client in settings.clients.items()})
+    before: Mapping[str, ClientConfig] = {} if memory.before is None else memory.before.clients
+    raw = _section(values, "clients")
+
+    def client(name: str, entity: entities.Client) -> ClientConfig:
+        recorded = "" if entity.replay is None else memory.recorded(folder / entity.replay)
+        return memory.clients.entry(
+            name,
+            raw.get(name),
+            tuple(models[model] for model in entity.models),
+            lambda: _client(name, entity, models, folder, recorded),
+            before.get(name),
+            recorded,
+        )
+
+    return FrozenDict({name: client(name, entity) for name, entity in settings.clients.items()})
 
 
 def provider_config(base: LLMConfig, name: str, provider: entities.Provider, options: JSONObject) -> LLMConfig:
@@ -84,10 +112,18 @@ def _model(provider: LLMConfig, model: entities.Model) -> LLMConfig:
     )
 
 
-def _client(name: str, client: entities.Client, models: Mapping[str, LLMConfig], folder: Path) -> ClientConfig:
+def _section(values: Mapping[str, Plain], name: str) -> Mapping[str, Plain]:
+    section = values.get(name)
+    return section if isinstance(section, Mapping) else {}
+
+
+def _client(
+    name: str, client: entities.Client, models: Mapping[str, LLMConfig], folder: Path, recorded: str
+) -> ClientConfig:
     targets = tuple(_tuned(models[model], client.timeouts, client.limits, None) for model in client.models)
     if client.replay is not None:
-        targets = tuple(replace(target, replay=str(folder / client.replay)) for target in targets)
+        replay = str(folder / client.replay)
+        targets = tuple(replace(target, replay=replay, recorded=recorded) for target in targets)
     # Without fallback, the first target is the whole call, so what holds for it holds for the call.
     return ClientConfig(name=name, targets=targets, system=client.system, total_s=targets[0].timeouts.total_s)
 

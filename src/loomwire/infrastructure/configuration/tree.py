@@ -163,7 +163,7 @@ class ConfigTree:
         """Return a problem with what stands at a path, or with the variable that overrides it."""
         shown = details.get("shown", path)
         origin = next((self.origins[path[:end]] for end in range(len(path), 0, -1) if path[:end] in self.origins), None)
-        document = self._owners.get(path[:2]) or self._owners.get(path[:1]) or self._first
+        document = self._document(path)
         if origin is not None:
             problem = Problem(reason, f"environment variable {origin}: {message}", dotted(shown))
         elif document is None:
@@ -177,10 +177,29 @@ class ConfigTree:
             severity=details.get("severity", "error"),
         )
 
+    def place(self, path: KeyPath) -> tuple[str, int, int] | None:
+        """Return file, line and column, from 1, of the value at a path; where it ends early, of the last key there is.
+
+        None when there is no document at all.
+        """
+        document = self._document(path)
+        if document is None:
+            return None
+        spot = document.spot(path)
+        return document.name, spot.line + 1, spot.column + 1
+
+    def reference(self, path: KeyPath) -> Reference | None:
+        """Return the value at a path as it is written, if variables or files go into it."""
+        document = self._document(path)
+        return None if document is None else document.reference(path)
+
     def is_injected(self, path: KeyPath) -> bool:
         """Tell whether the value at a path comes from a variable or a file, so that no message may repeat it."""
         document = self._owners.get(path[:2])
         return path in self.origins or (document is not None and document.is_injected(path))
+
+    def _document(self, path: KeyPath) -> Document | None:
+        return self._owners.get(path[:2]) or self._owners.get(path[:1]) or self._first
 
     def _take(self, document: Document, filler: Filler) -> None:
         root = document.root

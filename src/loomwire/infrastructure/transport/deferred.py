@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import weakref
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from typing_extensions import override
@@ -12,7 +13,7 @@ from typing_extensions import override
 from loomwire.domain.errors import llm_error
 from loomwire.domain.policies import TransportPolicy
 from loomwire.domain.ports.clock import IClock
-from loomwire.domain.ports.pool import ConnectionLease, IConnectionPool, PoolStats
+from loomwire.domain.ports.pool import ConnectionLease, IConnectionPool, Place, PoolStats
 from loomwire.domain.requests import Bound
 
 if TYPE_CHECKING:
@@ -57,6 +58,11 @@ class DeferredPool(IConnectionPool):
         self._closed = True
         if self._pool is not None:
             await self._pool.aclose()
+
+    @override
+    def close_unused(self, gone: Collection[Place], used: Collection[Place]) -> None:
+        if self._pool is not None:
+            self._pool.close_unused(gone, used)
 
     def leave_parent(self) -> None:
         """Take a new lock; called in a forked child, because a thread of the parent may have held the old one."""

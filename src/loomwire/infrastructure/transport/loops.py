@@ -6,11 +6,13 @@ import asyncio
 import contextlib
 import weakref
 from abc import abstractmethod
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Iterable, Iterator
 from typing import TYPE_CHECKING, Protocol
 
+from loomwire.domain.errors import ConfigError
 from loomwire.domain.policies import TransportPolicy
 from loomwire.domain.ports.clock import IClock
+from loomwire.domain.ports.pool import Place
 from loomwire.infrastructure.transport.addresses import Origin, split_base_url
 from loomwire.infrastructure.transport.engine import AiohttpTransport
 from loomwire.infrastructure.transport.leases import Site, Station, Tally
@@ -55,6 +57,8 @@ class LoopRoom:
         self._clock = clock
         self._sites: dict[str, tuple[Site, ...]] = {}
         self._stations: dict[tuple[Origin, TransportPolicy], Station] = {}
+        # No longer asked for, and some call may still be on their way.
+        self._leaving: list[Station] = []
         self.left = False
         self._anchor = self.loop.call_later(_A_DAY_S, self._stay)
         self._closer: AsyncGenerator[None, None] | None = _close_with_loop(weakref.ref(self))
@@ -63,7 +67,7 @@ class LoopRoom:
     @property
     def stations(self) -> tuple[Station, ...]:
         """All stations so far. Safe from any thread."""
-        return tuple(self._stations.values())
+        return (*self._stations.values(), *self._leaving)
 
     def site(self, base_url: str, policy: TransportPolicy) -> Site:
         """Return the site for a base URL; made on the first call. Only on this room's loop.
@@ -102,6 +106,11 @@ class LoopRoom:
         with contextlib.suppress(RuntimeError):  # the loop closed first
             self.loop.call_soon_threadsafe(self._retire)
 
+    def close_unused(self, gone: Iterable[Place], used: Iterable[Place]) -> None:
+        """Let go of origins that nobody asks for any more; see `IConnectionPool.close_unused`. From any thread."""
+        with contextlib.suppress(RuntimeError):  # the loop closed first
+            self.loop.call_soon_threadsafe(self._close_unused, tuple(gone), tuple(used))
+
     def abandon(self) -> None:
         """Touch nothing any more: the connections belong to the parent process."""
         for station in self.stations:
@@ -114,6 +123,21 @@ class LoopRoom:
         if len(self._stations) < _KEPT_STATIONS:
             return
         self._stations = {key: station for key, station in self._stations.items() if not station.unused}
+        self._forget_sites()
+
+    def _close_unused(self, gone: tuple[Place, ...], used: tuple[Place, ...]) -> None:
+        self._leaving = [station for station in self._leaving if not station.unused]
+        wanted = set(filter(None, map(_key, used)))
+        for key in filter(None, map(_key, gone)):
+            station = None if key in wanted else self._stations.pop(key, None)
+            if station is None:
+                continue
+            if isinstance(station.transport, AiohttpTransport):
+                station.transport.retire()
+            self._leaving.append(station)
+        self._forget_sites()
+
+    def _forget_sites(self) -> None:
         kept = set(self._stations.values())
         left = {url: tuple(site for site in sites if site.station in kept) for url, sites in self._sites.items()}
         self._sites = {url: sites for url, sites in left.items() if sites}
@@ -132,6 +156,7 @@ class LoopRoom:
         self._anchor.cancel()
         stations = self.stations
         self._stations.clear()
+        self._leaving.clear()
         self._sites.clear()
         for station in stations:
             station.gone = station.place.closed = True
@@ -140,6 +165,14 @@ class LoopRoom:
 
     def _stay(self) -> None:
         self._anchor = self.loop.call_later(_A_DAY_S, self._stay)
+
+
+def _key(place: Place) -> tuple[Origin, TransportPolicy] | None:
+    base_url, policy = place
+    try:
+        return split_base_url(base_url, allow_private=policy.allow_private)[0], policy
+    except ConfigError:
+        return None  # nobody can have connected to it
 
 
 async def _close_with_loop(room: weakref.ref[LoopRoom]) -> AsyncGenerator[None, None]:

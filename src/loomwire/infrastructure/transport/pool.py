@@ -7,6 +7,7 @@ import os
 import ssl
 import threading
 import weakref
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from typing_extensions import override
@@ -14,7 +15,7 @@ from typing_extensions import override
 from loomwire.domain.errors import LLMError, llm_error
 from loomwire.domain.policies import TransportPolicy
 from loomwire.domain.ports.clock import IClock
-from loomwire.domain.ports.pool import ConnectionLease, IConnectionPool, PoolStats
+from loomwire.domain.ports.pool import ConnectionLease, IConnectionPool, Place, PoolStats
 from loomwire.domain.requests import Bound
 from loomwire.infrastructure.transport.addresses import Origin
 from loomwire.infrastructure.transport.connections import Resolver
@@ -104,6 +105,11 @@ class ConnectionPool(IConnectionPool):
                 await room.aclose()
             else:
                 room.retire()
+
+    @override
+    def close_unused(self, gone: Collection[Place], used: Collection[Place]) -> None:
+        for room in self._rooms_now():
+            room.close_unused(gone, used)
 
     def leave_parent(self) -> None:
         """Forget everything that was inherited by a fork; called in the child, by itself."""

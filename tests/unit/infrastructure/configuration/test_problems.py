@@ -408,8 +408,8 @@ error[CFG032]: `planner` is already defined at config/a.yaml:7:3 in clients.plan
 
 
 def test_a_block_or_word_in_two_files_is_defined_twice_unless_both_say_the_same(folder: Folder) -> None:
-    first = f"{GOOD}end: true\ndefaults:\n  timeouts: {{idle: 5}}\n"
-    second = "version: 1\ndefaults:\n  pool: {keepalive: 5}\nend: true\n"
+    first = f"{GOOD}defaults:\n  timeouts: {{idle: 5}}\n"
+    second = "version: 1\ndefaults:\n  pool: {keepalive: 5}\n"
     assert folder.load({"a.yaml": first, "b.yaml": second}, KEY).models["quick"].pool.keepalive == 5
     found = folder.problems({"b.yaml": "version: 2\ndefaults: {timeouts: {idle: 5}}\nmodels: [quick]\n"}, KEY)
     assert [(problem.code, problem.path) for problem in found] == [

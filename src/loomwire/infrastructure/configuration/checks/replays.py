@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Callable, Iterator, Mapping, Set
 from pathlib import Path
 
 from loomwire.domain.errors import ConfigError
@@ -11,18 +11,20 @@ from loomwire.infrastructure.configuration.files import UnreadableError, inside
 from loomwire.infrastructure.configuration.options import OPTIONS
 from loomwire.infrastructure.configuration.scalars import KeyPath, Plain
 from loomwire.infrastructure.configuration.tree import ConfigTree
-from loomwire.infrastructure.recordings.folder import read_folder
 
 _SHIPPED = "Fine for tests. Remove `replay` before real work."
 
 
-def replay_problems(tree: ConfigTree, values: Mapping[str, Plain], folder: Path) -> Iterator[Problem]:
+def replay_problems(
+    tree: ConfigTree, values: Mapping[str, Plain], folder: Path, complaint: Callable[[Path], ConfigError | None]
+) -> Iterator[Problem]:
     """Yield what keeps clients from answering from their recordings, and a warning for each that does.
 
     Args:
         tree: Knows the places.
         values: The whole configuration; it need not be valid.
-        folder: The folder that the recordings must be in. Every recording is read, so that none fails in a call.
+        folder: The folder that the recordings must be in.
+        complaint: Reads every recording of a folder, so that none fails in a call, and returns what is wrong.
     """
     for name, client in _entries(values, "clients").items():
         path = ("clients", name, "replay")
@@ -34,7 +36,7 @@ def replay_problems(tree: ConfigTree, values: Mapping[str, Plain], folder: Path)
             message = f"type {min(offline)} has no network that recordings could stand for"
             yield tree.problem("out_of_range", message, path, at="key", hint="Remove `replay`.")
             continue
-        yield _folder_problem(tree, path, folder, named) or tree.problem(
+        yield _folder_problem(tree, path, folder, named, complaint) or tree.problem(
             "recordings",
             "the client is on replay: it answers from recordings and never asks its provider",
             path,
@@ -53,16 +55,18 @@ def replayed_providers(values: Mapping[str, Plain]) -> Set[str]:
     return asked[True] - asked[False]
 
 
-def _folder_problem(tree: ConfigTree, path: KeyPath, root: Path, named: str) -> Problem | None:
+def _folder_problem(
+    tree: ConfigTree, path: KeyPath, root: Path, named: str, complaint: Callable[[Path], ConfigError | None]
+) -> Problem | None:
     try:
-        read_folder(inside(root, named))
-    except UnreadableError as error:
+        error = complaint(inside(root, named))
+    except UnreadableError as refusal:
         hint = "Name a folder below the configuration's folder, such as recordings/planner."
-        return tree.problem("out_of_range", f"the folder is not allowed ({error})", path, hint=hint)
-    except ConfigError as error:
-        _, _, why = error.message.partition(": ")
-        return tree.problem("recordings", why, path, hint=error.hint)
-    return None
+        return tree.problem("out_of_range", f"the folder is not allowed ({refusal})", path, hint=hint)
+    if error is None:
+        return None
+    _, _, why = error.message.partition(": ")
+    return tree.problem("recordings", why, path, hint=error.hint)
 
 
 def _types(values: Mapping[str, Plain], client: Mapping[str, Plain]) -> Set[str]:

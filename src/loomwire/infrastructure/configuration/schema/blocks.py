@@ -237,7 +237,7 @@ class Reload(Block):
     quiet_ms: Pause = Field(
         default=20.0, description="Quiet before an edit is read.", json_schema_extra={"x-unit": "milliseconds"}
     )
-    allow_shrink: bool = Field(default=False, description="An edit may remove budgets, or most clients.")
+    allow_shrink: bool = Field(default=False, description="An edit may remove most clients, or the files' `end: true`.")
 
 
 BalanceBlock: TypeAlias = Annotated[Balance, BeforeValidator(policy_as_block, json_schema_input_type=Balance | Policy)]

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
 from loomwire.infrastructure.configuration.scalars import KeyPath, Plain
-from loomwire.infrastructure.configuration.schema.blocks import Timeouts
+from loomwire.infrastructure.configuration.schema.blocks import Reload, Timeouts
 
 IsAbsent: TypeAlias = Callable[[Plain], bool]
 """Tells whether a value asks for nothing but what happens anyway."""
@@ -107,8 +107,9 @@ NOT_YET: Final[tuple[Reserved, ...]] = (
     Reserved(("providers", "*", "keys"), "warning", "only the first is used", _at_most_one, partly=True),
     *(
         Reserved(("defaults", key), "warning", _NOT_LOOKED_AFTER, _empty)
-        for key in ("rate", "ledger", "budget", "shutdown", "reload")
+        for key in ("rate", "ledger", "budget", "shutdown")
     ),
+    Reserved(("defaults", "reload", "quiet_ms"), "warning", "20 milliseconds are waited", _one_of(Reload().quiet_ms)),
 )
 """Every key that is not in force."""
 

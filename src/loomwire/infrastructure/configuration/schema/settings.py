@@ -60,7 +60,7 @@ class Defaults(Block):
     health: Health = Field(default_factory=Health, description="How targets without traffic are looked after.")
     shutdown: Shutdown = Field(default_factory=Shutdown, description="How the container closes.")
     memory: Memory = Field(default_factory=Memory, description="What happens when the process grows.")
-    reload: Reload = Field(default_factory=Reload, description="How edits come into force.")
+    reload: Reload = Field(default_factory=Reload, description="How edits of these files come into force.")
 
 
 class _Quiet(dict[str, Plain]):

@@ -1,0 +1,41 @@
+"""`loomwire explain`: an error code, or `key` and a key of the configuration."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+from typing_extensions import override
+
+from loomwire.cli import reference
+from loomwire.cli.configuring.explain import key
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
+
+class ExplainGroup(click.Group):
+    """A group whose first word may be an error code."""
+
+    @override
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        # A shell asks with no word yet, and is offered everything.
+        if not ctx.resilient_parsing and not {*args[:1]} & {*self.commands, *ctx.help_option_names}:
+            args = ["code", *args]
+        return super().parse_args(ctx, args)
+
+    @override
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem[str]]:
+        return [*super().shell_complete(ctx, incomplete), *reference.complete_codes(ctx, key.params[0], incomplete)]
+
+
+@click.group(cls=ExplainGroup, short_help="Say what an error code means, or where a value comes from.")
+def explain() -> None:
+    """Say what an error CODE such as CFG010 means, or where the value of a key comes from.
+
+    `loomwire explain CFG010` is short for `loomwire explain code CFG010`; `loomwire explain all` lists every code.
+    """
+
+
+explain.add_command(reference.explain, "code")
+explain.add_command(key)

@@ -1,0 +1,149 @@
+"""What the commands about configuration open: a configuration that loads, each value with its origin. No client."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from loomwire.domain.config import Snapshot
+    from loomwire.domain.values import JSON
+    from loomwire.infrastructure.configuration.origins.keys import KeyPath
+    from loomwire.infrastructure.configuration.origins.origins import Origins
+
+config_option = click.option(
+    "--config",
+    type=click.Path(path_type=Path),
+    default=Path("config"),
+    help="The configuration folder, or one file of it.",
+)
+"""The option of every command that reads one configuration."""
+
+_LISTED = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A configuration that loads.
+
+    Attributes:
+        snapshot: What it says.
+        origins: Who says what in it.
+    """
+
+    snapshot: Snapshot
+    origins: Origins
+
+
+def load(config: Path) -> Snapshot:
+    """Return what a configuration says.
+
+    Raises:
+        ConfigRejectedError: It has problems.
+    """
+    from loomwire.container.wiring import Wiring
+
+    # Not a container: it would build every client, and import the network for that.
+    snapshot: Snapshot = Wiring(config_root=config).snapshot()
+    return snapshot
+
+
+def opened(config: Path) -> Opened:
+    """Return what a configuration says, and who says it.
+
+    Raises:
+        ConfigRejectedError: It has problems.
+    """
+    from loomwire.container.wiring import Wiring
+    from loomwire.infrastructure.configuration.json_schema import config_json_schema
+    from loomwire.infrastructure.configuration.origins.keys import SchemaKeys
+    from loomwire.infrastructure.configuration.origins.origins import Origins
+    from loomwire.infrastructure.configuration.origins.reading import Reading
+    from loomwire.infrastructure.providers.table import DIALECTS, PROVIDERS
+
+    wiring = Wiring(config_root=config)
+    snapshot: Snapshot = wiring.snapshot()
+    environ: Mapping[str, str] = wiring.environ()
+    reading = Reading.of(config, snapshot.files, environ)
+    return Opened(snapshot, Origins(reading, rows, SchemaKeys(config_json_schema(PROVIDERS, DIALECTS))))
+
+
+def rows(type_: str) -> Mapping[KeyPath, JSON]:
+    """Return what a row of the provider table says of its providers and their models, by the keys below them."""
+    from loomwire.infrastructure.providers.table import PROVIDERS
+
+    row = PROVIDERS.get(type_)
+    if row is None:
+        return {}
+    known = row.capabilities
+    says: dict[KeyPath, JSON] = {
+        ("base_url",): row.base_url,
+        ("dialect",): row.dialect,
+        ("free",): row.free or None,
+        ("allow_private",): row.private or None,
+        ("pool", "keepalive"): None if row.keepalive else 0,
+        ("capabilities", "tools"): known.supports_tools,
+        ("capabilities", "vision"): known.supports_vision,
+        ("capabilities", "streaming"): known.supports_streaming,
+        ("capabilities", "json_mode"): known.supports_json_mode,
+        ("capabilities", "json_schema"): known.supports_json_schema,
+        ("capabilities", "system_message"): known.supports_system_message,
+        ("capabilities", "reasoning"): known.supports_reasoning,
+        ("capabilities", "max_tokens"): known.max_tokens,
+        ("capabilities", "context_window"): known.context_window,
+    }
+    return {key: value for key, value in says.items() if value is not None}
+
+
+def key_path(text: str, origins: Origins) -> KeyPath:
+    """Return the key that a dotted path means; free keys may hold dots themselves.
+
+    Raises:
+        BadParameter: There is no such key, or name; the message says what was probably meant.
+    """
+    path: KeyPath = ()
+    rest = text.split(".")
+    while rest:
+        known = origins.below(path)
+        joined = (".".join(rest[:count]) for count in range(1, len(rest) + 1))
+        step = next((word for word in joined if word in known), None)
+        if step is None and not (step := _free(path, rest[0], origins)):
+            raise click.BadParameter(_unknown(path, rest[0], known), param_hint="PATH")
+        rest = rest[step.count(".") + 1 :]
+        path = (*path, step)
+    return path
+
+
+def complete_keys(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
+    """Return the keys that begin so, one level deeper; none while the configuration is not valid."""
+    from loomwire.domain.errors import ConfigError
+
+    head, dot, begun = incomplete.rpartition(".")
+    try:
+        origins = opened(ctx.params.get("config") or Path("config")).origins
+        names = origins.below(key_path(head, origins) if head else ())
+    except (ConfigError, click.BadParameter):
+        return []
+    return [f"{head}{dot}{name}" for name in names if name.startswith(begun)]
+
+
+def _free(path: KeyPath, word: str, origins: Origins) -> str | None:
+    facts = origins.schema.facts(path)
+    return word if facts is not None and facts.kind == "free" and word else None
+
+
+def _unknown(path: KeyPath, word: str, known: Sequence[str]) -> str:
+    above = ".".join(path)
+    where = f" in {above}" if above else ""
+    if not known:
+        return f"there is no key below {above}."
+    near = difflib.get_close_matches(word, known, n=1)
+    if near:
+        return f"there is no {word!r}{where}. Did you mean {'.'.join((*path, near[0]))}?"
+    more = f" and {len(known) - _LISTED} more" if len(known) > _LISTED else ""
+    return f"there is no {word!r}{where}; there are {', '.join(known[:_LISTED])}{more}."

@@ -1,0 +1,140 @@
+"""`loomwire config watch`: says what every edit does, as a running process would take it."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import signal
+from collections.abc import Callable, Generator
+from contextlib import contextmanager, suppress
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+import click
+
+from loomwire.cli.configuring.opening import config_option
+from loomwire.cli.output import json_flag
+
+if TYPE_CHECKING:
+    from loomwire.container.facade import LLMContainer
+    from loomwire.domain.config import Snapshot
+    from loomwire.domain.faults import Problem
+    from loomwire.domain.values import JSON
+
+    Inbox: TypeAlias = queue.SimpleQueue[Callable[[], None] | None]
+
+
+@click.command(short_help="Say what every edit does, as it is made.")
+@config_option
+@click.option("--count", type=click.IntRange(min=1), default=None, help="End after so many edits.")
+@click.option(
+    "--history",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=None,
+    help="Keep every generation in this folder, for `config history` and `config rollback`.",
+)
+@json_flag
+def watch(config: Path, count: int | None, history: Path | None, *, as_json: bool) -> None:
+    """Follow a configuration until Ctrl-C: what each edit changes and rebuilds, or why it does not come into force.
+
+    With --json every line is a document. Exit code 0 after --count edits and after SIGTERM, 130 after Ctrl-C, 3 when
+    the configuration is not valid at the start.
+    """
+    from loomwire.container.facade import LLMContainer
+    from loomwire.hosts.history import keep_history
+
+    inbox: Inbox = queue.SimpleQueue()
+    with LLMContainer.open(config) as container, _alone(inbox):
+        if history is not None:
+            keep_history(container, config, history)
+        # Printed here and not there: a reader that went away must end the command and not the watching.
+        teller = Teller(container, as_json=as_json)
+        container.on_config_updated(lambda old, new, _: inbox.put(lambda: teller.adopted(old, new)))
+        container.on_config_rejected(lambda kept, problems: inbox.put(lambda: teller.rejected(kept, problems)))
+        teller.began(config)
+        seen = 0
+        while seen != count and (tell := inbox.get()) is not None:
+            tell()
+            seen += 1
+
+
+class Teller:
+    """Prints what happens to a configuration.
+
+    Args:
+        container: Knows the generations.
+        as_json: As one JSON document a line.
+    """
+
+    def __init__(self, container: LLMContainer, *, as_json: bool) -> None:
+        """Print nothing yet."""
+        self._container = container
+        self._as_json = as_json
+
+    def began(self, config: Path) -> None:
+        """Say what is in force at the start."""
+        snapshot = self._container.configs.snapshot
+        names = sorted(snapshot.clients)
+        said: dict[str, JSON] = {"config": str(config), "clients": [*names]}
+        if not self._document("watching", snapshot.digest, said):
+            self._line(f"{config}: {self._place(snapshot)} is in force, clients {', '.join(names)}")
+            click.echo("watching; Ctrl-C ends it", err=True)
+
+    def adopted(self, old: Snapshot, new: Snapshot) -> None:
+        """Say what an edit changed."""
+        from loomwire.application.reload.changes import changes
+        from loomwire.cli.configuring.diff import show_changes
+
+        found = changes(old, new)
+        listed: list[JSON] = [change.to_dict() for change in found]
+        if not self._document("adopted", new.digest, {"changes": listed}):
+            said = f"{len(found)} change{'' if len(found) == 1 else 's'}" if found else "nothing means anything else"
+            self._line(f"{self._place(new)} is in force: {said}")
+            show_changes(found)
+
+    def rejected(self, kept: Snapshot, problems: tuple[Problem, ...]) -> None:
+        """Say why an edit is not in force."""
+        from loomwire.cli.output import problem_json
+
+        listed: list[JSON] = [problem_json(problem) for problem in problems]
+        if not self._document("rejected", kept.digest, {"problems": listed}):
+            self._line(f"the edit is not in force, {self._place(kept)} stays")
+            for problem in problems:
+                click.echo(problem.render())
+
+    def _document(self, event: str, digest: str, more: dict[str, JSON]) -> bool:
+        from loomwire.cli.output import show_json
+
+        if self._as_json:
+            when = datetime.now().astimezone().isoformat(timespec="milliseconds")
+            said: dict[str, JSON] = {"schema": "loomwire/config-event/1", "event": event, "when": when}
+            show_json({**said, "digest": digest, "generation": self._number(digest), **more}, one_line=True)
+        return self._as_json
+
+    def _line(self, text: str) -> None:
+        now = datetime.now().astimezone().strftime("%H:%M:%S")
+        click.echo(f"{click.style(now, dim=True)} {text}")
+
+    def _place(self, snapshot: Snapshot) -> str:
+        return f"generation {self._number(snapshot.digest)}"
+
+    def _number(self, digest: str) -> int | None:
+        adoptions = reversed(self._container.configs.history)
+        return next((adoption.number for adoption in adoptions if adoption.digest == digest), None)
+
+
+@contextmanager
+def _alone(inbox: Inbox) -> Generator[None, None, None]:
+    """End the reading of an inbox at SIGTERM, and keep the library's log lines out of the way."""
+    before, silence = None, logging.NullHandler()
+    # What the library logs is told here, and longer.
+    logging.getLogger("loomwire").addHandler(silence)
+    with suppress(ValueError):  # not the main thread, as in tests of hosts
+        before = signal.signal(signal.SIGTERM, lambda *_: inbox.put(None))
+    try:
+        yield
+    finally:
+        logging.getLogger("loomwire").removeHandler(silence)
+        if before is not None:
+            signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from loomwire.infrastructure.history.folder import HistoryFolder
+from support.commands import Ran, loomwire
+from support.folders import folder
+
+
+@contextmanager
+def editing(file: Path, texts: Sequence[str], history: Path) -> Iterator[None]:
+    """Save one text after the other, again and again, as soon as a first generation is kept."""
+    done = threading.Event()
+
+    def edit() -> None:
+        turn = 0
+        while not done.wait(0.09):
+            if not HistoryFolder(history).entries():
+                continue
+            new = file.with_name(".new")
+            new.write_text(texts[turn % len(texts)], encoding="utf-8")
+            new.replace(file)
+            turn += 1
+
+    thread = threading.Thread(target=edit)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+
+
+def watched(where: Path, count: int, *words: str | Path) -> Ran:
+    """Watch a configuration whose temperature goes up and down, with a broken file after each."""
+    config = folder(where, model={"parameters": {"temperature": 0.5}})
+    file = config / "loomwire.yaml"
+    text = file.read_text(encoding="utf-8")
+    texts = [text.replace("0.5", "0.1"), text.replace("0.5", "hot"), text.replace("0.5", "0.2"), text[:-30]]
+    history = where.parent / "history"
+    command = ("config", "watch", "--config", config, "--count", str(count), "--history", history)
+    with editing(file, texts, history):
+        return loomwire(*command, *words, env={"COLUMNS": "200"})
+
+
+def test_every_edit_is_told_with_what_it_changes_or_why_not(tmp_path: Path) -> None:
+    ran = watched(tmp_path / "config", 4)
+    assert ran.code == 0
+    assert "is in force, clients planner\n" in ran.out
+    assert " is in force: 1 change\n~ models.helper.parameters.temperature: 0." in ran.out
+    assert "    builds anew: planner; connections stay\n" in ran.out
+    assert "the edit is not in force, generation " in ran.out
+    assert f"{tmp_path / 'config' / 'loomwire.yaml'}:" in ran.out
+    assert ran.err == "watching; Ctrl-C ends it\n"
+
+
+def test_every_edit_is_a_line_of_json(tmp_path: Path) -> None:
+    ran = watched(tmp_path / "config", 3, "--json")
+    first, *events = map(json.loads, ran.out.splitlines())
+    assert (first["event"], first["clients"], first["generation"]) == ("watching", ["planner"], 1)
+    assert len(events) == 3
+    for event in (first, *events):
+        assert event["schema"] == "loomwire/config-event/1"
+        assert event["when"]
+        assert event["digest"]
+    adopted = [event for event in events if event["event"] == "adopted"]
+    assert [event["generation"] for event in adopted] == list(range(2, 2 + len(adopted)))
+    assert {change["path"] for event in adopted for change in event["changes"]} == {
+        "models.helper.parameters.temperature"
+    }
+    for event in events:
+        assert event["event"] == "adopted" or event["problems"][0]["code"].startswith("CFG")
+    assert len(HistoryFolder(tmp_path / "history").entries()) >= 1 + len(adopted)
+
+
+def test_an_edit_that_means_nothing_else_is_told_as_such(tmp_path: Path) -> None:
+    config = folder(tmp_path / "config")
+    file = config / "loomwire.yaml"
+    text = file.read_text(encoding="utf-8")
+    history = tmp_path / "history"
+    with editing(file, [f"{text}\n# {number}\n" for number in range(50)], history):
+        ran = loomwire("config", "watch", "--config", config, "--count", "1", "--history", history)
+    assert " is in force: nothing means anything else\n" in ran.out
+
+
+def test_a_configuration_that_is_not_valid_is_not_watched(tmp_path: Path) -> None:
+    ran = loomwire("config", "watch", "--config", tmp_path / "nowhere", "--count", "1")
+    assert (ran.code, ran.out) == (3, "")

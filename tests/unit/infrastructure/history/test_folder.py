@@ -1,0 +1,188 @@
+"""Generations in a folder: what is kept, what is put back, and what is never lost."""
+
+from __future__ import annotations
+
+import stat
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from loomwire.domain.errors import ConfigError, UnknownNameError
+from loomwire.infrastructure.history.folder import HistoryFolder
+
+
+class Kept:
+    """A configuration whose generations are kept."""
+
+    def __init__(self, where: Path, keep: int = 20) -> None:
+        self.root = where / "config"
+        self.folder = where / "state" / "history"
+        self.history = HistoryFolder(self.folder, keep)
+        self.write("a.yaml", "one")
+
+    def write(self, name: str, content: str) -> None:
+        """Write a file of the configuration."""
+        (self.root / name).parent.mkdir(parents=True, exist_ok=True)
+        (self.root / name).write_text(content, encoding="utf-8")
+
+    def add(self, digest: str) -> int:
+        """Keep what is there, and return its number."""
+        files = [str(path) for path in sorted(self.root.rglob("*")) if path.is_file()]
+        entry = self.history.add(self.root, files, digest, [{"path": digest}])
+        assert entry is not None
+        return entry.number
+
+    def contents(self) -> dict[str, str]:
+        """Return every file of the configuration."""
+        files = (path for path in self.root.rglob("*") if path.is_file())
+        return {path.relative_to(self.root).as_posix(): path.read_text(encoding="utf-8") for path in files}
+
+
+@pytest.fixture
+def kept(tmp_path: Path) -> Kept:
+    """Return a configuration of one file of which nothing is kept."""
+    return Kept(tmp_path)
+
+
+def test_nothing_is_kept_before_there_is_a_folder(kept: Kept) -> None:
+    assert kept.history.entries() == ()
+    assert not kept.folder.exists()
+
+
+def test_a_generation_is_kept_with_its_facts(kept: Kept) -> None:
+    kept.write("rules/r.yaml", "rules")
+    assert kept.add("d1") == 1
+    (entry,) = kept.history.entries()
+    assert (entry.number, entry.digest, entry.files) == (1, "d1", ("a.yaml", "rules/r.yaml"))
+    assert entry.changes == ({"path": "d1"},)
+    assert entry.when.endswith("+00:00")
+    assert entry.to_dict()["files"] == ["a.yaml", "rules/r.yaml"]
+
+
+def test_only_the_owner_may_look_into_it(kept: Kept) -> None:
+    kept.add("d1")
+    assert stat.S_IMODE(kept.folder.stat().st_mode) == 0o700
+    assert stat.S_IMODE((kept.folder / "000001").stat().st_mode) == 0o700
+
+
+def test_the_same_generation_is_kept_once_and_again_after_another(kept: Kept) -> None:
+    kept.add("d1")
+    assert kept.history.add(kept.root, [], "d1") is None
+    assert (kept.add("d2"), kept.add("d1")) == (2, 3)
+
+
+def test_only_the_last_are_kept_and_numbers_go_on(tmp_path: Path) -> None:
+    kept = Kept(tmp_path, keep=2)
+    assert [kept.add(f"d{number}") for number in range(4)] == [1, 2, 3, 4]
+    assert [entry.number for entry in kept.history.entries()] == [3, 4]
+
+
+def test_what_is_elsewhere_or_gone_is_left_out(kept: Kept, tmp_path: Path) -> None:
+    (tmp_path / "key").write_text("sk-secret", encoding="utf-8")
+    files = [str(tmp_path / "key"), str(kept.root / "gone.yaml"), str(kept.root / "a.yaml")]
+    entry = kept.history.add(kept.root, files, "d1")
+    assert entry is not None
+    assert entry.files == ("a.yaml",)
+
+
+def test_an_older_generation_is_put_back_with_its_mode(kept: Kept) -> None:
+    kept.write("rules/r.yaml", "old rules")
+    number = kept.add("d1")
+    kept.write("a.yaml", "two")
+    kept.write("rules/r.yaml", "new rules")
+    kept.write("b.yaml", "more")
+    (kept.root / "a.yaml").chmod(0o640)
+    kept.add("d2")
+    assert kept.history.restore(number, kept.root) == ("a.yaml", "rules/r.yaml")
+    assert kept.contents() == {"a.yaml": "one", "rules/r.yaml": "old rules"}
+    assert stat.S_IMODE((kept.root / "a.yaml").stat().st_mode) == 0o640
+
+
+def test_what_stood_there_is_saved_first_though_it_never_came_into_force(kept: Kept) -> None:
+    number = kept.add("d1")
+    kept.write("a.yaml", "hours of work: [")
+    kept.write("b.yaml", "more")
+    kept.write("notes.txt", "mine")
+    kept.history.restore(number, kept.root)
+    (saved,) = kept.folder.glob("before-rollback-*")
+    assert {path.name: path.read_text(encoding="utf-8") for path in saved.iterdir()} == {
+        "a.yaml": "hours of work: [",
+        "b.yaml": "more",
+    }
+    assert kept.contents() == {"a.yaml": "one", "notes.txt": "mine"}
+    assert [entry.number for entry in kept.history.entries()] == [number]
+
+
+def test_one_file_is_put_back_alone(kept: Kept) -> None:
+    file = kept.root / "a.yaml"
+    kept.write("other.yaml", "not ours")
+    entry = kept.history.add(file, [str(file)], "d1")
+    assert entry is not None
+    kept.write("a.yaml", "two")
+    assert kept.history.restore(entry.number, file) == ("a.yaml",)
+    assert kept.contents() == {"a.yaml": "one", "other.yaml": "not ours"}
+
+
+def test_a_folder_that_is_gone_is_made_again(kept: Kept) -> None:
+    number = kept.add("d1")
+    (kept.root / "a.yaml").unlink()
+    kept.root.rmdir()
+    kept.root.mkdir()
+    kept.history.restore(number, kept.root)
+    assert kept.contents() == {"a.yaml": "one"}
+
+
+def test_a_generation_that_is_not_kept_names_those_that_are(kept: Kept) -> None:
+    with pytest.raises(UnknownNameError, match=r"there is no generation 7 in .*Kept: none"):
+        kept.history.restore(7, kept.root)
+    kept.add("d1")
+    with pytest.raises(UnknownNameError, match="Kept: 1"):
+        kept.history.restore(7, kept.root)
+
+
+def test_a_copy_that_is_gone_changes_nothing(kept: Kept) -> None:
+    number = kept.add("d1")
+    (kept.folder / "000001" / "files" / "a.yaml").unlink()
+    kept.write("a.yaml", "two")
+    with pytest.raises(ConfigError, match="cannot be put back"):
+        kept.history.restore(number, kept.root)
+    assert kept.contents() == {"a.yaml": "two"}
+
+
+def test_what_cannot_be_read_is_left_out(kept: Kept) -> None:
+    kept.add("d1")
+    for name, content in (("000002", "{"), ("000003", "[]"), ("000004", "{}")):
+        (kept.folder / name).mkdir()
+        (kept.folder / name / "generation.json").write_text(content, encoding="utf-8")
+    (kept.folder / "000005").mkdir()
+    assert [entry.number for entry in kept.history.entries()] == [1]
+    assert kept.add("d2") == 6
+
+
+def test_processes_that_share_a_folder_lose_no_generation(kept: Kept) -> None:
+    together = threading.Barrier(8)
+
+    def add(thread: int) -> list[int]:
+        together.wait()
+        return [kept.add(f"{thread} {turn}") for turn in range(5)]
+
+    kept.history = HistoryFolder(kept.folder, 100)
+    with ThreadPoolExecutor(8) as threads:
+        numbers = [number for found in threads.map(add, range(8)) for number in found]
+    assert sorted(numbers) == list(range(1, 41))
+    assert [entry.number for entry in kept.history.entries()] == sorted(numbers)
+
+
+def test_a_folder_that_cannot_be_written_is_an_error(kept: Kept) -> None:
+    kept.add("d1")
+    with pytest.raises(OSError, match="File name too long"):
+        HistoryFolder(kept.folder / ("x" * 300)).add(kept.root, [], "d2")
+
+
+def test_a_file_in_the_place_of_the_folder_is_an_error(kept: Kept) -> None:
+    kept.folder.parent.mkdir()
+    kept.folder.write_text("", encoding="utf-8")
+    with pytest.raises(FileExistsError):
+        kept.add("d1")
