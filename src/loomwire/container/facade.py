@@ -75,6 +75,7 @@ class LLMContainer(IDependencyContainer):
         check(wiring, NEEDS)
         self.wiring = wiring
         self._threads = LoopThread()
+        self._pool_closed = False
         self._registry: ClientRegistry = wiring.registry()
         self._ports: dict[object, Callable[[], Any]] = {
             IClock: wiring.clock,
@@ -286,10 +287,20 @@ class LLMContainer(IDependencyContainer):
         # Last built, first closed: calls are refused, then the loop thread takes its connections with it.
         yield self._registry.close
         yield lambda: self._threads.close(self._close_pool)
+        yield self._close_pool_without_loop
         # Last, because a server that still has calls would not stop.
         yield lambda: self.wiring.local_servers().close()
 
+    def _close_pool_without_loop(self) -> None:
+        """Close a pool that neither a loop of the host's nor our own has closed: it may have more than connections."""
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            if not self._pool_closed:
+                asyncio.run(self._close_pool())
+
     async def _close_pool(self) -> None:
+        self._pool_closed = True
         await self.wiring.connection_pool().aclose()
 
     def _handle(self, name: str) -> ClientHandle:

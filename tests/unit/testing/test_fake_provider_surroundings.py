@@ -237,7 +237,7 @@ async def test_hanging_replies_do_not_hold_up_the_end_and_nothing_outlives_it() 
         writers = []
         for _ in range(50):
             _, writer = await asyncio.open_connection("127.0.0.1", provider.port)
-            writer.write(b"GET /v1/chat/completions HTTP/1.1\r\n\r\n")
+            writer.write(b"POST /v1/chat/completions HTTP/1.1\r\n\r\n")
             writers.append(writer)
         await provider.until(lambda stats: stats.requests == 50)
         began = time.monotonic()

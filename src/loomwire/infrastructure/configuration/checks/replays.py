@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Set
+from functools import cache, partial
 from pathlib import Path
 
 from loomwire.domain.errors import ConfigError
 from loomwire.domain.faults import Problem
 from loomwire.infrastructure.configuration.files import UnreadableError, inside
 from loomwire.infrastructure.configuration.options import OPTIONS
-from loomwire.infrastructure.configuration.scalars import KeyPath, Plain
+from loomwire.infrastructure.configuration.scalars import Plain
 from loomwire.infrastructure.configuration.tree import ConfigTree
 from loomwire.infrastructure.recordings.folder import read_folder
 
@@ -24,6 +25,8 @@ def replay_problems(tree: ConfigTree, values: Mapping[str, Plain], folder: Path)
         values: The whole configuration; it need not be valid.
         folder: The folder that the recordings must be in. Every recording is read, so that none fails in a call.
     """
+    # Many clients may answer from one folder.
+    complaint = cache(partial(_complaint, folder))
     for name, client in _entries(values, "clients").items():
         path = ("clients", name, "replay")
         named = client.get("replay")
@@ -34,7 +37,11 @@ def replay_problems(tree: ConfigTree, values: Mapping[str, Plain], folder: Path)
             message = f"type {min(offline)} has no network that recordings could stand for"
             yield tree.problem("out_of_range", message, path, at="key", hint="Remove `replay`.")
             continue
-        yield _folder_problem(tree, path, folder, named) or tree.problem(
+        if found := complaint(named):
+            reason, message, hint = found
+            yield tree.problem(reason, message, path, hint=hint)
+            continue
+        yield tree.problem(
             "recordings",
             "the client is on replay: it answers from recordings and never asks its provider",
             path,
@@ -53,15 +60,15 @@ def replayed_providers(values: Mapping[str, Plain]) -> Set[str]:
     return asked[True] - asked[False]
 
 
-def _folder_problem(tree: ConfigTree, path: KeyPath, root: Path, named: str) -> Problem | None:
+def _complaint(root: Path, named: str) -> tuple[str, str, str] | None:
+    """Return what is wrong with a folder, as reason, message and hint."""
     try:
         read_folder(inside(root, named))
     except UnreadableError as error:
         hint = "Name a folder below the configuration's folder, such as recordings/planner."
-        return tree.problem("out_of_range", f"the folder is not allowed ({error})", path, hint=hint)
+        return "out_of_range", f"the folder is not allowed ({error})", hint
     except ConfigError as error:
-        _, _, why = error.message.partition(": ")
-        return tree.problem("recordings", why, path, hint=error.hint)
+        return "recordings", error.message.partition(": ")[2], error.hint
     return None
 
 
