@@ -110,6 +110,10 @@ What an honest client does where standards leave it open or nobody can know, and
 - `u2028`: right means untouched; only CR and LF end a line of SSE.
 - `bad_sse`, `html_as_promised`: SSE tells readers to ignore fields they do not know. What is left has no terminal sign,
   and without one an answer is never whole.
+- `same_call_id`: whole arguments tell where a call ends, so two calls with one id stay two; the second gets an id of
+  ours.
+- `message_in_stream`: one message in place of pieces is read; several could be pieces or repetitions, so they are
+  refused.
 - `same_call_index`, `stray_call_index`: a new id is a new call, and arguments without an id belong to the call at their
   index, or else to the one that was begun last.
 - `trailer`: trailers are read and ignored; they may not change what the headers said.

@@ -24,12 +24,12 @@ class _WordsError(click.ClickException):
     exit_code = 2
 
 
-@click.group()
+@click.group(short_help="Play a provider that misbehaves as told.")
 def mock() -> None:
     """Play a provider: `serve` answers like one, `faults` lists what can go wrong."""
 
 
-@mock.command()
+@mock.command(short_help="Answer like a provider until Ctrl-C.")
 @click.option("--script", type=click.Path(path_type=Path), default=None, help="YAML that says who gets what.")
 @click.option("--port", type=click.IntRange(0, 65535), default=0, help="Default: a free one.")
 @click.option("--host", default=_LOCAL, show_default=True, help="Address to listen on.")

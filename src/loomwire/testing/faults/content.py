@@ -198,6 +198,8 @@ CONTENT: Final = (
     _dialects("long_number", "The usage is a number of a hundred thousand digits."),
     _dialects("negative_usage", "The usage says -1."),
     _dialects("duplicate_keys", "The content stands there twice under one key, the right one last."),
+    _dialects("same_call_id", "All tool calls of an answer have the same id."),
+    _dialects("message_in_stream", "A stream says messages where pieces belong.", stream_only=True),
     _dialects("same_call_index", "All tool calls of a stream claim the same index.", stream_only=True),
     _dialects("stray_call_index", "A tool call's arguments come under an index nobody began.", stream_only=True),
     _dialects("foreign_answer", "The ids in the answer are another request's, in a stream from the middle on."),

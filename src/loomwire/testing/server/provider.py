@@ -27,6 +27,8 @@ from loomwire.testing.wire import HttpReply, Piece, ReceivedRequest
 
 _LOCAL: Final = ("127.0.0.1", 0)
 _HANDSHAKE_S: Final = 5.0
+_ACCEPTING: Final = 3
+"""Turns of the loop in which asyncio makes a connection of what it has accepted."""
 
 ScriptSource: TypeAlias = str | Path | Mapping[str, JSON] | Script
 """A YAML file, or what stands in one."""
@@ -242,6 +244,8 @@ class FakeProvider:
             return
         for server in servers:
             server.close()
+        for _ in range(_ACCEPTING):
+            await asyncio.sleep(0)
         playing = [task for connection in tuple(self._traffic.connections) if (task := connection.abort()) is not None]
         await asyncio.gather(*playing, return_exceptions=True)
         while self._traffic.connections:
@@ -277,13 +281,20 @@ class FakeProvider:
                 return Aborting(self._traffic)
             return Connection(self._traffic, self._answer, origin)
 
-        return await asyncio.get_running_loop().create_server(
+        server = await asyncio.get_running_loop().create_server(
             connection,
             *address,
             ssl=context,
             backlog=1024,
             ssl_handshake_timeout=None if context is None else _HANDSHAKE_S,
+            start_serving=False,
         )
+        try:
+            await server.start_serving()  # it pauses after it listens, so it may be cancelled
+        except BaseException:
+            server.close()
+            raise
+        return server
 
     def _url(self, origin: int) -> str:
         scheme = "http" if self._tls is False else "https"

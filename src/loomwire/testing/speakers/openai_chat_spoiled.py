@@ -63,6 +63,14 @@ def _same_index(saying: Saying) -> Saying:
     return _everywhere(saying, _CALL_INDEX, b"0")
 
 
+def _same_id(saying: Saying) -> Saying:
+    return _everywhere(saying, _CALL_ID, b'"id": "call", ')
+
+
+def _messages(saying: Saying) -> Saying:
+    return replace(saying, events=tuple(event.replace(b'"delta": ', b'"message": ') for event in saying.events))
+
+
 def _stray_index(saying: Saying) -> Saying:
     return _everywhere(saying, _FRAGMENT, b"77")
 
@@ -109,7 +117,9 @@ _CHANGES: Final[Mapping[str, _Change]] = {
     "long_number": _long_number,
     "negative_usage": _negative_usage,
     "duplicate_keys": _twice,
+    "same_call_id": _same_id,
     "same_call_index": _same_index,
+    "message_in_stream": _messages,
     "stray_call_index": _stray_index,
     "foreign_answer": _foreign,
 }
