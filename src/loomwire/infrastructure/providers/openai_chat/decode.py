@@ -160,9 +160,7 @@ class ChatReader(EventReader):
         if choice is None:
             raise llm_error("protocol", "the answer has no choices")
         events: list[StreamEvent] = []
-        if choice.message is not None:
-            for place, call in enumerate(choice.message.tool_calls or ()):
-                call.index = place  # nothing is a fragment here, whatever ids and indexes say
+        _tell_calls_apart(choice.message)
         self._read_choice(choice, choice.message, events)
         if choice.message is None or self._is_silent():
             raise llm_error("protocol", "the answer's choice has no message")
@@ -304,3 +302,9 @@ class ChatReader(EventReader):
             for item in self._thoughts.items():
                 answer.keep_item(item)
         return answer.end()
+
+
+def _tell_calls_apart(message: _Delta | None) -> None:
+    # Nothing is a fragment in a whole answer, whatever ids and indexes say.
+    for place, call in enumerate((message and message.tool_calls) or ()):
+        call.index = place
