@@ -119,20 +119,15 @@ class ChatReader(EventReader):
 
     @override
     def decode_event(self, event: str, data: bytes) -> Sequence[StreamEvent]:
-        if data.startswith(_DONE):
-            return self._done()
-        if not data:
-            return ()  # `data:` alone, a heartbeat
+        if not data or data.startswith(_DONE):
+            return self._done() if data else ()  # `data:` alone is a heartbeat
         if event == "error":  # Groq, LM Studio (5)
             raise self._reported(data)
         chunk = self._chunk(data)
         events: list[StreamEvent] = []
         for choice in chunk.choices or ():
             if choice.index == 0 or choice.index is None:
-                delta = choice.delta
-                if delta is None and choice.message is not None:
-                    delta = self._instead_of_delta(choice.message)
-                self._read_choice(choice, delta, events)
+                self._read_choice(choice, self._piece(choice), events)
         if chunk.usage is not None or chunk.x_groq is not None:
             self._read_usage(chunk, events)
         return events
@@ -180,13 +175,15 @@ class ChatReader(EventReader):
             self._read_names(chunk)
         return chunk
 
-    def _instead_of_delta(self, message: _Delta) -> _Delta | None:
+    def _piece(self, choice: _Choice) -> _Delta | None:
+        if choice.delta is not None or choice.message is None:
+            return choice.delta
         if self._answer.delivered and not self._is_whole:
             return None  # what the deltas said, once more
         if self._is_whole:
             raise llm_error("protocol", "the stream says whole messages in place of their pieces")
         self._is_whole = True
-        return message
+        return choice.message
 
     def _cut_off(self) -> LLMError:
         answer = self._answer
