@@ -119,11 +119,13 @@ class ChatReader(EventReader):
 
     @override
     def decode_event(self, event: str, data: bytes) -> Sequence[StreamEvent]:
-        if not data or data.startswith(_DONE):
-            return self._done() if data else ()  # `data:` alone is a heartbeat
+        if data.startswith(_DONE):
+            return self._done()
         if event == "error":  # Groq, LM Studio (5)
             raise self._reported(data)
-        chunk = self._chunk(data)
+        return self._read_chunk(self._chunk(data)) if data else ()  # `data:` alone is a heartbeat
+
+    def _read_chunk(self, chunk: _Chunk) -> Sequence[StreamEvent]:
         events: list[StreamEvent] = []
         for choice in chunk.choices or ():
             if choice.index == 0 or choice.index is None:
