@@ -6,8 +6,9 @@
     python3 dev.py bench [words for the benchmark]
     python3 dev.py setup [--full]
 
-`demo` needs the core requirements, everything else the development ones, `setup --full` adds the real servers; all are
-pinned by hash in requirements/ and go into .venv, which is made, mended or brought up to date first when needed.
+`demo` needs the core requirements, everything else the development ones, `setup --full` adds the real servers and, by
+apt, what else the full tests start. Requirements are pinned by hash in requirements/ and go into .venv, which is made,
+mended or brought up to date first when needed.
 Without words, `test` runs lint, types, architecture, the default tests and the coverage gate; with words it is pytest
 with these words. `--full` adds the tests marked `full`, looks deeper, and leaves lint and gate to the plain run.
 `bench --peers` measures other libraries too, each in an environment of its own. dev.py's own words go to stderr.
@@ -366,7 +367,7 @@ def setup(words: Sequence[str]) -> int:
         stop(f"setup knows --full only, not {' '.join(words)}", 2)
     ensure("full" if words else "dev")
     say(f"the development requirements{' and the llama.cpp server' if words else ''} are in .venv")
-    return 0
+    return run((str(PYTHON), "tools/system_packages.py")) if words else 0
 
 
 COMMANDS: Mapping[str, Callable[[Sequence[str]], int]] = {

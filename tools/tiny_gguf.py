@@ -255,6 +255,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--width", type=int, default=64, help="components of an embedding, a multiple of 8")
     parser.add_argument("--context", type=int, default=8192, help="tokens it says it was trained for")
     given = parser.parse_args(arguments)
+    if given.width < 8 or given.width % 8:
+        parser.error("--width must be a multiple of 8")
     shape = Shape(tools=given.tools, seed=given.seed, layers=given.layers, width=given.width, context=given.context)
     data = gguf(shape)
     given.file.write_bytes(data)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.peers.contenders import CONTENDERS
 from loomwire.container.facade import LLMContainer
 from loomwire.domain.faults import CODES
 from support import house
@@ -169,3 +170,14 @@ def test_the_readme_shows_the_benchmark_between_its_markers() -> None:
 def test_a_benchmark_table_that_is_not_one_is_noticed(old: str, new: str, remark: str) -> None:
     assert house.bench_remarks(BENCH_TABLE) == []
     assert remark in " ".join(house.bench_remarks(BENCH_TABLE.replace(old, new)))
+
+
+def test_the_readme_shows_the_peers_with_their_versions_and_the_command() -> None:
+    _, _, rest = (ROOT / "README.md").read_text(encoding="utf-8").partition("<!-- peers -->")
+    block, end, _ = rest.partition("<!-- /peers -->")
+    assert end
+    for contender in CONTENDERS:
+        assert f"| {contender.title} |" in block
+        assert re.search(rf"\b{re.escape(contender.package)} \d+\.\d+", " ".join(block.split())), contender.package
+    assert re.search(r"\b20\d\d-\d\d-\d\d\b", block)
+    assert "`python3 dev.py bench --peers`" in block

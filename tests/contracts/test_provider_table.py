@@ -27,6 +27,7 @@ ELSEWHERE: Mapping[str, str] = {"local": "tests/llama, against llama.cpp itself"
 """Rows that no fake can stand in for, and where they are proved instead."""
 
 NETWORKED = [name for name, row in PROVIDERS.items() if row.client is None and name not in ELSEWHERE]
+ASKING = [name for name in NETWORKED if PROVIDERS[name].quirks.stream_usage]
 OFFLINE = [name for name, row in PROVIDERS.items() if row.client is not None and name not in ELSEWHERE]
 OPTIONS: dict[str, dict[str, JSON]] = {
     "mock": {"script": [{"text": "Hello."}]},
@@ -104,16 +105,11 @@ def offline_client(name: str, options: Mapping[str, JSON]) -> ILLMClient:
     return ClientFactory(DeferredPool(), SystemClock()).create(LLMConfig(type=name, model="m", options=options))
 
 
-class TestEveryNetworkedRow(ClientContract):
+class NetworkedRow(ClientContract):
     """A vendor's row over a server on this machine; a new row is picked up from the table."""
 
     name: str
     pool: ConnectionPool
-
-    @pytest.fixture(autouse=True, params=NETWORKED)
-    def row(self, request: pytest.FixtureRequest) -> None:
-        """Take one row."""
-        self.name = str(request.param)
 
     @override
     @asynccontextmanager
@@ -126,6 +122,24 @@ class TestEveryNetworkedRow(ClientContract):
     @override
     def in_use(self, client: ILLMClient) -> int:
         return self.pool.get_stats().active
+
+
+class TestEveryRowThatAsksForUsage(NetworkedRow):
+    @pytest.fixture(autouse=True, params=ASKING)
+    def row(self, request: pytest.FixtureRequest) -> None:
+        """Take one row."""
+        self.name = str(request.param)
+
+
+class TestEveryRowThatIsToldUsageUnasked(NetworkedRow):
+    """The fake provider tells a stream's usage only when asked, as OpenAI does; recordings prove it for these."""
+
+    reports_stream_usage = False
+
+    @pytest.fixture(autouse=True, params=[name for name in NETWORKED if name not in ASKING])
+    def row(self, request: pytest.FixtureRequest) -> None:
+        """Take one row."""
+        self.name = str(request.param)
 
 
 def entry_of(reply: Reply, text: str) -> dict[str, JSON]:

@@ -15,7 +15,7 @@ from loomwire.infrastructure.transport.pool import ConnectionPool
 from loomwire.testing import Reply, chat_events
 from support.renegotiating import HAS_OPENSSL, renegotiating
 
-pytestmark = pytest.mark.skipif(not HAS_OPENSSL, reason="needs the program openssl: Python's ssl cannot renegotiate")
+pytestmark = pytest.mark.skipif(not HAS_OPENSSL, reason="needs the program openssl: dev.py setup --full")
 
 HEAD = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r"
 

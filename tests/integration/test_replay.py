@@ -244,6 +244,11 @@ def test_a_synchronous_host_finds_everything_written_when_its_container_is_close
         ready.wait(10)
         with LLMContainer.open(config, overrides={"connection_pool": Recorder(tapes, "record")}) as container:
             container.sync_client("planner").generate(LLMRequest.of("Hi"))
+            container.sync_client("planner").generate(LLMRequest.of("Hi"))
+        assert len(list(tapes.iterdir())) == 2
+        # Without a call on a loop of the container's own: what was recorded anew is finished all the same.
+        with LLMContainer.open(config, overrides={"connection_pool": Recorder(tapes, "record")}) as container:
+            asyncio.run(container.resolve(ILLMClient, "planner").generate(LLMRequest.of("Hi")))
         assert len(list(tapes.iterdir())) == 1
     finally:
         done.set()
@@ -266,6 +271,17 @@ async def test_a_client_on_replay_in_yaml_needs_neither_network_nor_key(tmp_path
         ("CFG022", "warning", "clients.planner.replay", True)
     ]
     assert "on replay" in warnings[0].message
+
+
+async def test_clients_on_one_folder_share_its_answers_in_the_order_they_were_recorded(tmp_path: Path) -> None:
+    tapes, ask = tmp_path / "tapes", LLMRequest.of("Who is next?")
+    async with FakeProvider("Ada.", "Bob.") as server:
+        await asyncio.to_thread(configured, tmp_path / "config", server.base_url)
+        async with planner(tmp_path / "config", Recorder(tapes, "record")) as client:
+            assert [(await client.generate(ask)).text for _ in range(2)] == ["Ada.", "Bob."]
+    config = LLMConfig.vllm("m", base_url=GONE, allow_private=True, replay=str(tapes))
+    async with await asyncio.to_thread(LLMContainer.of, {"one": config, "two": config}) as container:
+        assert [(await container.llm_client(name).generate(ask)).text for name in ("one", "two")] == ["Ada.", "Bob."]
 
 
 def problems(config: Path) -> Sequence[Problem]:

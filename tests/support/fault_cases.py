@@ -29,7 +29,7 @@ _STATUSES: Final[tuple[tuple[int, str | float | None], ...]] = (
     (503, "Fri, 31 Dec 9999 23:59:59 GMT"),
     (503, "Fri, 99 Foo 0000 25:61:61 XYZ"),
 )
-_CALLS: Final = ("same_call_index", "stray_call_index")
+_CALLS: Final = ("no_call_id", "same_call_id", "same_call_index", "stray_call_index")
 _PATH: Final = re.compile(r"/v1/(\d+)/(\d+)/")
 
 

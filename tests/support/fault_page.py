@@ -110,11 +110,22 @@ What an honest client does where standards leave it open or nobody can know, and
 - `u2028`: right means untouched; only CR and LF end a line of SSE.
 - `bad_sse`, `html_as_promised`: SSE tells readers to ignore fields they do not know. What is left has no terminal sign,
   and without one an answer is never whole.
+- `same_call_id`: whole arguments tell where a call ends, so two calls with one id stay two; the second gets an id of
+  ours.
+- `message_in_stream`: one message in place of pieces is read; several could be pieces or repetitions, so they are
+  refused.
 - `same_call_index`, `stray_call_index`: a new id is a new call, and arguments without an id belong to the call at their
   index, or else to the one that was begun last.
 - `trailer`: trailers are read and ignored; they may not change what the headers said.
+- `no_end_sign`, `no_last_chunk`: a finish reason or the terminal sign is enough, because servers forget the rest; an
+  answer that was cut has neither.
+- `no_finish_reason`: the terminal sign alone ends an answer, because some servers never give a reason. A proxy that
+  appends the sign to half an answer cannot be told from them; `finish` is None, so that a caller may be stricter.
+- `two_documents`: what follows a stream's terminal sign is not read; a plain body with a second document is no JSON.
+- `two_choices`: the choice with index 0 counts; nobody asked for another.
 - `interim_flood`, `five_codings`: sixteen interim answers and two codings are believed, not more.
 - `status 304`: nobody asked conditionally, so it is refused like every other 3xx.
 - `Retry-After`: NaN, negative, absurd, more than a day and in the past are no wait, and never an error of their own.
-- TLS renegotiation is not played: TLS 1.3 has none, and Python's `ssl` cannot ask for one.
+- TLS renegotiation is not played by the fake provider: TLS 1.3 has none, and Python's `ssl` cannot ask for one.
+  `tests/integration/test_renegotiation.py` has the program `openssl` ask for it under TLS 1.2.
 """

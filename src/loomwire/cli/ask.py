@@ -95,8 +95,8 @@ def _request(ctx: click.Context, text: str) -> LLMRequest:
             raise click.BadParameter(f"{schema_file} is not JSON: {error}", param_hint="--schema") from None
         output = OutputSpec(schema=schema)
     return LLMRequest.of(
-        _stdin() if text == "-" else text,
-        system=options["system"],
+        _text(_stdin() if text == "-" else text, "TEXT"),
+        system=options["system"] and _text(options["system"], "--system"),
         parameters=Parameters(max_tokens=options["max_tokens"]),
         output=output,
         deadline_s=options["timeout"],
@@ -106,8 +106,17 @@ def _request(ctx: click.Context, text: str) -> LLMRequest:
 def _stdin() -> str:
     try:
         return sys.stdin.read()
-    except UnicodeDecodeError:
-        raise click.BadParameter("standard input is not text in UTF-8", param_hint="TEXT") from None
+    except UnicodeDecodeError as error:
+        return error.object.decode(errors="surrogateescape")
+
+
+def _text(words: str, name: str) -> str:
+    # Where the locale is C, as in many containers, Python lets bytes that are no text through as lone surrogates.
+    try:
+        words.encode()
+    except UnicodeEncodeError:
+        raise click.BadParameter("this is not text in UTF-8", param_hint=name) from None
+    return words
 
 
 async def _ask(

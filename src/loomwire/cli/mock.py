@@ -18,18 +18,18 @@ if TYPE_CHECKING:
 _LOCAL: Final = "127.0.0.1"
 
 
-class _TakenError(click.ClickException):
-    """The port cannot be had: a wrong word on the command line, as far as the user is concerned."""
+class _WordsError(click.ClickException):
+    """The port or a file cannot be had: a wrong word on the command line, as far as the user is concerned."""
 
     exit_code = 2
 
 
-@click.group()
+@click.group(short_help="Play a provider that misbehaves as told.")
 def mock() -> None:
     """Play a provider: `serve` answers like one, `faults` lists what can go wrong."""
 
 
-@mock.command()
+@mock.command(short_help="Answer like a provider until Ctrl-C.")
 @click.option("--script", type=click.Path(path_type=Path), default=None, help="YAML that says who gets what.")
 @click.option("--port", type=click.IntRange(0, 65535), default=0, help="Default: a free one.")
 @click.option("--host", default=_LOCAL, show_default=True, help="Address to listen on.")
@@ -65,13 +65,15 @@ def serve(ctx: click.Context, /, script: Path | None, port: int, host: str, **_o
     from loomwire.testing.server.provider import FakeProvider
 
     read = Script() if script is None else read_script(script)
+    if ctx.params["ca_file"] is not None and read.tls is False:
+        raise _WordsError("--ca-file needs a script with `tls`; without it there is no authority to trust")
     provider = FakeProvider(script=read, address=(host, port), keep=0)
     try:
         code = asyncio.run(_serve(ctx, provider, read))
     except OSError as error:
         taken = error.errno == errno.EADDRINUSE
         why = "is in use; without --port a free one is taken" if taken else f"cannot be had: {error.strerror or error}"
-        raise _TakenError(f"port {port} of {host} {why}") from None
+        raise _WordsError(f"port {port} of {host} {why}") from None
     ctx.exit(code)
 
 
@@ -97,11 +99,18 @@ async def _serve(ctx: click.Context, provider: FakeProvider, script: Script) -> 
     async with provider:
         file: Path | None = ctx.params["ca_file"]
         if file is not None:
-            await asyncio.to_thread(file.write_bytes, provider.authority)
+            await asyncio.to_thread(_write, file, provider.authority)
         log.started(provider, script, ctx.params["script"])
         code = await stop
     log.ended(provider)
     return code
+
+
+def _write(file: Path, authority: bytes) -> None:
+    try:
+        file.write_bytes(authority)
+    except OSError as error:
+        raise _WordsError(f"{file} cannot be written: {error.strerror or error}") from None
 
 
 @mock.command()

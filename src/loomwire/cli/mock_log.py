@@ -144,7 +144,7 @@ def _line(request: ReceivedRequest) -> str:
         f"fault {request.fault}" if request.fault is not None else "",
         request.outcome if request.outcome != "answered" else "",
         "" if billed is None else f"{billed.input_tokens}+{billed.output_tokens} tokens",
-        f"{_ms(request, request.ended_at):g} ms",
+        f"{_ms(request, request.ended_at)} ms",
     )
     status = "---" if request.status is None else request.status
     told = "  ".join(note for note in notes if note)
@@ -163,8 +163,8 @@ def _short(text: str) -> str:
     return shown if shown.isprintable() else ascii(shown)
 
 
-def _ms(request: ReceivedRequest, at: float | None) -> float:
-    return 0.0 if at is None else round((at - request.received_at) * 1000, 1)
+def _ms(request: ReceivedRequest, at: float | None) -> float | None:
+    return None if at is None else round((at - request.received_at) * 1000, 1)
 
 
 def _table(models: Mapping[str, Book]) -> Iterable[str]:

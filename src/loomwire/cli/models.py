@@ -84,7 +84,8 @@ def _rows(config: Path) -> Iterator[Row]:
     factory: ILLMClientFactory = wiring.client_factory()
     asked = [(client, _name(target, snapshot)) for client, target in _targets(snapshot)]
     for name, written in sorted(snapshot.models.items()):
-        model = factory.resolved(written)
+        # As on replay: a list asks nobody, so it needs no key.
+        model = factory.resolved(replace(written, replay=""))
         free: Source = "yaml" if written.free else "provider" if model.free else "unknown"
         yield Row(name, model, tuple(client for client, asks in asked if asks == name), free)
 
@@ -95,11 +96,16 @@ def _targets(snapshot: Snapshot) -> Iterator[tuple[str, LLMConfig]]:
 
 
 def _name(target: LLMConfig, snapshot: Snapshot) -> str:
-    """Return what a client's target is called: it is the very model, or one with the client's own times and bounds."""
+    """Return what a client's target is called: it is the very model, or one with what only the client says of it."""
     known = snapshot.models.items()
     same = (name for name, model in known if target is model)
-    alike = (name for name, model in known if replace(target, timeouts=model.timeouts, limits=model.limits) == model)
+    alike = (name for name, model in known if _as_in(target, model) == model)
     return next(chain(same, alike))
+
+
+def _as_in(target: LLMConfig, model: LLMConfig) -> LLMConfig:
+    """Return a client's target without times, bounds and recordings of the client's own."""
+    return replace(target, timeouts=model.timeouts, limits=model.limits, replay=model.replay)
 
 
 def _facts(row: Row) -> dict[str, JSON]:

@@ -85,6 +85,7 @@ class LLMContainer(Resolver):
     def __init__(self, wiring: containers.Container, *, watch: bool = False) -> None:
         """Build everything; connect to nothing."""
         check(wiring, NEEDS)
+        self._pool_closed = False
         self._registry: ClientRegistry = wiring.registry()
         super().__init__(wiring, self._registry, LoopThread())
         # A configuration written in code has no files to look at.
@@ -296,10 +297,20 @@ class LLMContainer(Resolver):
             yield self._watcher.stop
         yield self._registry.close
         yield lambda: self._threads.close(self._close_pool)
+        yield self._close_pool_without_loop
         # Last, because a server that still has calls would not stop.
         yield lambda: self.wiring.local_servers().close()
 
+    def _close_pool_without_loop(self) -> None:
+        """Close a pool that neither a loop of the host's nor our own has closed: it may have more than connections."""
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            if not self._pool_closed:
+                asyncio.run(self._close_pool())
+
     async def _close_pool(self) -> None:
+        self._pool_closed = True
         await self.wiring.connection_pool().aclose()
 
     async def __aenter__(self) -> Self:

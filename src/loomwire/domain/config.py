@@ -81,7 +81,8 @@ class LLMConfig:
         lenient_terminal: Accept streams that end without a terminal sign; the answer says `complete=False`.
         options: Options of the provider type, such as the rules of type `rule`.
         tags: Free words of the operator.
-        replay: Folder of recordings that answer instead of the provider, without network and key; None asks it.
+        replay: Folder of recordings that answer instead of the provider, without network and key; None asks it. Clients
+            of one folder take turns in its answers to equal requests.
         recorded: Identifies the content of `replay` at the time of reading; "" when nobody looked.
 
     Raises:
@@ -175,11 +176,13 @@ class LLMConfig:
     ) -> Self:
         """Describe a GGUF file that llama.cpp serves inside this process; needs `pip install "loomwire[llama]"`.
 
+        Name only files that you trust: native code reads them, and a forged one can end the process.
+
         Args:
             model_path: The file; a relative path counts from the working folder.
             context: Tokens of one conversation, answer included.
-            parallel: Calls at once; further ones wait.
-            threads: For computing; 0 takes half of the processors.
+            parallel: Calls at once, 256 at most; further ones wait.
+            threads: For computing, 512 at most; 0 takes half of the processors.
             gpu_layers: Layers that a graphics card computes.
             **settings: See `LLMSettings`; `base_url` and `api_key` have no place here.
 

@@ -75,9 +75,17 @@ class _Chosen(WireReply):
 
 
 def wire_reply(queued: Queued) -> WireReply:
-    """Return what the wire plays for anything that can be queued."""
+    """Return what the wire plays for anything that can be queued.
+
+    Raises:
+        TypeError: It is nothing of the kind.
+    """
     if isinstance(queued, str):
         return _Spoken(Reply(queued))
     if isinstance(queued, Reply):
         return _Spoken(queued)
-    return _Chosen(queued) if callable(queued) else queued
+    if callable(queued):
+        return _Chosen(queued)
+    if not hasattr(queued, "pieces"):
+        raise TypeError(f"a {type(queued).__name__} is no reply; give a text, Reply, HttpReply, Fault or a callable")
+    return queued

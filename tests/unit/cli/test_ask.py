@@ -44,10 +44,13 @@ def test_the_question_can_come_from_standard_input(tmp_path: Path) -> None:
     assert ran.out.startswith("A weekend in Porto\n")
 
 
-def test_standard_input_that_is_no_text_is_a_usage_error() -> None:
-    ran = loomwire("ask", "planner", "-", "--config", SAMPLE, stdin=b"\xff\xfe\xff")
-    assert ran.code == 2
-    assert "standard input is not text in UTF-8" in ran.err
+def test_words_that_are_no_text_are_a_usage_error() -> None:
+    stdin = loomwire("ask", "planner", "-", "--config", SAMPLE, stdin=b"\xff\xfe\xff")
+    text = loomwire("ask", "planner", "\udcff", "--config", SAMPLE)
+    system = loomwire("ask", "planner", "Hi", "--system", "\udcff", "--config", SAMPLE)
+    for ran, name in ((stdin, "TEXT"), (text, "TEXT"), (system, "--system")):
+        assert ran.code == 2
+        assert f"Invalid value for {name}: this is not text in UTF-8" in ran.err
 
 
 def test_an_unknown_client_lists_the_clients_and_the_one_probably_meant() -> None:

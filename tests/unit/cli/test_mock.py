@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import httpx
+import pytest
 from typing_extensions import override
 
 from loomwire.cli.mock_log import Log
@@ -127,6 +128,17 @@ def test_a_program_reads_json_lines() -> None:
     assert ran.err == ""
 
 
+def test_what_never_had_a_first_byte_says_so(tmp_path: Path) -> None:
+    def drive(url: str) -> None:
+        with pytest.raises(httpx.ReadError):
+            ask(url)
+
+    file = script(tmp_path, "rules: [{fault: reset}]")
+    request = json.loads(served("--json", "--script", file, drive=drive).out.splitlines()[1])
+    assert (request["fault"], request["first_byte_ms"], request["status"]) == ("reset", None, None)
+    assert request["ms"] >= 0
+
+
 def test_ctrl_c_ends_it_with_the_table_and_130() -> None:
     ran = served("-q", drive=nothing, end=signal.SIGINT)
     assert ran.code == 130
@@ -151,6 +163,14 @@ def test_the_authority_is_written_for_the_clients(tmp_path: Path) -> None:
     assert ran.out.startswith("https://")
 
 
+def test_an_authority_that_there_is_not_or_cannot_be_written_is_one_clear_line(tmp_path: Path) -> None:
+    ran = loomwire("mock", "serve", "--ca-file", tmp_path / "ca.pem")
+    assert (ran.code, "needs a script with `tls`" in ran.err) == (2, True)
+    ran = loomwire("mock", "serve", "--ca-file", tmp_path / "no" / "ca.pem", "--script", script(tmp_path, "tls: true"))
+    assert (ran.code, ran.out) == (2, "")
+    assert "ca.pem cannot be written: No such file" in ran.err
+
+
 def test_a_taken_port_is_one_clear_line() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -172,7 +192,9 @@ def test_a_script_with_problems_exits_with_3_and_carets(tmp_path: Path) -> None:
     assert ran.code == 3
     assert "^^^ did you mean `seed`?" in ran.err
     assert "^^^^ did you mean `hang`?" in ran.err
-    assert ran.err.endswith("faults.yaml cannot be played: 2 problems\n")
+    assert ran.err.endswith(
+        "faults.yaml cannot be played: line 1: sed: unknown key; did you mean `seed`? (the first of 2 problems)\n"
+    )
 
 
 def test_faults_are_listed_for_people_and_programs() -> None:

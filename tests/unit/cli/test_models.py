@@ -147,3 +147,19 @@ def test_without_a_configuration_it_says_so_and_leaves_with_3(tmp_path: Path) ->
 def test_a_word_that_is_no_command_of_models_is_a_usage_error() -> None:
     assert loomwire("models", "frob").code == 2
     assert loomwire("models", "list", "--help").out.count(os.linesep) > 5
+
+
+def test_a_client_on_replay_is_listed_with_its_model_whose_provider_needs_no_key(tmp_path: Path) -> None:
+    recording: JSON = {"request": {"url": "https://x.example/v1"}, "response": {"status": 200, "body": ""}}
+    (tmp_path / "recordings").mkdir()
+    (tmp_path / "recordings" / "0001-x.json").write_text(json.dumps(recording), encoding="utf-8")
+    clients: dict[str, JSON] = {
+        "planner": {"models": ["quick"], "replay": "recordings"},
+        "live": {"models": ["quick"]},
+        "keyless": {"models": ["bare"], "replay": "recordings"},
+    }
+    providers: dict[str, JSON] = {**PROVIDERS, "bare": {"type": "groq"}}
+    models: dict[str, JSON] = {**MODELS, "bare": {"provider": "bare", "model": "any"}}
+    listed = described(folder(tmp_path, providers=providers, models=models, clients=clients))
+    assert listed["quick"]["clients"] == ["live", "planner"]
+    assert listed["bare"]["clients"] == ["keyless"]

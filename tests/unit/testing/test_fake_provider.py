@@ -8,7 +8,7 @@ import json
 import re
 import ssl
 import warnings
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -17,6 +17,7 @@ import pytest
 import trustme
 from typing_extensions import override
 
+from loomwire import testing
 from loomwire.domain.pricing import Usage
 from loomwire.domain.values import JSON, FrozenDict, ToolCall
 from loomwire.testing import (
@@ -36,6 +37,7 @@ from loomwire.testing.server.connection import Connection
 from loomwire.testing.server.traffic import Traffic
 
 ASK = {"model": "m1", "messages": [{"role": "user", "content": "Hi"}]}
+CHUNKED = b"POST /v1/chat/completions HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n"
 HEAD = b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n"
 
 
@@ -68,14 +70,14 @@ class Client:
 
 
 @asynccontextmanager
-async def talking(provider: FakeProvider) -> AsyncIterator[Client]:
+async def talking(provider: FakeProvider) -> AsyncGenerator[Client]:
     """Open the provider and a client of it."""
     async with provider, httpx.AsyncClient(trust_env=False) as http:
         yield Client(http, provider)
 
 
 @asynccontextmanager
-async def socket_to(provider: FakeProvider) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+async def socket_to(provider: FakeProvider) -> AsyncGenerator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
     """Open a bare connection."""
     reader, writer = await asyncio.open_connection("127.0.0.1", provider.port)
     try:
@@ -274,7 +276,7 @@ async def test_a_request_may_come_byte_by_byte() -> None:
     async with FakeProvider("Hello") as provider, socket_to(provider) as (reader, writer):
         for number in request_bytes():
             writer.write(bytes([number]))
-            await writer.drain()
+            await asyncio.sleep(0)  # else the server reads them all at once
         assert b"Hello" in await reader.readuntil(b"}}}")
 
 
@@ -283,6 +285,7 @@ async def test_a_request_may_come_byte_by_byte() -> None:
     [
         b"POST /v1/chat/completions HTTP/1.0\r\ncontent-length: 2\r\n\r\n{}",
         b"POST /v1/chat/completions HTTP/1.1\r\nConnection: Close\r\ncontent-length: 2\r\n\r\n{}",
+        b"POST /v1/chat/completions HTTP/1.1\r\nConnection: TE, close\r\ncontent-length: 2\r\n\r\n{}",
     ],
 )
 @pytest.mark.parametrize("reply", ["Hello", After(0.001, "Hello")])
@@ -301,6 +304,54 @@ async def test_an_old_client_may_ask_to_keep_the_connection() -> None:
         assert b"two" in await reader.readuntil(b"}}}")
 
 
+async def test_a_body_may_come_in_chunks_with_extensions_and_trailers() -> None:
+    chunks = b"2;a=b\r\n{}\r\n" + b"1\r\n \r\n" * 3 + b"0\r\nx-sum: 1\r\n\r\n"
+    async with FakeProvider("one", "two", "three") as provider, socket_to(provider) as (reader, writer):
+        writer.write((CHUNKED + chunks) * 2)
+        assert b"one" in await reader.readuntil(b"}}}")
+        assert b"two" in await reader.readuntil(b"}}}")
+        for number in CHUNKED + chunks:
+            writer.write(bytes([number]))
+            await asyncio.sleep(0)  # else the server reads them all at once
+        assert b"three" in await reader.readuntil(b"}}}")
+        assert [request.body for request in provider.requests] == [b"{}   "] * 3
+
+
+async def test_a_body_of_unknown_length_is_read_as_http_clients_send_it() -> None:
+    async def body() -> AsyncIterator[bytes]:
+        for piece in (b'{"model": "m1", ', b'"messages": []}'):
+            yield piece
+
+    async with FakeProvider("Hello") as provider, httpx.AsyncClient(trust_env=False) as http:
+        answer = await http.post(provider.base_url + "/chat/completions", content=body())
+        assert (answer.status_code, provider.requests[0].model) == (200, "m1")
+
+
+async def test_a_head_request_is_refused_without_a_body_and_takes_no_reply() -> None:
+    async with FakeProvider("Hello") as provider, socket_to(provider) as (reader, writer):
+        writer.write(b"HEAD /v1/models HTTP/1.1\r\n\r\n" + request_bytes())
+        first = await reader.readuntil(b"\r\n\r\n")
+        assert first.startswith(b"HTTP/1.1 405 ")
+        assert (await reader.readexactly(12)) == b"HTTP/1.1 200"
+        assert b"Hello" in await reader.readuntil(b"}}}")
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "OPTIONS"])
+async def test_only_post_asks_for_a_chat(method: str) -> None:
+    async with FakeProvider() as provider, httpx.AsyncClient(trust_env=False) as http:
+        answer = await http.request(method, provider.base_url + "/chat/completions", json=ASK)
+    assert (answer.status_code, method in answer.text) == (405, True)
+
+
+async def test_null_stands_for_what_is_left_out() -> None:
+    provider = FakeProvider()
+    async with talking(provider) as client:
+        assert at(await client.chat(stream=None), "object") == "chat.completion"
+        assert not provider.requests[0].stream
+        assert await client.events(stream_options=None)
+        assert await client.events(stream_options={"include_usage": None})
+
+
 async def test_a_body_that_waits_for_permission_gets_it() -> None:
     async with FakeProvider("Hello") as provider, socket_to(provider) as (reader, writer):
         writer.write(b"POST / HTTP/1.1\r\nExpect: 100-continue\r\ncontent-length: 2\r\n\r\n")
@@ -314,7 +365,13 @@ async def test_a_body_that_waits_for_permission_gets_it() -> None:
     [
         (b"hello\r\n\r\n", 400),
         (b"POST / HTTP/1.1\r\ncontent-length: -1\r\n\r\n", 400),
-        (b"POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n", 411),
+        (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", 400),  # how https begins
+        (b"POST / HTTP/1.1\r\ntransfer-encoding: gzip, chunked\r\n\r\n", 501),
+        (b"POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\ncontent-length: 2\r\n\r\n", 400),
+        (CHUNKED + b"-1\r\n", 400),
+        (CHUNKED + b"2\r\nhim\r\n", 400),
+        (CHUNKED + b"2;" + b"x" * 9_000, 400),
+        (CHUNKED + b"4000001\r\n", 413),
         (b"POST / HTTP/1.1\r\ncontent-length: 99999999999\r\n\r\n", 413),
         (b"POST / HTTP/1.1\r\ncontent-length: " + b"9" * 5000 + b"\r\n\r\n", 413),
         (b"POST / HTTP/1.1\r\nx: " + b"x" * 70_000, 431),
@@ -614,6 +671,26 @@ async def test_many_clients_at_once_each_get_their_own_answer() -> None:
 
 def test_a_provider_shows_its_address_and_listens_only_when_it_is_entered() -> None:
     assert repr(FakeProvider()) == "FakeProvider(http://127.0.0.1:0/v1)"
+
+
+def test_what_is_no_reply_is_refused_where_it_is_given() -> None:
+    untyped = vars(testing)  # as a caller without a type checker sees it
+    with pytest.raises(TypeError, match="a dict is no reply; give a text, Reply"):
+        untyped["FakeProvider"]({"text": "Hello"})
+    with pytest.raises(TypeError, match="a Failure is no reply"):
+        untyped["FakeProvider"]("Hello", Failure("throttled"))
+    with pytest.raises(ValueError, match=r"tls must be true, false, a context, expired, .* not 'expird'"):
+        untyped["FakeProvider"](tls="expird")
+    with pytest.raises(TypeError, match="spoils a text or a Reply, not int; a status is given as `status=429`"):
+        untyped["Fault"]("status", 429)
+
+
+async def test_a_running_provider_cannot_be_entered_once_more() -> None:
+    async with FakeProvider("still here") as provider:
+        with pytest.raises(RuntimeError, match="already running"):
+            await provider.__aenter__()
+        async with httpx.AsyncClient(trust_env=False) as http:
+            assert "still here" in (await http.post(provider.base_url + "/chat/completions", json=ASK)).text
 
 
 async def test_errors_and_chat_replies_are_there_for_own_replies() -> None:

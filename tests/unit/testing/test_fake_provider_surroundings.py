@@ -237,7 +237,7 @@ async def test_hanging_replies_do_not_hold_up_the_end_and_nothing_outlives_it() 
         writers = []
         for _ in range(50):
             _, writer = await asyncio.open_connection("127.0.0.1", provider.port)
-            writer.write(b"GET /v1/chat/completions HTTP/1.1\r\n\r\n")
+            writer.write(b"POST /v1/chat/completions HTTP/1.1\r\n\r\n")
             writers.append(writer)
         await provider.until(lambda stats: stats.requests == 50)
         began = time.monotonic()
@@ -277,3 +277,30 @@ async def test_a_fixed_port_is_taken() -> None:
 
 def test_an_ipv6_address_stands_in_brackets() -> None:
     assert FakeProvider(address=("::1", 0)).base_url == "http://[::1]:0/v1"
+
+
+@pytest.mark.parametrize("turns", range(8))
+async def test_entering_may_be_cancelled_at_any_turn_and_leaves_no_socket(turns: int) -> None:
+    async def enter() -> None:
+        async with FakeProvider():
+            pass
+
+    before = descriptors()
+    task = asyncio.create_task(enter())
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    assert descriptors() == before
+
+
+async def test_leaving_while_clients_connect_leaves_no_socket() -> None:
+    before = descriptors()
+    async with FakeProvider() as provider:
+        asking = [asyncio.create_task(asyncio.open_connection("127.0.0.1", provider.port)) for _ in range(20)]
+        await asyncio.sleep(0)
+    for reached in await asyncio.gather(*asking, return_exceptions=True):
+        if isinstance(reached, tuple):
+            reached[1].close()
+            await asyncio.gather(reached[1].wait_closed(), return_exceptions=True)
+    assert descriptors() == before

@@ -145,3 +145,10 @@ def test_the_command_writes_the_file_and_says_how_large_it_is(
     main([str(path), "--tools", "--layers", "1", "--width", "16", "--seed", "7"])
     assert path.read_bytes() == gguf(Shape(tools=True, layers=1, width=16, seed=7))
     assert f"{path.stat().st_size} bytes, 1 layers" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("width", ["0", "10"])
+def test_a_width_that_no_server_would_load_is_refused(tmp_path: Path, width: str) -> None:
+    with pytest.raises(SystemExit):
+        main([str(tmp_path / "tiny.gguf"), "--width", width])
+    assert list(tmp_path.iterdir()) == []

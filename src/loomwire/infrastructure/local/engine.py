@@ -4,7 +4,8 @@ What was measured of xllamacpp 2026.10 and decides the shape of this module: sta
 the model is mapped, so what can be done before is done before (`read_ahead`); stopping waits for requests under way
 and holds that lock meanwhile, so a server is stopped only when it says that it is idle, and otherwise left alone; in a
 forked child its threads are gone, so there it is never stopped at all, and the child should leave by `os._exit`, as
-multiprocessing does, because the library's own exit handlers wait for them. A file that is no model raises.
+multiprocessing does, because the library's own exit handlers wait for them. A truncated file raises; one whose
+metadata is whole and contradicts itself, such as two equal words, can end the process (decision record 0009).
 """
 
 from __future__ import annotations

@@ -27,8 +27,8 @@ class LocalSettings:
     Attributes:
         model_path: The GGUF file, absolute.
         context: Tokens of one conversation, answer included; each of the `parallel` calls has that many.
-        parallel: Calls at once; further ones wait in the server.
-        threads: For computing; 0 takes half of the processors, at least one.
+        parallel: Calls at once, 256 at most; further ones wait in the server.
+        threads: For computing, 512 at most; 0 takes half of the processors, at least one.
         gpu_layers: Layers that a graphics card computes; 0 takes none.
     """
 
@@ -39,7 +39,14 @@ class LocalSettings:
     gpu_layers: int = 0
 
 
-_LEAST: Final[Mapping[str, int]] = {"context": 16, "parallel": 1, "threads": 0, "gpu_layers": 0}
+_INT32: Final = 2**31 - 1
+# llama.cpp ends the process when it cannot start as many threads as it was told to.
+_BOUNDS: Final[Mapping[str, tuple[int, int]]] = {
+    "context": (16, _INT32),
+    "parallel": (1, 256),
+    "threads": (0, 512),
+    "gpu_layers": (0, _INT32),
+}
 
 
 def local_settings(config: LLMConfig) -> LocalSettings:
@@ -52,8 +59,12 @@ def local_settings(config: LLMConfig) -> LocalSettings:
     if not isinstance(path, str) or not path:
         says = f"type {config.type} needs a model_path"
         raise _refused(config, says, "Name a GGUF file.", "missing_key", needs=("model_path",))
-    numbers = {name: _number(config, name, least) for name, least in _LEAST.items() if name in config.options}
-    return LocalSettings(model_path=str(Path(path).absolute()), **numbers)
+    numbers = {name: _number(config, name) for name in _BOUNDS if name in config.options}
+    settings = LocalSettings(model_path=str(Path(path).absolute()), **numbers)
+    if settings.context * settings.parallel > _INT32:
+        says = f"`context` of {settings.context} tokens is too large for {settings.parallel} calls at once"
+        raise _refused(config, says, "Lower `context` or `parallel`; their product is what is kept.", key=("context",))
+    return settings
 
 
 def local_problems(config: LLMConfig, package: str = PACKAGE) -> Iterator[ConfigError]:
@@ -98,10 +109,11 @@ def _without_waiting(path: str, flags: int) -> int:
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
-def _number(config: LLMConfig, name: str, least: int) -> int:
+def _number(config: LLMConfig, name: str) -> int:
+    least, most = _BOUNDS[name]
     value: JSON = config.options[name]
-    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= 2**31 - 1:
-        says = f"`{name}` must be a whole number, {least} or more"
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+        says = f"`{name}` must be a whole number, {least} " + ("or more" if most == _INT32 else f"to {most}")
         raise _refused(config, says, "Correct or remove it.", key=(name,))
     return value
 

@@ -8,7 +8,8 @@ from dataclasses import asdict, replace
 from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
-from typing import TypeAlias, final
+from typing import TYPE_CHECKING, TypeAlias, final
+from weakref import WeakValueDictionary
 
 import msgspec
 from typing_extensions import override
@@ -28,6 +29,9 @@ from loomwire.infrastructure.providers.openai_chat.quirks import ChatQuirks
 from loomwire.infrastructure.providers.table import DIALECTS, PROVIDERS, ProviderType
 from loomwire.infrastructure.providers.wire.dialect import Dialect
 
+if TYPE_CHECKING:
+    from loomwire.infrastructure.recordings.replay import ReplayPool
+
 _ClientMaker: TypeAlias = Callable[[LLMConfig, IClock], ILLMClient]
 _DialectMaker: TypeAlias = Callable[[ChatQuirks], Dialect]
 
@@ -43,7 +47,7 @@ class ClientFactory(ILLMClientFactory):
         servers: Model servers in this process; shared by all clients of the factory. Whoever made them closes them.
     """
 
-    __slots__ = ("_clock", "_pool", "_providers", "_servers")
+    __slots__ = ("_clock", "_pool", "_providers", "_replays", "_servers")
 
     def __init__(
         self,
@@ -54,6 +58,7 @@ class ClientFactory(ILLMClientFactory):
     ) -> None:
         """Build nothing yet."""
         self._servers = servers or LocalServers()
+        self._replays: WeakValueDictionary[str, ReplayPool] = WeakValueDictionary()
         self._pool = pool
         self._clock = clock
         self._providers = providers
@@ -127,8 +132,12 @@ class ClientFactory(ILLMClientFactory):
         from loomwire.infrastructure.recordings.folder import read_folder
         from loomwire.infrastructure.recordings.replay import ReplayPool
 
-        path = Path(folder)
-        return ReplayPool(Book(path, read_folder(path), repeat=True), self._clock)
+        # One for all clients of the folder: it is read once, and equal requests of two clients take turns.
+        known = self._replays.get(folder)
+        if known is None:
+            path = Path(folder)
+            known = self._replays[folder] = ReplayPool(Book(path, read_folder(path), repeat=True), self._clock)
+        return known
 
     def _row(self, config: LLMConfig) -> ProviderType:
         row = self._providers.get(config.type)

@@ -116,7 +116,7 @@ class Book:
         first, count = shelf.stored[0], len(shelf.stored)
         times = "once" if count == 1 else f"{count} times"
         message = f"the recorded answer {first.name} in {self._name!r} was used {times}, as often as it was recorded"
-        hint = "Record the further request, or let the last answer repeat: Recorder(folder, repeat=True)."
+        hint = 'Record the workflow anew with mode="record", or let the last answer repeat with repeat=True.'
         return llm_error("no_recording", message, hint=hint, phase="connect")
 
 

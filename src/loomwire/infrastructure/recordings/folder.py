@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -36,7 +37,7 @@ class Stored:
 
 
 def read_folder(folder: Path) -> tuple[Stored, ...]:
-    """Return every recording of a folder, in the order of their names; hidden files are left alone.
+    """Return every recording of a folder, in the order of their numbers, then names; hidden files are left alone.
 
     Raises:
         ConfigError: There is no such folder, it has no recordings, or some cannot be read; the first is named.
@@ -67,7 +68,8 @@ def read_any(folder: Path) -> tuple[Stored, ...]:
     if broken:
         more = f" (and {len(broken) - 1} more)" if len(broken) > 1 else ""
         raise _unusable(folder, f"{broken[0]}{more}", "Repair or remove the file, or record it anew.")
-    return tuple(stored)
+    # By number first: 10000 comes after 9999.
+    return tuple(sorted(stored, key=lambda each: (each.number, each.name)))
 
 
 def write_exchange(folder: Path, name: str, exchange: Exchange) -> None:
@@ -77,7 +79,7 @@ def write_exchange(folder: Path, name: str, exchange: Exchange) -> None:
         OSError: It cannot be written; nothing is left behind.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    beside = folder / f".{name}.{os.getpid()}.tmp"
+    beside = folder / f".{name}.{os.getpid()}.{threading.get_ident()}.tmp"
     try:
         beside.write_bytes(to_bytes(exchange))
         beside.replace(folder / name)

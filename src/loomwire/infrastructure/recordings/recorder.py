@@ -48,8 +48,9 @@ class Recorder(IConnectionPool):
     WARNING: a recording holds the prompts and the answers, in full, in plain text. That is what it is. Keys are taken
     out: of the request's headers only content type, accept and API versions are written, of the response's only
     content type, retry, rate limit and request id; the values of all other request headers (from 8 characters on, of
-    keys and tokens from 4) are replaced by `REDACTED` wherever they stand in URL, bodies and the kept headers. A key
-    that a server cuts in two, in two events of a stream, is not found. Read the files before you publish them.
+    keys and tokens from 4 unless all are letters, as in `test`) are replaced by `REDACTED` wherever they stand in URL,
+    bodies and the kept headers, also within base64. A key that a server cuts in two, in two events of a stream, is not
+    found. Read the files before you publish them.
 
     A request is answered by the recordings with the same method, path, query and JSON body, whatever the host, the
     headers and the key. Equal requests get their answers in the order in which they were recorded; then the last one
@@ -59,10 +60,11 @@ class Recorder(IConnectionPool):
     Recorded is what a caller read, while it reads it. A body that is left or breaks is recorded as far as it came and
     breaks there again in a replay. Requests that got no response at all (refused, reset, timeout, cancelled) raise as
     always and are not recorded: `FakeProvider` plays those. Files are written by a thread, and all are there after
-    `aclose()`, which the container calls when it is closed; use one recorder per container. With mode `record`, an
-    equal request takes over the file it had; after a replay, `unused()` names what nobody asks for any more.
+    `aclose()`, which the container calls when it is closed; use one recorder per container, and at most one that
+    records per folder. With mode `record`, an equal request takes over the file it had; after a replay,
+    `unused()` names what nobody asks for any more.
 
-    Safe for several threads and event loops. After a fork the child replays, and does not record.
+    Safe for several threads and event loops. A child that is forked while a recorder is at work does not record.
 
     Args:
         folder: Where the recordings are; made by recording.
@@ -170,7 +172,7 @@ class Recorder(IConnectionPool):
     def close(self) -> None:
         """Write what is left, from synchronous code; connections close with their loops. Idempotent; blocks.
 
-        A container that is closed by `close()` without having run a loop of its own leaves this to its host.
+        A container that is closed by `close()` inside a running event loop leaves this to its host.
 
         Raises:
             ConfigError: reason recordings: something could not be written.

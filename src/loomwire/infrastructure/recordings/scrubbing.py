@@ -27,6 +27,7 @@ _FIELD: Final = re.compile(r"(.*[-_])?(api[-_]?key|access_token|authorization|se
 _SCHEME: Final = re.compile(r"(bearer|basic|token|apikey|api-key)\s+(\S.*)", re.IGNORECASE)
 _MASKED: Final = re.compile(rb"[\w.-]{0,64}\*{3,}[\w.-]{0,64}")
 _SHORTEST_KEY, _SHORTEST_OTHER = 4, 8
+_SHORTEST_WITHIN = 12
 
 
 def request_headers(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
@@ -48,8 +49,8 @@ class Scrubber:
     """Replaces the secrets of one request wherever they stand, however they are written.
 
     Every header that is not on the allow-list counts as a secret when it is long enough not to be a word of everyday
-    speech: 4 characters where the name says key, token or the like, else 8. So does the value of such a query
-    parameter. A secret that a server cuts in two, such as into two events of a stream, is not found.
+    speech: 8 characters, or 4 that are not all letters where the name says key, token or the like. So does the value of
+    such a query parameter. A secret that a server cuts in two, such as into two events of a stream, is not found.
 
     Args:
         headers: The request's headers.
@@ -106,7 +107,12 @@ def _header_secrets(headers: Iterable[tuple[str, str]]) -> Iterator[str]:
         scheme = _SCHEME.fullmatch(value)
         is_key = is_credential(name) or scheme is not None
         parts = [value] if scheme is None else [value, scheme[2], *_basic(scheme[1], scheme[2])]
-        yield from (part for part in parts if len(part) >= (_SHORTEST_KEY if is_key else _SHORTEST_OTHER))
+        yield from (part for part in parts if _is_secret(part, is_key=is_key))
+
+
+def _is_secret(value: str, *, is_key: bool) -> bool:
+    # `test` and `EMPTY` stand in for keys that nobody checks; taking such a word out would change what was said.
+    return len(value) >= _SHORTEST_OTHER or (is_key and len(value) >= _SHORTEST_KEY and not value.isalpha())
 
 
 def _basic(scheme: str, coded: str) -> Iterator[str]:
@@ -121,7 +127,7 @@ def _basic(scheme: str, coded: str) -> Iterator[str]:
 
 def _query_secrets(url: str) -> Iterator[str]:
     for name, value in parse_qsl(urlsplit(url).query):
-        if is_credential(name) and len(value) >= _SHORTEST_KEY:
+        if is_credential(name) and _is_secret(value, is_key=True):
             yield value
 
 
@@ -137,4 +143,15 @@ def _forms(secret: str) -> Iterator[str]:
         # Twice escaped: JSON within JSON, as the arguments of a tool call are.
         yield from (inner, inner.replace("/", "\\/"), json.dumps(inner)[1:-1])
     coded = secret.encode(errors="surrogatepass")
-    yield from (quote(coded, safe=""), quote_plus(coded), base64.b64encode(coded).decode("ascii"))
+    yield from (quote(coded, safe=""), quote_plus(coded))
+    for alphabet in (None, b"-_"):
+        yield base64.b64encode(coded, alphabet).decode("ascii")
+        # Shorter ones would be found in pictures by chance.
+        if len(coded) >= _SHORTEST_WITHIN:
+            yield from (_within(coded, before, alphabet) for before in range(3))
+
+
+def _within(coded: bytes, before: int, alphabet: bytes | None) -> str:
+    """Return base64 of a secret behind other bytes, such as `user:`; without the letters that both are in."""
+    letters = base64.b64encode(bytes(before) + coded, alphabet).decode("ascii")
+    return letters[-(-before * 8 // 6) : (before + len(coded)) * 8 // 6]

@@ -99,13 +99,18 @@ class RecordingWriter:
         self._renewed.add(key)
         provider, api = _provider(asked.url), _api(asked.url)
         old = self._old[key]
-        if old:
-            name = old.popleft()
-        else:
-            shown = f"{slug(provider)}-{slug(api)}-{short(key)}"
-            name, self._next = file_name(self._next, shown), self._next + 1
+        name = old.popleft() if old else self._new_name(f"{slug(provider)}-{slug(api)}-{short(key)}")
         id_ = name.removesuffix(".json")
         write_exchange(self._folder, name, Exchange(id_, provider, api, _scenario(answered), asked, answered))
+
+    def _new_name(self, shown: str) -> str:
+        name = file_name(self._next, shown)
+        # Another recorder may have written into the folder since it was read.
+        while (self._folder / name).exists():
+            self._next += 1
+            name = file_name(self._next, shown)
+        self._next += 1
+        return name
 
 
 def _clean(captured: Captured) -> tuple[Asked, Answered]:

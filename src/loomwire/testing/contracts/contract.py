@@ -25,7 +25,7 @@ import asyncio
 import functools
 import threading
 from collections.abc import Awaitable, Callable, Coroutine
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
 from typing import ClassVar, TypeAlias, TypeVar
 from unittest import SkipTest
 
@@ -187,19 +187,27 @@ async def cancelled_after(count: int, work: Coroutine[object, object, object]) -
 
 
 async def in_threads(count: int, work: Callable[[], Coroutine[object, object, T]]) -> list[T]:
-    """Run work on so many threads at the same time, each with an event loop of its own; return what they returned."""
+    """Run work on so many threads at the same time, each with an event loop of its own; return what they returned.
+
+    It raises the first error only when all have ended: whoever goes on would meet what the claim is tearing down.
+    """
     together = threading.Barrier(count)
 
-    def run() -> T:
-        together.wait(_THREAD_S)
-        return asyncio.run(asyncio.wait_for(work(), _THREAD_S))
+    def run(end: Future[T]) -> None:
+        end.set_running_or_notify_cancel()
+        try:
+            together.wait(_THREAD_S)
+            end.set_result(asyncio.run(asyncio.wait_for(work(), _THREAD_S)))
+        except BaseException as error:  # noqa: BLE001  # whatever it is, the claim judges it
+            end.set_exception(error)
 
-    loop = asyncio.get_running_loop()
-    threads = ThreadPoolExecutor(count)
-    try:
-        return await asyncio.gather(*(loop.run_in_executor(threads, run) for _ in range(count)))
-    finally:
-        threads.shutdown(wait=False, cancel_futures=True)
+    ends: list[Future[T]] = [Future() for _ in range(count)]
+    for end in ends:
+        # A daemon: one that an implementation blocks for ever must not keep the interpreter from exiting.
+        threading.Thread(target=run, args=(end,), daemon=True).start()
+    waiting = [asyncio.wrap_future(end) for end in ends]
+    await asyncio.wait(waiting)
+    return await asyncio.gather(*waiting)
 
 
 def _run(work: Callable[[], Coroutine[object, object, None]], patience_s: float) -> None:
@@ -219,6 +227,8 @@ async def _bounded(work: Coroutine[object, object, None], patience_s: float) -> 
     ended = task.done()
     left = await _ended_tasks(task)
     if not ended:
+        if task.done() and not task.cancelled():
+            task.exception()  # what it said when it was stopped is of no interest: it came too late
         raise SeenError(f"it had not ended after {patience_s:g} s")
     task.result()
     expect(not left, f"tasks were left behind: {', '.join(left)}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import zlib
 from collections.abc import Iterable, Iterator
 from functools import cache
@@ -133,6 +134,26 @@ def _zstd(scene: Scene) -> Iterable[Piece]:
     return _coded(scene, "zstd")
 
 
+def _gzip_cut(scene: Scene) -> Iterable[Piece]:
+    saying = scene.saying
+    packed = gzip.compress(b"".join(saying.events) if saying.is_stream else saying.body, mtime=0)
+    half = packed[: len(packed) // 2]
+    return (saying.head(*_packed("gzip"), f"content-length: {len(half)}") + half,)
+
+
+def _bad_chunk(scene: Scene) -> Iterable[Piece]:
+    saying = scene.saying
+    first, *rest = first_half(scene)
+    right = saying.head("transfer-encoding: chunked") + http_chunk(first)
+    return (right + b"".join(b"-1\r\n%b\r\n" % each for each in rest or (first,)), End.CLOSE)
+
+
+def _no_last_chunk(scene: Scene) -> Iterable[Piece]:
+    saying = scene.saying
+    chunks = saying.events if saying.is_stream else (saying.body,)
+    return (saying.head("transfer-encoding: chunked") + b"".join(map(http_chunk, chunks)), End.CLOSE)
+
+
 def _five_codings(scene: Scene) -> Iterable[Piece]:
     saying = scene.saying
     body = b"".join(saying.events) if saying.is_stream else saying.body
@@ -186,6 +207,19 @@ BODY: Final = (
         name="brotli", says="The body claims to be brotli, which nobody asked for.", strikes="body", play=_brotli
     ),
     FaultType(name="zstd", says="The body claims to be zstd, which nobody asked for.", strikes="body", play=_zstd),
+    FaultType(name="gzip_cut", says="The body is packed, and ends half-way.", strikes="body", play=_gzip_cut),
+    FaultType(
+        name="bad_chunk",
+        says="After a right chunk of the body one follows whose size is -1.",
+        strikes="body",
+        play=_bad_chunk,
+    ),
+    FaultType(
+        name="no_last_chunk",
+        says="The whole answer comes in chunks, and the connection closes without the chunk that ends them.",
+        strikes="body",
+        play=_no_last_chunk,
+    ),
     FaultType(name="five_codings", says="The body is packed five times over.", strikes="body", play=_five_codings),
 )
 """Rows of the fault table."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -115,6 +116,28 @@ def _bad_sse(scene: Scene) -> Iterable[Piece]:
     return replace(scene.saying, events=(*events[:half], *spoiled)).pieces()
 
 
+def _no_end_sign(scene: Scene) -> Iterable[Piece]:
+    return replace(scene.saying, events=scene.saying.events[:-1]).pieces()
+
+
+def _bom(scene: Scene) -> Iterable[Piece]:
+    saying = scene.saying
+    if not saying.is_stream:
+        return replace(saying, body=codecs.BOM_UTF8 + saying.body).pieces()
+    return replace(saying, events=(codecs.BOM_UTF8 + saying.events[0], *saying.events[1:])).pieces()
+
+
+def _utf16(scene: Scene) -> Iterable[Piece]:
+    saying = scene.saying
+    events = tuple(event.decode().encode("utf-16-le") for event in saying.events)
+    return replace(saying, events=events, body=saying.body.decode().encode("utf-16-le")).pieces()
+
+
+def _two_documents(scene: Scene) -> Iterable[Piece]:
+    saying = scene.saying
+    return replace(saying, events=saying.events * 2, body=saying.body * 2).pieces()
+
+
 def _by_dialect(name: str) -> Play:
     def play(scene: Scene) -> Iterable[Piece]:
         return scene.speaker.spoiled(scene.saying).get(name, scene.saying).pieces()
@@ -163,10 +186,20 @@ CONTENT: Final = (
     _content("crlf", "A right stream whose lines end in CR LF.", _crlf, stream_only=True),
     _content("comments", "A right stream with a comment before every event.", _comments, stream_only=True),
     _content("bad_sse", "From the middle on a stream's lines are no fields of SSE.", _bad_sse, stream_only=True),
+    _content("no_end_sign", "A whole stream without its terminal sign.", _no_end_sign, stream_only=True),
+    _content("bom", "The right answer behind a byte order mark.", _bom),
+    _content("utf16", "The right answer in UTF-16, and no header says so.", _utf16),
+    _content("two_documents", "The right answer twice in one body, one behind the other.", _two_documents),
+    _dialects("no_finish_reason", "The answer never says why it ended."),
+    _dialects("two_choices", "Beside the right answer there is a second one, in a stream piece by piece between."),
+    _dialects("content_parts", "The text comes as a list of parts."),
+    _dialects("no_call_id", "Tool calls come without ids."),
     _dialects("empty_choices", "The answer has an empty list where its content belongs."),
     _dialects("long_number", "The usage is a number of a hundred thousand digits."),
     _dialects("negative_usage", "The usage says -1."),
     _dialects("duplicate_keys", "The content stands there twice under one key, the right one last."),
+    _dialects("same_call_id", "All tool calls of an answer have the same id."),
+    _dialects("message_in_stream", "A stream says messages where pieces belong.", stream_only=True),
     _dialects("same_call_index", "All tool calls of a stream claim the same index.", stream_only=True),
     _dialects("stray_call_index", "A tool call's arguments come under an index nobody began.", stream_only=True),
     _dialects("foreign_answer", "The ids in the answer are another request's, in a stream from the middle on."),

@@ -45,6 +45,7 @@ class Fault(WireReply):
 
     Raises:
         LLMValidationError: There is no such fault, it is none of a reply, or it takes no status.
+        TypeError: `reply` is none.
 
     Example:
         >>> Fault("status", status=429, retry_after=2)
@@ -63,6 +64,10 @@ class Fault(WireReply):
         self.type = _looked_up(name)
         _check(self.type, status, retry_after)
         asked = Reply(reply) if isinstance(reply, str) else reply
+        if not hasattr(asked, "text"):
+            raise TypeError(
+                f"a fault spoils a text or a Reply, not {type(asked).__name__}; a status is given as `status=429`"
+            )
         self._reply = asked if self.type.retell is None else self.type.retell(asked)
         self.status = status
         self.retry_after = f"{retry_after:g}" if isinstance(retry_after, int | float) else retry_after

@@ -39,6 +39,16 @@ def _two_lengths(scene: Scene) -> Iterable[Piece]:
     return (head + body, End.CLOSE)
 
 
+def _short_length(scene: Scene) -> Iterable[Piece]:
+    body = _whole(scene)
+    return (scene.saying.head(f"content-length: {len(body) // 2}") + body, End.CLOSE)
+
+
+def _body_in_204(scene: Scene) -> Iterable[Piece]:
+    body = _whole(scene)
+    return (scene.saying.head(f"content-length: {len(body)}", status="204 No Content") + body,)
+
+
 def _interim_flood(scene: Scene) -> Iterable[Piece]:
     return (b"HTTP/1.1 103 Early Hints\r\n\r\n" * _FLOOD, _right(scene))
 
@@ -73,6 +83,18 @@ HEADS: Final = (
     ),
     FaultType(name="negative_length", says="A Content-Length of -1.", strikes="headers", play=_negative_length),
     FaultType(name="two_lengths", says="Two Content-Lengths that differ.", strikes="headers", play=_two_lengths),
+    FaultType(
+        name="short_length",
+        says="A Content-Length of half the body, all of which comes.",
+        strikes="headers",
+        play=_short_length,
+    ),
+    FaultType(
+        name="body_in_204",
+        says="Status 204, which has no body, and the right answer as its body.",
+        strikes="headers",
+        play=_body_in_204,
+    ),
     FaultType(
         name="interim_flood",
         says="A thousand interim answers (103) before the right one.",

@@ -23,6 +23,7 @@ Ranges: TypeAlias = tuple[tuple[int, float], ...]
 CONDITIONS: Final = ("path", "model", "stream", "requests", "every", "chance")
 
 _RANGE: Final = re.compile(r"(\d{1,9})(?:(-)(\d{1,9})?)?")
+_STATUSES: Final = range(100, 1000)
 _SPOKEN: Final = ("text", "tool_calls", "reasoning", "finish", "usage", "cut_after")
 _PLAYS: Final = "give `text`, `tool_calls`, `error`, `status` or `fault`"
 
@@ -127,16 +128,21 @@ def _entry_problems(entry: JSONObject) -> Iterator[Remark]:
         yield from _never(entry, "fault", ("error", "message", "cut_after"))
         rows = [FAULTS[name] for name in names_of(entry["fault"]) if name in FAULTS]
         yield from _fault_settings(entry, rows)
-    elif "error" in entry:
-        yield from _never(entry, "error", _SPOKEN)
-    elif "status" in entry:
-        yield from _never(entry, "status", _SPOKEN)
+        return
+    status = entry.get("status")
+    if _whole(status) and status in _STATUSES and not 300 <= status <= 599:
+        yield ("status",), "is no error, 300 to 599; `fault: status` beside it plays any"
+    beside = next((key for key in ("error", "status") if key in entry), None)
+    if beside is None:
+        yield from _speech_problems(entry)
     else:
-        yield from (
-            ((key,), "needs `error` or `status` beside it") for key in ("message", "retry_after") if key in entry
-        )
-        if "text" not in entry and "tool_calls" not in entry:
-            yield (), f"says nothing; {_PLAYS}"
+        yield from _never(entry, beside, _SPOKEN)
+
+
+def _speech_problems(entry: JSONObject) -> Iterator[Remark]:
+    yield from (((key,), "needs `error` or `status` beside it") for key in ("message", "retry_after") if key in entry)
+    if "text" not in entry and "tool_calls" not in entry:
+        yield (), f"says nothing; {_PLAYS}"
 
 
 def _never(entry: JSONObject, beside: str, keys: Iterable[str]) -> Iterator[Remark]:
@@ -161,7 +167,7 @@ _ENTRY: Final[Mapping[str, Check]] = {
     "error": _error_problem,
     "fault": _fault_problems,
     "retry_after": must("seconds, or any text for the header", lambda value: _number(value) or isinstance(value, str)),
-    "status": must("an HTTP status, 300 to 599", lambda value: _whole(value) and 300 <= value <= 599),
+    "status": must("an HTTP status, 100 to 999", lambda value: _whole(value) and value in _STATUSES),
 }
 _RULE: Final[Mapping[str, Check]] = {
     "path": TEXT,

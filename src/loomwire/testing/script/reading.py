@@ -68,5 +68,10 @@ def _told(said: str) -> Problem:
 
 def _refuse(name: str, problems: Sequence[Problem]) -> None:
     if problems:
-        count = f"{len(problems)} problem{'s' if len(problems) > 1 else ''}"
-        raise ConfigRejectedError(f"{name} cannot be played: {count}", problems=problems)
+        first = problems[0]
+        said = ": ".join(
+            part for part in (f"line {first.line}" if first.line else "", first.path, first.message) if part
+        )
+        meant = f"; did you mean `{first.suggestion}`?" if first.suggestion else ""
+        rest = f" (the first of {len(problems)} problems)" if len(problems) > 1 else ""
+        raise ConfigRejectedError(f"{name} cannot be played: {said}{meant}{rest}", problems=problems)

@@ -76,6 +76,8 @@ class World:
         if speaker_for(path) is None:
             listing = listing_for(path, self._models or ("loopback",)) if request.method == "GET" else None
             return _nothing_here() if listing is None else listing
+        if request.method != "POST":
+            return _nothing_here(405, f"only POST is served here, not {request.method[:20]}")
         if self._models and request.asked is not None and request.model not in self._models:
             return Refusal(Failure("model", f"the model {request.model[:80]!r} does not exist", 404))
         return self._replies[self._next()]
@@ -132,5 +134,5 @@ def _shows(headers: Mapping[str, str], key: str) -> bool:
     return any(compare_digest(text.encode(), key.encode()) for text in shown)
 
 
-def _nothing_here() -> HttpReply:
-    return HttpReply(404, {"error": {"message": "nothing is served here", "type": "invalid_request_error"}})
+def _nothing_here(status: int = 404, words: str = "nothing is served here") -> HttpReply:
+    return HttpReply(status, {"error": {"message": words, "type": "invalid_request_error"}})

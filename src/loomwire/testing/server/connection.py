@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final, TypeAlias, final
 
 from typing_extensions import override
 
+from loomwire.testing.server.bodies import Body, RefusedError, body_of
 from loomwire.testing.server.ending import reset
 from loomwire.testing.server.traffic import Traffic
 from loomwire.testing.wire import End, HttpReply, Piece, ReceivedRequest
@@ -19,17 +20,8 @@ Answering: TypeAlias = Callable[[ReceivedRequest], Iterable[Piece]]
 _FRAMING = re.compile(rb"\r\n(content-length|transfer-encoding|connection|expect):[ \t]*([^\r\n]*)", re.IGNORECASE)
 _START = re.compile(rb"([A-Z]+) ([^ ]+) HTTP/1\.([01])")
 _MOST_HEAD: Final = 64 * 1024
-_MOST_BODY: Final = 64 * 1024 * 1024
 _READ_AHEAD: Final = 1024 * 1024
 _IN_A_ROW: Final = 64
-
-
-class _RefusedError(Exception):
-    """What came is no request that we read."""
-
-    def __init__(self, status: int) -> None:
-        super().__init__(status)
-        self.status = status
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +29,7 @@ class _Head:
     method: str
     path: str
     raw: bytes
-    length: int
+    body: Body
     keeps: bool
 
 
@@ -105,7 +97,7 @@ class Connection(asyncio.Protocol):
         while self._playing is None and transport is not None and not transport.is_closing():
             try:
                 request = self._next_request(transport)
-            except _RefusedError as refusal:
+            except RefusedError as refusal:
                 self._buffer.clear()
                 transport.write(
                     b"".join(piece for piece in HttpReply(refusal.status).whole() if isinstance(piece, bytes))
@@ -120,10 +112,9 @@ class Connection(asyncio.Protocol):
         if self._head is None:
             self._head = self._read_head(transport)
         head = self._head
-        if head is None or len(self._buffer) < head.length:
+        body = None if head is None else head.body.taken(self._buffer)
+        if head is None or body is None:
             return None
-        body = bytes(self._buffer[: head.length])
-        del self._buffer[: head.length]
         traffic = self._traffic
         traffic.received += 1
         place = (traffic.received, self._number, self._origin)
@@ -134,20 +125,24 @@ class Connection(asyncio.Protocol):
     def _read_head(self, transport: asyncio.Transport) -> _Head | None:
         end = self._buffer.find(b"\r\n\r\n")
         if end < 0:
+            if self._buffer and not self._buffer[:1].isupper():
+                # No method begins like this; a TLS handshake does, and its client would wait for ever.
+                raise RefusedError(400)
             if len(self._buffer) > _MOST_HEAD:
-                raise _RefusedError(431)
+                raise RefusedError(431)
             return None
         raw = bytes(self._buffer[:end])
         del self._buffer[: end + 4]
         start = _START.match(raw)
         if start is None:
-            raise _RefusedError(400)
+            raise RefusedError(400)
         framing = {name.lower(): value.strip().lower() for name, value in _FRAMING.findall(raw)}
-        length = _body_length(framing)
+        body = body_of(framing)
         if framing.get(b"expect") == b"100-continue":
             transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        wish = framing.get(b"connection", b"keep-alive" if start[3] == b"1" else b"close")
-        return _Head(start[1].decode(), start[2].decode("latin-1"), raw, length, wish != b"close")
+        wishes = framing.get(b"connection", b"").replace(b" ", b"").split(b",")
+        keeps = b"close" not in wishes if start[3] == b"1" else b"keep-alive" in wishes
+        return _Head(start[1].decode(), start[2].decode("latin-1"), raw, body, keeps)
 
     def _serve(self, request: ReceivedRequest, transport: asyncio.Transport) -> None:
         try:
@@ -208,15 +203,3 @@ class Connection(asyncio.Protocol):
             transport.close()
         if request is not None:
             self._traffic.ended(request, "answered" if end is None else "broken")
-
-
-def _body_length(framing: Mapping[bytes, bytes]) -> int:
-    length = framing.get(b"content-length", b"0")
-    if b"transfer-encoding" in framing:
-        raise _RefusedError(411)
-    if not length.isdigit():
-        raise _RefusedError(400)
-    # Python itself refuses to read a number of more than 4,300 digits.
-    if len(length) > 18 or int(length) > _MOST_BODY:
-        raise _RefusedError(413)
-    return int(length)

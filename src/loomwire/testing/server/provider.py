@@ -13,7 +13,7 @@ from typing import Final, Self, TypeAlias, final
 from typing_extensions import override
 
 from loomwire.domain.values import JSON
-from loomwire.testing.certificates import Identity, Tls, identity
+from loomwire.testing.certificates import TLS_FAULTS, Identity, Tls, identity
 from loomwire.testing.pacing import Pace
 from loomwire.testing.queued import Queued, wire_reply
 from loomwire.testing.script.reading import read_script, script_from
@@ -23,10 +23,12 @@ from loomwire.testing.server.books import Books
 from loomwire.testing.server.connection import Connection
 from loomwire.testing.server.traffic import Traffic, TrafficStats
 from loomwire.testing.speakers.table import speaker_for
-from loomwire.testing.wire import Piece, ReceivedRequest
+from loomwire.testing.wire import HttpReply, Piece, ReceivedRequest
 
 _LOCAL: Final = ("127.0.0.1", 0)
 _HANDSHAKE_S: Final = 5.0
+_ACCEPTING: Final = 3
+"""Turns of the loop in which asyncio makes a connection of what it has accepted."""
 
 ScriptSource: TypeAlias = str | Path | Mapping[str, JSON] | Script
 """A YAML file, or what stands in one."""
@@ -36,10 +38,11 @@ ScriptSource: TypeAlias = str | Path | Mapping[str, JSON] | Script
 class FakeProvider:
     """An HTTP server on this machine that speaks OpenAI chat completions, plain and streamed, over real sockets.
 
-    Each request takes the next queued reply, whatever its path. When the queue is empty the script decides; without
-    one, requests to `/chat/completions` get `then`, `GET /models` a list, others 404. Keep-alive, pipelining and TLS
-    work; nothing outlives the `async with` block, however a reply hangs. Use it from the loop that entered it; any
-    number may run in one loop. A second origin, `elsewhere_url`, gives the same answers, for tests of redirects.
+    Each request takes the next queued reply, whatever its path, but `HEAD` gets 405. When the queue is empty the
+    script decides; without one, requests to `/chat/completions` get `then`, `GET /models` a list, others 404.
+    Keep-alive, pipelining, chunked requests and TLS work; nothing outlives the `async with` block, however a reply
+    hangs. Use it from the loop that entered it; any number may run in one loop. A second origin, `elsewhere_url`,
+    gives the same answers, for tests of redirects.
 
     A script is YAML, all keys optional::
 
@@ -77,6 +80,8 @@ class FakeProvider:
         ConfigError: On entering: the script cannot be read, or trustme is not installed.
         ConfigRejectedError: On entering: the script has problems; all are listed.
         OSError: On entering: the port is taken.
+        TypeError: One of the replies is none.
+        ValueError: `tls` is another word.
         Exception: On leaving, the first error that a callable or an iterable of the test raised inside the server.
 
     Example:
@@ -101,6 +106,8 @@ class FakeProvider:
         address: tuple[str, int] = _LOCAL,
     ) -> None:
         """Queue the replies; nothing is read and nothing listens yet."""
+        if isinstance(tls, str) and tls not in TLS_FAULTS:
+            raise ValueError(f"tls must be true, false, a context, {', '.join(TLS_FAULTS)}, not {tls!r}")
         self._queue = deque(map(wire_reply, replies))
         self._then = wire_reply(then)
         self._scripted: ScriptSource = Script() if script is None else script
@@ -167,9 +174,9 @@ class FakeProvider:
         """What the server would bill so far, as a value that does not change.
 
         A request is booked when its answer has ended. Refused ones, and those whose fault struck before the model ran,
-        cost nothing. A stream that the client left or a fault cut bills its input, and of its output the share of
-        bytes that were handed to the connection, rounded up; a plain answer was produced before it was sent, and so
-        is billed in full.
+        cost nothing. A stream that the client left, or whose connection a fault broke, bills its input, and of its
+        output the share of bytes that were handed to the connection, rounded up. A plain answer was produced before it
+        was sent, and a stream that ends properly as HTTP was, as far as the server knows, said: both bill in full.
         """
         return self._traffic.keeper.books
 
@@ -202,6 +209,8 @@ class FakeProvider:
 
     async def __aenter__(self) -> Self:
         """Read the script, make a certificate, and listen on both origins."""
+        if self._servers:
+            raise RuntimeError("this provider is already running; one more needs an object of its own")
         script = await self._read()
         self._world = World(script, self._then)
         self._pace = self._pace or script.pace
@@ -235,6 +244,8 @@ class FakeProvider:
             return
         for server in servers:
             server.close()
+        for _ in range(_ACCEPTING):
+            await asyncio.sleep(0)
         playing = [task for connection in tuple(self._traffic.connections) if (task := connection.abort()) is not None]
         await asyncio.gather(*playing, return_exceptions=True)
         while self._traffic.connections:
@@ -270,13 +281,20 @@ class FakeProvider:
                 return Aborting(self._traffic)
             return Connection(self._traffic, self._answer, origin)
 
-        return await asyncio.get_running_loop().create_server(
+        server = await asyncio.get_running_loop().create_server(
             connection,
             *address,
             ssl=context,
             backlog=1024,
             ssl_handshake_timeout=None if context is None else _HANDSHAKE_S,
+            start_serving=False,
         )
+        try:
+            await server.start_serving()  # it pauses after it listens, so it may be cancelled
+        except BaseException:
+            server.close()
+            raise
+        return server
 
     def _url(self, origin: int) -> str:
         scheme = "http" if self._tls is False else "https"
@@ -284,6 +302,9 @@ class FakeProvider:
         return f"{scheme}://{f'[{host}]' if ':' in host else host}:{self._ports[origin - 1]}/v1"
 
     def _answer(self, request: ReceivedRequest) -> Iterable[Piece]:
+        if request.method == "HEAD":
+            # Any other answer may have a body, which a client would take for the beginning of the next answer.
+            return HttpReply(405, headers={"allow": "GET, POST"}).pieces(request)
         speaker = speaker_for(request.path)
         if speaker is not None:
             request.asked = speaker.asks(request.body)

@@ -45,19 +45,25 @@ _CODES: Final = {
 
 
 class _StreamOptions(msgspec.Struct, frozen=True):
-    include_usage: bool = False
+    include_usage: bool | None = None
+
+
+class _WireAsked(msgspec.Struct, frozen=True):
+    model: str = "loopback"
+    stream: bool | None = None
+    stream_options: _StreamOptions | None = None
 
 
 class _Asked(msgspec.Struct, frozen=True):
     """What of a request decides the shape of the answer."""
 
-    model: str = "loopback"
-    stream: bool = False
-    stream_options: _StreamOptions | None = None
+    model: str
+    stream: bool
+    tells_usage: bool
 
 
 _MARK: Final = NUMBER.encode()
-_DECODER = msgspec.json.Decoder(_Asked)
+_DECODER = msgspec.json.Decoder(_WireAsked)
 
 
 @final
@@ -81,9 +87,11 @@ class ChatSpeaker(Speaker):
     @override
     def asks(self, body: bytes) -> Asked | None:
         try:
-            return _DECODER.decode(body)
+            asked = _DECODER.decode(body)
         except (msgspec.MsgspecError, UnicodeDecodeError):
             return None
+        options = asked.stream_options
+        return _Asked(asked.model, bool(asked.stream), options is not None and bool(options.include_usage))
 
     @override
     def listing(self, path: str, models: Sequence[str]) -> HttpReply | None:
@@ -165,13 +173,12 @@ def _worded(reply: Reply, asked: _Asked, size: int) -> Worded:
         return ChatSpeaker().refusal(reply.failure)
     usage = told_usage(reply, size)
     streamed = asked.stream
-    wants_usage = asked.stream_options is not None and asked.stream_options.include_usage
     return Saying(
         model=asked.model,
         usage=usage,
         content_type="text/event-stream; charset=utf-8" if streamed else "application/json",
         request_id=f"req-{NUMBER}",
-        events=tuple(stream_events(reply, asked.model, usage if wants_usage else None)) if streamed else (),
+        events=tuple(stream_events(reply, asked.model, usage if asked.tells_usage else None)) if streamed else (),
         body=b"" if streamed else whole_body(reply, asked.model, usage),
         delay_s=reply.delay_s,
         cut=reply.cut_after is not None,

@@ -13,9 +13,12 @@ from loomwire.testing.speaking import Saying
 _Change: TypeAlias = Callable[[Saying], Saying]
 
 _DIGITS: Final = 100_000
-_FULL_CHOICES: Final = re.compile(rb'"choices": \[\{.*\}\](?=, "usage"|\})')
+_FULL_CHOICES: Final = re.compile(rb'"choices": \[(\{.*\})\](?=, "usage"|\})')
 _TOKENS: Final = re.compile(rb'("(?:prompt|completion|total)_tokens": )\d+')
 _CONTENT: Final = re.compile(rb'"content": (?=")')
+_CONTENT_WORDS: Final = re.compile(rb'"content": ("(?:[^"\\]|\\.)*")')
+_FINISH: Final = re.compile(rb'(?<="finish_reason": )"[^"]*"')
+_CALL_ID: Final = re.compile(rb'"id": "[^"]*", (?="type": "function")')
 _ID: Final = re.compile(rb'"id": "chatcmpl-[^"]*"')
 _CALL_INDEX: Final = re.compile(rb'(?<="tool_calls": \[\{"index": )\d+')
 _FRAGMENT: Final = re.compile(rb'(?<="tool_calls": \[\{"index": )\d+(?=, "function": \{"arguments": "[^"])')
@@ -60,8 +63,37 @@ def _same_index(saying: Saying) -> Saying:
     return _everywhere(saying, _CALL_INDEX, b"0")
 
 
+def _same_id(saying: Saying) -> Saying:
+    return _everywhere(saying, _CALL_ID, b'"id": "call", ')
+
+
+def _messages(saying: Saying) -> Saying:
+    return replace(saying, events=tuple(event.replace(b'"delta": ', b'"message": ') for event in saying.events))
+
+
 def _stray_index(saying: Saying) -> Saying:
     return _everywhere(saying, _FRAGMENT, b"77")
+
+
+def _no_finish(saying: Saying) -> Saying:
+    return _everywhere(saying, _FINISH, b"null")
+
+
+def _two_choices(saying: Saying) -> Saying:
+    def both(found: re.Match[bytes]) -> bytes:
+        second = _CONTENT_WORDS.sub(b'"content": "said by nobody"', found[1].replace(b'"index": 0', b'"index": 1', 1))
+        return b'"choices": [%b, %b]' % (found[1], second)
+
+    events = tuple(_FULL_CHOICES.sub(both, event) for event in saying.events)
+    return replace(saying, events=events, body=_FULL_CHOICES.sub(both, saying.body))
+
+
+def _parts(saying: Saying) -> Saying:
+    return _everywhere(saying, _CONTENT_WORDS, rb'"content": [{"type": "text", "text": \1}]')
+
+
+def _no_call_id(saying: Saying) -> Saying:
+    return _everywhere(saying, _CALL_ID, b"")
 
 
 def _foreign(saying: Saying) -> Saying:
@@ -77,11 +109,17 @@ def _foreign(saying: Saying) -> Saying:
 
 
 _CHANGES: Final[Mapping[str, _Change]] = {
+    "no_finish_reason": _no_finish,
+    "two_choices": _two_choices,
+    "content_parts": _parts,
+    "no_call_id": _no_call_id,
     "empty_choices": _no_choices,
     "long_number": _long_number,
     "negative_usage": _negative_usage,
     "duplicate_keys": _twice,
+    "same_call_id": _same_id,
     "same_call_index": _same_index,
+    "message_in_stream": _messages,
     "stray_call_index": _stray_index,
     "foreign_answer": _foreign,
 }

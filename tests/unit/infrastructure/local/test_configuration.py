@@ -72,7 +72,13 @@ def test_without_a_path_the_provider_is_incomplete(tmp_path: Path) -> None:
     assert (problem.reason, problem.path) == ("missing_key", "providers.box")
 
 
-@pytest.mark.parametrize(("key", "value"), [("context", 3), ("parallel", "many"), ("threads", -1), ("model_path", 7)])
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        *(("context", 3), ("context", 10**9), ("parallel", "many"), ("parallel", 257)),
+        *(("threads", -1), ("threads", 513), ("model_path", 7)),
+    ],
+)
 def test_a_value_that_does_not_fit_is_refused_once(tmp_path: Path, key: str, value: JSON) -> None:
     (problem,) = found(written(tmp_path, **{key: value}))
     assert problem.path == f"providers.box.{key}"

@@ -68,7 +68,17 @@ def test_without_a_path_the_key_is_missing(path: JSON) -> None:
 
 @pytest.mark.parametrize(
     ("option", "value"),
-    [("context", 3), ("context", "many"), ("parallel", 0), ("parallel", True), ("threads", -1), ("gpu_layers", 2**40)],
+    [
+        ("context", 3),
+        ("context", "many"),
+        ("context", 2**30),
+        ("parallel", 0),
+        ("parallel", True),
+        ("parallel", 257),
+        ("threads", -1),
+        ("threads", 513),
+        ("gpu_layers", 2**40),
+    ],
 )
 def test_a_senseless_number_is_refused_at_its_key(option: str, value: JSON) -> None:
     (found,) = problems(config(model_path="m.gguf", **{option: value}))

@@ -29,6 +29,13 @@ def test_what_was_written_is_read_in_the_order_of_names(tmp_path: Path) -> None:
     assert Stored("by-hand.json", EXCHANGE).number == 0
 
 
+def test_the_ten_thousandth_recording_comes_after_those_before_it(tmp_path: Path) -> None:
+    for number in (10_000, 9_999, 1):
+        write_exchange(tmp_path, file_name(number, "x"), EXCHANGE)
+    write_exchange(tmp_path, "by-hand.json", EXCHANGE)
+    assert [each.number for each in read_folder(tmp_path)] == [0, 1, 9_999, 10_000]
+
+
 def test_a_write_that_fails_leaves_nothing_behind(tmp_path: Path) -> None:
     (tmp_path / "a.json").mkdir()
     with pytest.raises(OSError, match="directory"):

@@ -337,3 +337,11 @@ def test_a_scenario_says_what_a_recording_shows(tmp_path: Path) -> None:
     writer.close()
     found = [json.loads(path.read_text()) for path in sorted(tmp_path.iterdir())]
     assert [each["scenario"] for each in found] == ["plain", "error_429", "stream", "plain_cut"]
+
+
+def test_two_that_record_into_one_folder_do_not_overwrite_each_other(tmp_path: Path) -> None:
+    for status in (200, 201):
+        writer = RecordingWriter(tmp_path, ())
+        writer.put(captured("http://h", status))
+        writer.close()
+    assert [each.exchange.answered.status for each in read_any(tmp_path)] == [200, 201]

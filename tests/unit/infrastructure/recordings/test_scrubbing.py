@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Callable
 from urllib.parse import quote
 
 import pytest
@@ -33,6 +34,22 @@ SCRUBBER = Scrubber(HEADERS, "https://h/v1")
 def test_a_key_is_found_however_it_is_written(form: str) -> None:
     for scrubbed in (SCRUBBER.text(f"say {form}!"), SCRUBBER.data(f"say {form}!".encode()).decode()):
         assert scrubbed.replace('"', "").replace("\\", "") == f"say {MARKER}!"
+
+
+@pytest.mark.parametrize("before", ["", "u", "us", "user:", "Bearer "])
+@pytest.mark.parametrize("coder", [base64.b64encode, base64.urlsafe_b64encode])
+def test_a_key_within_base64_leaves_at_most_the_letters_it_shares_with_its_neighbours(
+    before: str, coder: Callable[[bytes], bytes]
+) -> None:
+    key, after = "sk-~~~???>>>1234", " and more!"
+    coded = coder(f"{before}{key}{after}".encode()).decode().rstrip("=")
+    scrubbed = Scrubber((("authorization", f"Bearer {key}"),), "https://h/v1").text(coded)
+    head, _, tail = scrubbed.partition(MARKER)
+    assert coded.startswith(head)
+    assert coded.endswith(tail)
+    # A letter is six bits, a character eight.
+    assert len(head) * 6 < len(before) * 8 + 6
+    assert len(tail) * 6 < len(after) * 8 + 12
 
 
 def test_only_harmless_headers_are_kept() -> None:
@@ -89,3 +106,9 @@ def test_what_a_server_masked_by_itself_goes_from_errors_only() -> None:
     said = b"Incorrect API key provided: sk-ab***wxyz. *** bold ***"
     assert SCRUBBER.data(said, masked=True).startswith(b"Incorrect API key provided: REDACTED ")
     assert SCRUBBER.data(said) == said
+
+
+@pytest.mark.parametrize(("key", "shown"), [("test", "a test"), ("EMPTY", "an EMPTY"), ("t3st", MARKER), ("ab", "ab")])
+def test_a_word_that_stands_in_for_a_key_does_not_change_what_was_said(key: str, shown: str) -> None:
+    scrubber = Scrubber((("authorization", f"Bearer {key}"),), f"https://h/v1?key={key}")
+    assert shown in scrubber.text(f"This is a {key}, an {key}, {key}.")

@@ -14,6 +14,7 @@ from typing_extensions import override
 from loomwire.domain.errors import LLMError, LLMTemporaryError
 from loomwire.domain.events import Finished, StreamEvent
 from loomwire.domain.ports.client import ILLMClient, LLMStream
+from loomwire.domain.pricing import NO_USAGE
 from loomwire.domain.requests import LLMRequest
 from loomwire.domain.responses import LLMResponse
 from loomwire.testing import Reply, ScriptedClient
@@ -206,6 +207,49 @@ class KnowsNoBound(Wrapper):
     @override
     async def generate(self, request: LLMRequest) -> LLMResponse[str]:
         return await self.inner.generate(replace(request, bound=None))
+
+
+class Responses(Streams):
+    """Spoils what a stream says at its end."""
+
+    def ended(self, answer: LLMResponse[str]) -> LLMResponse[str]:
+        return answer
+
+    @override
+    def spoiled(self, stream: LLMStream) -> LLMStream:
+        ended = self.ended
+
+        class Spoiled(Told):
+            @property
+            @override
+            def response(self) -> LLMResponse[str]:
+                return ended(self.inner.response)
+
+        return Spoiled(stream)
+
+
+class StreamsAreAlwaysWhole(Responses):
+    @override
+    def ended(self, answer: LLMResponse[str]) -> LLMResponse[str]:
+        return replace(answer, finish="stop")
+
+
+class StreamsCostNothing(Responses):
+    @override
+    def ended(self, answer: LLMResponse[str]) -> LLMResponse[str]:
+        return replace(answer, usage=NO_USAGE)
+
+
+class StreamsLoseCalls(Responses):
+    @override
+    def ended(self, answer: LLMResponse[str]) -> LLMResponse[str]:
+        return replace(answer, tool_calls=())
+
+
+class StreamsForgetThoughts(Responses):
+    @override
+    def ended(self, answer: LLMResponse[str]) -> LLMResponse[str]:
+        return replace(answer, reasoning=())
 
 
 class NeverEnds(Streams):
@@ -437,6 +481,14 @@ BROKEN: list[tuple[str, type[Wrapper], str]] = [
     ("usage_is_what_the_provider_says", InventsUsage, "(True, 0, 34)"),
     ("tool_calls_come_in_order_with_ids", OneToolCall, "the answer is [('weather'"),
     ("reasoning_is_no_part_of_the_text", ThinksAloud, "'France? Paris.Paris.'"),
+    (
+        "an_answer_cut_by_the_token_limit_is_an_answer",
+        StreamsAreAlwaysWhole,
+        "of the stream is ('The capital', 'stop')",
+    ),
+    ("usage_of_a_stream_is_what_the_provider_says", StreamsCostNothing, "(False, 0, 0)"),
+    ("tool_calls_come_in_order_with_ids", StreamsLoseCalls, "the answer of the stream is []"),
+    ("reasoning_is_no_part_of_the_text", StreamsForgetThoughts, "of the stream is ('Paris.', '')"),
     ("a_request_is_never_changed", ChangesTags, "after generate the request is"),
     ("a_request_is_never_changed", FillsExtra, "after stream the request is"),
     ("a_failure_is_an_llm_error_that_says_who_and_why", RaisesOfItsOwn, "RuntimeError in place of LLMError"),

@@ -43,6 +43,12 @@ class Backwards(Clock):
         return -time.monotonic()
 
 
+class WallTime(Clock):
+    @override
+    def now(self) -> float:
+        return time.time()
+
+
 class PerThread(Clock):
     @override
     def now(self) -> float:
@@ -193,6 +199,7 @@ class HastySuite(Suite):
 
 
 BROKEN: list[tuple[str, type[Clock], str]] = [
+    ("now_never_runs_backwards", WallTime, "`now` is wall time"),
     ("now_never_runs_backwards", Backwards, "`now` ran backwards"),
     ("now_is_one_time_for_all_threads", PerThread, "is not between"),
     ("sleep_waits_as_long_as_it_says", Impatient, "it woke before its time"),

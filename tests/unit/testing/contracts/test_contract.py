@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import inspect
+import itertools
+import threading
 from collections.abc import Callable
 from typing import ClassVar
 from unittest import SkipTest
@@ -56,6 +59,14 @@ class Promises(Contract):
     async def test_hangs(self) -> None:
         """It ends."""
         await asyncio.Event().wait()
+
+    @claim
+    async def test_ends_late_and_badly(self) -> None:
+        """It ends in time."""
+        try:
+            await asyncio.Event().wait()
+        finally:
+            raise KeyError("too late")
 
     @claim
     async def test_hangs_for_good(self) -> None:
@@ -169,3 +180,32 @@ async def test_threads_run_at_the_same_time_on_loops_of_their_own() -> None:
         return asyncio.get_running_loop()
 
     assert len({*await in_threads(3, work), asyncio.get_running_loop()}) == 4
+
+
+async def test_threads_that_go_on_are_waited_for_before_the_first_error_is_told() -> None:
+    ended: list[str] = []
+    numbers = itertools.count()
+
+    async def work() -> None:
+        if next(numbers) == 0:
+            raise KeyError("the first")
+        await asyncio.sleep(0.05)
+        ended.append("another")
+
+    with pytest.raises(KeyError, match="the first"):
+        await in_threads(3, work)
+    assert ended == ["another"] * 2
+
+
+async def test_a_thread_that_hangs_cannot_keep_the_interpreter_from_exiting() -> None:
+    async def work() -> bool:
+        return threading.current_thread().daemon
+
+    assert await in_threads(2, work) == [True, True]
+
+
+def test_an_error_that_comes_after_the_patience_is_not_complained_about_twice(caplog: pytest.LogCaptureFixture) -> None:
+    with pytest.raises(ContractBrokenError, match=r"it had not ended after 0\.2 s"):
+        Promises().test_ends_late_and_badly()
+    gc.collect()
+    assert not caplog.records

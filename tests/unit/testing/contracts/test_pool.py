@@ -242,6 +242,37 @@ class LosesTheBody(Pool):
         return replace(request, body=b"")
 
 
+class AlwaysPosts(Pool):
+    @override
+    def request(self, request: WireRequest) -> WireRequest:
+        return replace(request, method="POST")
+
+
+class LastHeaderWins(Pool):
+    @override
+    def answer(self, answer: WireAnswer) -> WireAnswer:
+        class Last(Answer):
+            @property
+            @override
+            def headers(self) -> Mapping[str, str]:
+                return {name: value.rpartition(",")[2].strip() for name, value in self.inner.headers.items()}
+
+        return Last(answer)
+
+
+class OneOriginForAll(Pool):
+    """Keyed by nothing at all."""
+
+    first = ""
+
+    @override
+    async def acquire(
+        self, base_url: str, policy: TransportPolicy = FREE, bound: Bound | None = None
+    ) -> ConnectionLease:
+        self.first = self.first or base_url
+        return await super().acquire(self.first, policy, bound)
+
+
 class Hoarding(Pool):
     """Its chunks come when all of them are there."""
 
@@ -323,6 +354,15 @@ class Uncapped(Pool):
         return await super().acquire(base_url, replace(policy, limits=WireLimits()), bound)
 
 
+class CapsWholeBodiesOnly(Pool):
+    @override
+    async def acquire(
+        self, base_url: str, policy: TransportPolicy = FREE, bound: Bound | None = None
+    ) -> ConnectionLease:
+        limits = replace(policy.limits, stream=WireLimits().stream)
+        return await super().acquire(base_url, replace(policy, limits=limits), bound)
+
+
 class Patient(Pool):
     @override
     def request(self, request: WireRequest) -> WireRequest:
@@ -396,6 +436,10 @@ BROKEN: list[tuple[str, type[Pool], str]] = [
     ("it_serves_several_loops", OneLoopOnly, "RuntimeError: another loop"),
     ("addresses_are_checked", Trusting, "in place of ConfigError"),
     ("a_request_goes_out_and_an_answer_comes_back", LosesTheBody, "what arrived is"),
+    ("a_request_goes_out_and_an_answer_comes_back", AlwaysPosts, "the other method that arrived is 'POST'"),
+    ("repeated_headers_are_joined", LastHeaderWins, "the header is 'two'"),
+    ("origins_share_nothing", OneOriginForAll, "what the other server said is b'hello'"),
+    ("a_certificate_that_nobody_vouches_for_is_refused", AlwaysReset, "the reason is 'protocol'"),
     ("chunks_come_as_they_come", Hoarding, "it had not ended"),
     ("bodies_are_decompressed", Packed, "the body is"),
     ("redirects_are_not_followed", FollowsRedirects, "the status is 200 and not 302"),
@@ -403,6 +447,7 @@ BROKEN: list[tuple[str, type[Pool], str]] = [
     ("what_breaks_is_an_llm_error_with_its_reason", ShowsTheKey, "the error shows the key"),
     ("nobody_listening_and_no_tls_have_their_reasons", AlwaysReset, "the reason is 'protocol' and not 'refused'"),
     ("answers_are_capped", Uncapped, "in place of raising LLMError"),
+    ("answers_are_capped", CapsWholeBodiesOnly, "in place of raising LLMError"),
     ("silence_and_bounds_end_an_exchange", Patient, "it had not ended"),
     ("an_answer_left_early_costs_its_connection_only", NeverCloses, "it had not ended"),
     ("an_exchange_can_be_cancelled_at_any_await", Swallows, "cancelled after"),

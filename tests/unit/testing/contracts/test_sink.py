@@ -42,6 +42,21 @@ class FailuresOnly(Sink):
             super().emit(record)
 
 
+class TakesNothing(Sink):
+    @override
+    def emit(self, record: CallRecord) -> None:
+        return
+
+
+class LeavesItToTheCaller(Sink):
+    """What it returns must be awaited, and nobody does."""
+
+    @override
+    def emit(self, record: CallRecord) -> asyncio.Future[None]:  # type: ignore[override]  # pyright: ignore[reportIncompatibleMethodOverride]
+        super().emit(record)
+        return asyncio.get_running_loop().create_future()
+
+
 class Scrubs(Sink):
     @override
     def emit(self, record: CallRecord) -> None:
@@ -97,6 +112,9 @@ class Suite(EventSinkContract):
 BROKEN: list[tuple[str, type[Sink], str]] = [
     ("it_takes_every_record", WantsUsage, "a record without usage"),
     ("it_takes_every_record", FailuresOnly, "the number of records taken is 2 and not 6"),
+    ("it_takes_every_record", TakesNothing, "the number of records taken is 0 and not 6"),
+    ("it_takes_every_record", LeavesItToTheCaller, "what it returned is"),
+    ("threads_may_emit_at_the_same_time", TakesNothing, "the number of records taken is 0 and not 240"),
     ("it_never_changes_a_record", Scrubs, "what became of the records is"),
     ("it_never_blocks", Waits, "at most 0.002 s are allowed"),
     ("threads_may_emit_at_the_same_time", FirstThreadOnly, "the number of records taken is 60 and not 240"),

@@ -187,6 +187,72 @@ def test_the_bomb_unpacks_to_a_thousand_times_its_size() -> None:
     assert not unpacked.strip()
 
 
+def parted(name: str, *, stream: bool = False) -> tuple[bytes, bytes]:
+    """Return head and body of what a fault plays, and of nothing else."""
+    head, _, body = played(name, stream=stream).partition(b"\r\n\r\n")
+    return head, body
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["plain", "stream"])
+def test_lies_about_the_length_are_told_with_the_whole_answer(stream: bool) -> None:
+    whole = unchunked(played("ok", stream=stream)) if stream else parted("ok")[1]
+    for name, length in (("short_length", len(whole) // 2), ("body_in_204", len(whole))):
+        head, body = parted(name, stream=stream)
+        assert head.endswith(b"content-length: %d" % length)
+        assert body == whole
+    assert played("body_in_204", stream=stream).startswith(b"HTTP/1.1 204 ")
+
+
+def unchunked(answer: bytes) -> bytes:
+    """Return the body of a chunked answer."""
+    return b"".join(re.findall(rb"[0-9a-f]+\r\n(data: .*?\n\n)\r\n", answer, re.DOTALL))
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["plain", "stream"])
+def test_chunks_are_cut_and_spoiled_where_the_rows_say(stream: bool) -> None:
+    head, body = parted("no_last_chunk", stream=stream)
+    assert head.endswith(b"transfer-encoding: chunked")
+    assert not body.endswith(b"0\r\n\r\n")
+    assert (b"[DONE]" if stream else b'"usage"') in body
+    first, _, rest = parted("bad_chunk", stream=stream)[1].partition(b"\r\n-1\r\n")
+    assert first
+    assert rest
+
+
+def test_a_packed_body_that_is_cut_has_a_right_length_and_no_end() -> None:
+    head, body = parted("gzip_cut")
+    assert head.endswith(b"content-encoding: gzip\r\ncontent-length: %d" % len(body))
+    unpacker = zlib.decompressobj(31)
+    assert parted("ok")[1].startswith(unpacker.decompress(body))
+    assert not unpacker.eof
+
+
+def test_encodings_and_documents_are_what_the_rows_say() -> None:
+    whole = parted("ok")[1]
+    assert parted("bom")[1] == b"\xef\xbb\xbf" + whole
+    assert parted("utf16")[1].decode("utf-16-le").encode() == whole
+    assert parted("two_documents")[1] == whole * 2
+    assert unchunked(played("two_documents", stream=True)) == unchunked(played("ok", stream=True)) * 2
+    assert unchunked(played("no_end_sign", stream=True)) + b"data: [DONE]\n\n" == unchunked(played("ok", stream=True))
+
+
+def test_the_dialects_own_faults_stay_json_and_change_one_thing() -> None:
+    reply = Reply('He said "}]".', tool_calls=REPLY.tool_calls)
+    right = json.loads(parted_of("ok", reply))["choices"][0]
+    assert json.loads(parted_of("no_finish_reason", reply))["choices"] == [{**right, "finish_reason": None}]
+    parts = json.loads(parted_of("content_parts", reply))["choices"][0]["message"]
+    assert parts == {**right["message"], "content": [{"type": "text", "text": reply.text}]}
+    first, second = json.loads(parted_of("two_choices", reply))["choices"]
+    assert (first, second["index"], second["message"]["content"]) == (right, 1, "said by nobody")
+    calls = json.loads(parted_of("no_call_id", reply))["choices"][0]["message"]["tool_calls"]
+    assert [call.keys() for call in calls] == [{"type", "function"}] * 2
+
+
+def parted_of(name: str, reply: Reply) -> bytes:
+    """Return the body of a plain answer."""
+    return played(name, reply=reply).partition(b"\r\n\r\n")[2]
+
+
 async def test_a_fake_resolver_knows_its_hosts_and_no_others() -> None:
     resolver = FakeResolver({"llm.test": ["127.0.0.1", "::1"]})
     assert await resolver("llm.test", 80) == ("127.0.0.1", "::1")

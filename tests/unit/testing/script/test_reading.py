@@ -117,7 +117,10 @@ def test_a_file_that_cannot_be_read_says_so(tmp_path: Path) -> None:
         ({"rules": [{"text": "a", "status": 500}]}, "rules.0.text: cannot stand beside `status`"),
         ({"rules": [{"text": "a", "message": "b"}]}, "rules.0.message: needs `error` or `status` beside it"),
         ({"rules": [{"text": "a", "retry_after": 1}]}, "rules.0.retry_after: needs `error` or `status` beside it"),
-        ({"rules": [{"status": 200}]}, "rules.0.status: must be an HTTP status, 300 to 599"),
+        ({"rules": [{"status": 200}]}, "rules.0.status: is no error, 300 to 599"),
+        ({"rules": [{"error": "server", "status": 700}]}, "rules.0.status: is no error, 300 to 599"),
+        ({"rules": [{"status": 99}]}, "rules.0.status: must be an HTTP status, 100 to 999"),
+        ({"rules": [{"fault": "status", "status": 1000}]}, "rules.0.status: must be an HTTP status, 100 to 999"),
         ({"rules": [{"error": "server", "retry_after": []}]}, f"rules.0.retry_after: must be {WAIT}"),
         ({"rules": [{"fault": None}]}, "rules.0.fault: is empty"),
         ({"rules": [{"fault": ["hang", None]}]}, "rules.0.fault.1: is empty"),
@@ -168,7 +171,7 @@ def test_problems_come_when_the_provider_is_entered(tmp_path: Path) -> None:
         async with provider:
             pass
 
-    with pytest.raises(ConfigRejectedError, match="cannot be played: 1 problem"):
+    with pytest.raises(ConfigRejectedError, match="cannot be played: line 1: "):
         asyncio.run(enter(FakeProvider(script=written(tmp_path, "sed: 1"))))
     with pytest.raises(ConfigRejectedError, match="the script cannot be played"):
         asyncio.run(enter(FakeProvider(script={"sed": 1})))

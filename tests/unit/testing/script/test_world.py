@@ -152,6 +152,12 @@ async def test_a_fault_can_be_given_its_words_status_and_wait() -> None:
     assert caller.provider.requests[0].billed == Usage(3, 4)
 
 
+@pytest.mark.parametrize("status", [204, 299, 700])
+async def test_a_fault_may_have_any_status(status: int) -> None:
+    async with playing({"rules": [{"fault": "status", "status": status}]}) as caller:
+        assert (await caller.post()).status_code == status
+
+
 async def test_only_the_scripts_models_exist_and_they_are_listed() -> None:
     async with playing({"models": ["a", "b"]}) as caller:
         assert await caller.said(model="b") == ["then"]

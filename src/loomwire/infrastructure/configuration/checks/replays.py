@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Set
+from functools import cache
 from pathlib import Path
 
 from loomwire.domain.errors import ConfigError
@@ -26,6 +27,8 @@ def replay_problems(
         folder: The folder that the recordings must be in.
         complaint: Reads every recording of a folder, so that none fails in a call, and returns what is wrong.
     """
+    # Many clients may answer from one folder.
+    complaint = cache(complaint)
     for name, client in _entries(values, "clients").items():
         path = ("clients", name, "replay")
         named = client.get("replay")

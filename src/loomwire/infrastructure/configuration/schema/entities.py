@@ -187,7 +187,7 @@ class Provider(Tuned):
     parallel: Annotated[int, Field(ge=1, le=256)] | None = Field(
         default=None, description="For type local: calls at once; null takes 4.", json_schema_extra={"x-unit": "calls"}
     )
-    threads: Annotated[int, Field(ge=0, le=1024)] | None = Field(
+    threads: Annotated[int, Field(ge=0, le=512)] | None = Field(
         default=None,
         description="For type local: threads that compute; 0 or null takes half of the processors.",
         json_schema_extra={"x-unit": "threads"},

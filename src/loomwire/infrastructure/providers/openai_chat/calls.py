@@ -107,13 +107,17 @@ class CallTracker:
         known = self._by_id.get(id)
         if index is None:
             # Mistral and Google send no index (28); Google no id either, so only the name tells calls apart.
-            return known if id else self._last_unless(name)
+            return self._same(known, name, arguments) if id else self._last_unless(name)
         there = self._at.get(index)
         if not name:
             return there or known or self._last_unless(id)
         if there is None or known is there:
-            return there
+            return self._same(there, name, arguments)
         return None if id or self._begins_anew(there, name, arguments) else there
+
+    def _same(self, call: PendingCall | None, name: str, arguments: str) -> PendingCall | None:
+        # Some server gives all its calls one id.
+        return None if call is None or (name and self._begins_anew(call, name, arguments)) else call
 
     def _begins_anew(self, call: PendingCall, name: str, arguments: str) -> bool:
         said = call.arguments

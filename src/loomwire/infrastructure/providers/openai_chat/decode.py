@@ -74,6 +74,8 @@ class _Chunk(Struct, gc=False):
     choices: list[_Choice] | None = None
     usage: object = None
     error: object = None
+    detail: object = None
+    message: object = None
     x_groq: _Groq | None = None
 
 
@@ -96,6 +98,7 @@ class ChatReader(EventReader):
         "_is_begun",
         "_is_named",
         "_is_unread",
+        "_is_whole",
         "_quirks",
         "_refusal",
         "_thoughts",
@@ -112,6 +115,7 @@ class ChatReader(EventReader):
         self._is_named = False
         self._is_begun = False
         self._is_unread = False
+        self._is_whole = False
 
     @override
     def decode_event(self, event: str, data: bytes) -> Sequence[StreamEvent]:
@@ -119,11 +123,13 @@ class ChatReader(EventReader):
             return self._done()
         if event == "error":  # Groq, LM Studio (5)
             raise self._reported(data)
-        chunk = self._chunk(data)
+        return self._read_chunk(self._chunk(data)) if data else ()  # `data:` alone is a heartbeat
+
+    def _read_chunk(self, chunk: _Chunk) -> Sequence[StreamEvent]:
         events: list[StreamEvent] = []
         for choice in chunk.choices or ():
             if choice.index == 0 or choice.index is None:
-                self._read_choice(choice, choice.delta, events)
+                self._read_choice(choice, self._piece(choice), events)
         if chunk.usage is not None or chunk.x_groq is not None:
             self._read_usage(chunk, events)
         return events
@@ -151,6 +157,7 @@ class ChatReader(EventReader):
         if choice is None:
             raise llm_error("protocol", "the answer has no choices")
         events: list[StreamEvent] = []
+        _tell_calls_apart(choice.message)
         self._read_choice(choice, choice.message, events)
         if choice.message is None or self._is_silent():
             raise llm_error("protocol", "the answer's choice has no message")
@@ -161,12 +168,24 @@ class ChatReader(EventReader):
         chunk = read_json(data, _CHUNK)
         if chunk.error or chunk.kind == "error" or (chunk.x_groq is not None and chunk.x_groq.error):
             raise self._reported(data)
+        if chunk.choices is None and (chunk.detail or chunk.message):
+            raise self._reported(data)  # a gateway's word, and no part of an answer
         # What is handed on from a small chunk is checked where it is parsed.
         if len(data) > _SMALL:
             self._check_depth(data)
         if not self._is_named:
             self._read_names(chunk)
         return chunk
+
+    def _piece(self, choice: _Choice) -> _Delta | None:
+        if choice.delta is not None or choice.message is None:
+            return choice.delta
+        if self._answer.delivered and not self._is_whole:
+            return None  # what the deltas said, once more
+        if self._is_whole:
+            raise llm_error("protocol", "the stream says whole messages in place of their pieces")
+        self._is_whole = True
+        return choice.message
 
     def _cut_off(self) -> LLMError:
         answer = self._answer
@@ -282,3 +301,9 @@ class ChatReader(EventReader):
             for item in self._thoughts.items():
                 answer.keep_item(item)
         return answer.end()
+
+
+def _tell_calls_apart(message: _Delta | None) -> None:
+    # Nothing is a fragment in a whole answer, whatever ids and indexes say.
+    for place, call in enumerate((message and message.tool_calls) or ()):
+        call.index = place

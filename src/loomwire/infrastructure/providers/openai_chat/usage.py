@@ -8,6 +8,7 @@ from loomwire.infrastructure.providers.openai_chat.quirks import ChatQuirks
 MOST_TOKENS = 100_000_000
 """No answer uses more; a server that says so is not believed."""
 
+_COUNTED = ("prompt_tokens", "completion_tokens")
 _NOTHING: dict[str, object] = {}
 
 
@@ -31,10 +32,15 @@ def read_usage(raw: object, quirks: ChatQuirks) -> Usage | None:
     input_tokens, output_tokens = prompt or 0, completion or 0
     if thought and _beside(input_tokens, output_tokens, thought, total, quirks):
         output_tokens += thought
-    return _believable((input_tokens, output_tokens, read, written, thought), total)
+    return _believable((input_tokens, output_tokens, read, written, thought), total, odd=_is_odd(raw))
 
 
-def _believable(sent: tuple[int, int, int, int, int], total: int | None) -> Usage:
+def _is_odd(raw: dict[str, object]) -> bool:
+    # A word where a number belongs: what is taken for 0 is a guess.
+    return any(raw.get(key) is not None and _number(raw.get(key)) is None for key in _COUNTED)
+
+
+def _believable(sent: tuple[int, int, int, int, int], total: int | None, *, odd: bool) -> Usage:
     input_tokens, output_tokens, read, written, thought = sent
     input_tokens = min(max(input_tokens, 0), MOST_TOKENS)
     output_tokens = min(max(output_tokens, 0), MOST_TOKENS)
@@ -42,7 +48,7 @@ def _believable(sent: tuple[int, int, int, int, int], total: int | None) -> Usag
     written = min(max(written, 0), input_tokens - read)
     thought = min(max(thought, 0), output_tokens)
     believed = (input_tokens, output_tokens, read, written, thought)
-    return Usage(*believed, estimated=believed != sent, reported_total=total)
+    return Usage(*believed, estimated=odd or believed != sent, reported_total=total)
 
 
 def _beside(prompt: int, completion: int, thought: int, total: int | None, quirks: ChatQuirks) -> bool:

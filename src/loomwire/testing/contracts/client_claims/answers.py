@@ -15,7 +15,7 @@ from loomwire.domain.responses import LLMResponse
 from loomwire.domain.tools import Tool
 from loomwire.domain.values import JSON, ToolCall
 from loomwire.infrastructure.providers.offline.reply import Failure, Reply
-from loomwire.testing.contracts.client_claims.harness import ANSWER, CANARY, ClientHarness, streamed
+from loomwire.testing.contracts.client_claims.harness import ANSWER, CANARY, ClientHarness, streamed, told_by_stream
 from loomwire.testing.contracts.contract import claim, expect, needs, raised, same
 
 _WEATHER = Tool("weather", "Tells the weather.", {"type": "object", "properties": {"city": {"type": "string"}}})
@@ -46,7 +46,9 @@ class AnswerClaims(ClientHarness):
         """An answer cut by the token limit is an answer with finish `length`, not an error."""
         async with self.client_answering(Reply("The capital", finish="length")) as client:
             answer = await client.generate(self.request())
+            told = await told_by_stream(client, self.request())
         same((answer.text, answer.finish), ("The capital", "length"), "(text, finish)")
+        same((told.text, told.finish), ("The capital", "length"), "(text, finish) of the stream")
 
     @claim
     @needs("reports_usage")
@@ -54,6 +56,14 @@ class AnswerClaims(ClientHarness):
         """Usage is what the provider says, and known."""
         async with self.client_answering(Reply(ANSWER, usage=Usage(12, 34))) as client:
             usage = (await client.generate(self.request())).usage
+        same((usage.known, usage.input_tokens, usage.output_tokens), (True, 12, 34), "(known, input, output)")
+
+    @claim
+    @needs("reports_usage", "reports_stream_usage")
+    async def test_usage_of_a_stream_is_what_the_provider_says(self) -> None:
+        """Usage of a stream is what the provider says, and known."""
+        async with self.client_answering(Reply(ANSWER, usage=Usage(12, 34))) as client:
+            usage = (await told_by_stream(client, self.request())).usage
         same((usage.known, usage.input_tokens, usage.output_tokens), (True, 12, 34), "(known, input, output)")
 
     @claim
@@ -66,13 +76,15 @@ class AnswerClaims(ClientHarness):
         async with self.client_answering(reply) as client:
             answer = await client.generate(request)
             events = await streamed(client, request)
+            told = await told_by_stream(client, request)
         for where, calls in (
             ("the answer", answer.tool_calls),
+            ("the answer of the stream", told.tool_calls),
             ("the stream", [event.call for event in events if isinstance(event, ToolCallEnd)]),
         ):
             same([(call.name, call.arguments) for call in calls], [("weather", one) for one in asked], where)
             expect(len({call.id for call in calls} - {""}) == 2, f"the ids in {where} are missing or equal")
-        same(answer.finish, "tool_calls", "finish")
+        same((answer.finish, told.finish), ("tool_calls", "tool_calls"), "finish, whole and streamed,")
 
     @claim
     @needs("supports_reasoning")
@@ -81,7 +93,9 @@ class AnswerClaims(ClientHarness):
         async with self.client_answering(Reply("Paris.", reasoning="France? Paris.")) as client:
             answer = await client.generate(self.request())
             events = await streamed(client, self.request())
+            told = await told_by_stream(client, self.request())
         same((answer.text, _thought(answer)), ("Paris.", "France? Paris."), "(text, reasoning)")
+        same((told.text, _thought(told)), ("Paris.", "France? Paris."), "(text, reasoning) of the stream")
         thought = "".join(event.text for event in events if isinstance(event, ReasoningDelta))
         same(thought, "France? Paris.", "the streamed reasoning")
 

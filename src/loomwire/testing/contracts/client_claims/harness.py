@@ -10,6 +10,7 @@ from typing import ClassVar
 from loomwire.domain.events import StreamEvent, TextDelta
 from loomwire.domain.ports.client import ILLMClient
 from loomwire.domain.requests import LLMRequest
+from loomwire.domain.responses import LLMResponse
 from loomwire.domain.tools import Tool
 from loomwire.infrastructure.providers.offline.reply import Reply
 from loomwire.testing.contracts.contract import Contract
@@ -27,6 +28,7 @@ class ClientHarness(Contract):
         supports_tools: It can hand out tool calls.
         supports_reasoning: It can hand out thinking.
         reports_usage: It hands out the usage that a reply states.
+        reports_stream_usage: It does so for streams too.
         plays_in_order: `client_answering` can play several replies one after another.
         plays_breaks: It can play `Reply.cut_after`: an answer that breaks.
         plays_failures: It can play `Reply.failure`.
@@ -37,6 +39,7 @@ class ClientHarness(Contract):
     supports_tools: ClassVar[bool] = True
     supports_reasoning: ClassVar[bool] = True
     reports_usage: ClassVar[bool] = True
+    reports_stream_usage: ClassVar[bool] = True
     plays_in_order: ClassVar[bool] = True
     plays_breaks: ClassVar[bool] = True
     plays_failures: ClassVar[bool] = True
@@ -64,6 +67,14 @@ async def streamed(client: ILLMClient, request: LLMRequest) -> list[StreamEvent]
     """Return every event of a stream that is read to its end."""
     async with client.stream(request) as stream:
         return [event async for event in stream]
+
+
+async def told_by_stream(client: ILLMClient, request: LLMRequest) -> LLMResponse[str]:
+    """Return the answer of a stream that is read to its end."""
+    async with client.stream(request) as stream:
+        async for _ in stream:
+            pass
+        return stream.response
 
 
 def text_of(events: Sequence[StreamEvent]) -> str:

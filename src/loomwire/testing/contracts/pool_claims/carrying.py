@@ -6,15 +6,17 @@ import asyncio
 import contextlib
 import gzip
 import socket
+from dataclasses import replace
 
 from loomwire.domain.errors import LLMError
-from loomwire.domain.policies import WireLimits
+from loomwire.domain.policies import TransportPolicy, WireLimits
 from loomwire.domain.ports.pool import IConnectionPool
 from loomwire.domain.requests import Bound
 from loomwire.testing.contracts.client_claims.leaving import POINTS
-from loomwire.testing.contracts.contract import cancelled_after, claim, expect, raised, same
+from loomwire.testing.contracts.contract import cancelled_after, claim, expect, needs, raised, same
 from loomwire.testing.contracts.pool_claims.harness import (
     CANARY,
+    HELLO,
     PATH,
     PoolHarness,
     asking,
@@ -41,7 +43,7 @@ class CarryingClaims(PoolHarness):
 
     @claim
     async def test_a_request_goes_out_and_an_answer_comes_back(self) -> None:
-        """Path, headers and body arrive as given; status, lower-case header names and the body come back."""
+        """Method, path, headers and body arrive as given; status, lower-case header names and the body come back."""
         provider = server()
         async with self.against(provider) as pool:
             lease = await pool.acquire(provider.base_url, policy())
@@ -50,10 +52,23 @@ class CarryingClaims(PoolHarness):
             same(await answer.read(), b"hello", "the body")
             answer.close()
             answer.close()
+            await body_of(lease, replace(asking(), method="PUT"))
             pool.release(lease)
-        (seen,) = provider.requests
+        seen, other = provider.requests
+        same(other.method, "PUT", "the other method that arrived")
         same((seen.method, seen.path, seen.body), ("POST", f"/v1{PATH}", b'{"model": "m"}'), "what arrived")
         same(seen.headers["authorization"], f"Bearer {CANARY}", "the key that arrived")
+
+    @claim
+    async def test_repeated_headers_are_joined(self) -> None:
+        """A header that comes more than once is one, its values joined by a comma."""
+        provider = FakeProvider(then=RawReply(_HEAD + b"x-a: one\r\nX-A: two\r\ncontent-length: 0\r\n\r\n"))
+        async with self.against(provider) as pool:
+            lease = await pool.acquire(provider.base_url, policy())
+            answer = await lease.send(asking())
+            same(answer.headers.get("x-a", "").replace(" ", ""), "one,two", "the header")
+            answer.close()
+            pool.release(lease)
 
     @claim
     async def test_chunks_come_as_they_come(self) -> None:
@@ -116,15 +131,29 @@ class CarryingClaims(PoolHarness):
             same(error.reason, "tls", "the reason without TLS")
 
     @claim
+    @needs("verifies_certificates")
+    async def test_a_certificate_that_nobody_vouches_for_is_refused(self) -> None:
+        """A server whose certificate nobody vouches for is told nothing; the reason is `tls_certificate`."""
+        provider = FakeProvider(then=HELLO, tls=True)
+        async with self.against(provider) as pool:
+            error = await raised(LLMError, exchange(pool, provider.base_url))
+            same(error.reason, "tls_certificate", "the reason")
+        same(provider.stats.requests, 0, "the number of requests that arrived")
+
+    @claim
     async def test_answers_are_capped(self) -> None:
         """The caps of the policy hold: too large bodies and requests are refused, an error's body is cut."""
         large = b"x" * 5000
-        provider = server(HttpReply(200, large), HttpReply(200, chunks=[large]), HttpReply(500, large))
+        packed = HttpReply(200, gzip.compress(large), {"content-encoding": "gzip"})
+        answers = {"plain": HttpReply(200, large), "chunked": HttpReply(chunks=[large]), "compressed": packed}
+        provider = server(*answers.values(), *answers.values(), HttpReply(500, large))
         how = policy(limits=_TIGHT)
         async with self.against(provider) as pool:
-            for _ in range(2):
+            for kind in answers:
                 error = await raised(LLMError, exchange(pool, provider.base_url, how))
-                same(error.reason, "too_large", "the reason")
+                same(error.reason, "too_large", f"the reason of a {kind} answer")
+            for kind in answers:
+                same(await _reason(pool, provider.base_url, how), "too_large", f"the reason of a {kind} stream")
             same(await exchange(pool, provider.base_url, how), large[:100], "the body of an error")
             lease = await pool.acquire(provider.base_url, how)
             error = await raised(LLMError, lease.send(asking(large)))
@@ -137,9 +166,9 @@ class CarryingClaims(PoolHarness):
         gate = asyncio.Event()
         provider = server(HttpReply(chunks=[b"one", gate]), HttpReply(chunks=[b"one", gate]))
         async with self.against(provider) as pool:
-            same(await _reason(pool, provider.base_url, idle_s=0.05), "idle", "the reason of silence")
+            same(await _reason(pool, provider.base_url, policy(), idle_s=0.05), "idle", "the reason of silence")
             soon = Bound(asyncio.get_running_loop().time() + 0.1, "attempt")
-            same(await _reason(pool, provider.base_url, bound=soon), "attempt", "the reason at the bound")
+            same(await _reason(pool, provider.base_url, policy(), bound=soon), "attempt", "the reason at the bound")
             same(pool.get_stats().active, 0, "active leases")
 
     @claim
@@ -168,8 +197,15 @@ class CarryingClaims(PoolHarness):
             same(said, [b"onetwo"] * 4, "the answers afterwards")
 
 
-async def _reason(pool: IConnectionPool, base_url: str, idle_s: float | None = None, bound: Bound | None = None) -> str:
-    lease = await pool.acquire(base_url, policy())
+async def _reason(
+    pool: IConnectionPool,
+    base_url: str,
+    how: TransportPolicy,
+    *,
+    idle_s: float | None = None,
+    bound: Bound | None = None,
+) -> str:
+    lease = await pool.acquire(base_url, how)
     answer = await lease.send(asking(idle_s=idle_s, bound=bound))
 
     async def read() -> list[bytes]:

@@ -26,11 +26,13 @@ class PoolHarness(Contract):
     Attributes:
         counts_connections: `PoolStats` tells opened and reused connections.
         serves_loops: Several event loops may use one pool.
+        verifies_certificates: It checks whom it talks to over TLS; the claim needs the extra `loomwire[testing]`.
     """
 
     port: ClassVar[str] = "loomwire.domain.ports.pool.IConnectionPool"
     counts_connections: ClassVar[bool] = True
     serves_loops: ClassVar[bool] = True
+    verifies_certificates: ClassVar[bool] = True
 
     @abstractmethod
     def pool(self) -> IConnectionPool:

@@ -20,6 +20,8 @@ from loomwire.testing.contracts.contract import (
     until,
 )
 from loomwire.testing.contracts.pool_claims.harness import PoolHarness, body_of, exchange, policy, server
+from loomwire.testing.server.provider import FakeProvider
+from loomwire.testing.wire import HttpReply
 
 _THREADS = 3
 _ROUNDS = 5
@@ -79,6 +81,19 @@ class LendingClaims(PoolHarness):
             same(provider.stats.connections, 1, f"the number of connections for {_ROUNDS} requests")
             if self.counts_connections:
                 same(pool.get_stats().reused, _ROUNDS - 1, "reused")
+
+    @claim
+    async def test_origins_share_nothing(self) -> None:
+        """Origins share neither connections nor places in line: each base URL is answered by its own server."""
+        one, other = server(), FakeProvider(then=HttpReply(200, b"other"))
+        async with other, self.against(one) as pool:
+            lease = await pool.acquire(one.base_url, policy(1))
+            for _ in range(2):
+                same(
+                    await exchange(pool, other.base_url, policy(1, queue_s=0.5)), b"other", "what the other server said"
+                )
+                same(await body_of(lease), b"hello", "what the first server said")
+            pool.release(lease)
 
     @claim
     async def test_the_line_is_first_come_first_served(self) -> None:

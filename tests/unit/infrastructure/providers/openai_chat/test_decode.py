@@ -652,6 +652,59 @@ def test_a_long_answer_full_of_brackets_is_not_deep() -> None:
     assert whole({"content": text}).text == text
 
 
+def call(name: str, arguments: str, **more: JSON) -> dict[str, JSON]:
+    """Return a whole tool call."""
+    return {"type": "function", "function": {"name": name, "arguments": arguments}, **more}
+
+
+@pytest.mark.parametrize("indexes", [(None, None), (0, 1), (0, 0)])
+def test_two_whole_calls_with_one_id_stay_two_calls(indexes: tuple[int | None, int | None]) -> None:
+    calls: JSON = [
+        call("look", '{"at": 1}', id="call", index=indexes[0]),
+        call("look", '{"at": 2}', id="call", index=indexes[1]),
+    ]
+    read_whole = whole({"content": None, "tool_calls": calls}, "tool_calls")
+    _, read_streamed = streamed(chunk({"tool_calls": calls}), chunk({}, "tool_calls"), DONE)
+    for response in (read_whole, read_streamed):
+        assert [made.arguments for made in response.tool_calls] == [{"at": 1}, {"at": 2}]
+        assert response.tool_calls[0].id == "call" != response.tool_calls[1].id
+
+
+def message_chunk(text: str, finish: JSON = None) -> bytes:
+    """Return an event that says a message where a delta belongs."""
+    return json.dumps({"choices": [{"index": 0, "message": {"content": text}, "finish_reason": finish}]}).encode()
+
+
+def test_a_message_in_place_of_a_delta_is_read_once() -> None:
+    _, response = streamed(message_chunk("Hello.", "stop"), DONE)
+    assert response.text == "Hello."
+    _, response = streamed(chunk({"content": "Hel"}), chunk({"content": "lo."}), message_chunk("Hello.", "stop"), DONE)
+    assert response.text == "Hello."
+
+
+def test_a_stream_of_growing_messages_is_refused_and_not_guessed_at() -> None:
+    with pytest.raises(LLMProtocolError, match="whole messages"):
+        streamed(message_chunk("Hel"), message_chunk("Hello.", "stop"), DONE)
+
+
+def test_an_event_without_data_is_a_heartbeat() -> None:
+    _, response = streamed(b"", chunk({"content": "x"}, "stop"), b"", DONE)
+    assert response.text == "x"
+
+
+@pytest.mark.parametrize("word", ["detail", "message"])
+def test_a_gateways_word_in_the_middle_of_a_stream_is_an_error(word: str) -> None:
+    with pytest.raises(LLMError) as caught:
+        streamed(chunk({"content": "Hel"}), json.dumps({word: "upstream went away"}).encode(), DONE)
+    assert not isinstance(caught.value, StreamInterruptedError)  # the stream around it adds what was delivered
+
+
+def test_a_count_that_is_no_number_is_an_estimate_and_no_fact() -> None:
+    usage = read_usage({"prompt_tokens": True, "completion_tokens": 3}, ChatQuirks())
+    assert usage is not None
+    assert (usage.input_tokens, usage.output_tokens, usage.estimated) == (0, 3, True)
+
+
 def test_a_chunk_may_have_no_choices_or_a_null_delta() -> None:
     _, response = streamed(b'{"prompt_filter_results":[]}', chunk(None), chunk({"content": "x"}, "stop"), DONE)
     assert response.text == "x"
