@@ -105,7 +105,7 @@ def _name(target: LLMConfig, snapshot: Snapshot) -> str:
 
 def _as_in(target: LLMConfig, model: LLMConfig) -> LLMConfig:
     """Return a client's target without times, bounds and recordings of the client's own."""
-    return replace(target, timeouts=model.timeouts, limits=model.limits, replay=model.replay)
+    return replace(target, timeouts=model.timeouts, limits=model.limits, replay=model.replay, recorded=model.recorded)
 
 
 def _facts(row: Row) -> dict[str, JSON]:

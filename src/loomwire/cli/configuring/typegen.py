@@ -58,7 +58,6 @@ def typed_client(
     return container.typed(output, name)
 '''
 
-
 _STATES = {True: "written", False: "unchanged"}
 
 

@@ -58,7 +58,7 @@ class ClientFactory(ILLMClientFactory):
     ) -> None:
         """Build nothing yet."""
         self._servers = servers or LocalServers()
-        self._replays: WeakValueDictionary[str, ReplayPool] = WeakValueDictionary()
+        self._replays: WeakValueDictionary[tuple[str, str], ReplayPool] = WeakValueDictionary()
         self._pool = pool
         self._clock = clock
         self._providers = providers
@@ -73,7 +73,7 @@ class ClientFactory(ILLMClientFactory):
         if _is_served(config, row):
             return self._served(target, dialect)
         endpoint = _checked_place(target)
-        pool = self._pool if config.replay is None else self._replayed(config.replay)
+        pool = self._pool if config.replay is None else self._replayed(config.replay, config.recorded)
         # At build time, on no event loop: the first call would otherwise stop the loop for the import of aiohttp.
         importlib.import_module("loomwire.infrastructure.transport.pool")
         from loomwire.infrastructure.providers.wire.client import WireClient
@@ -127,16 +127,17 @@ class ClientFactory(ILLMClientFactory):
 
         return LocalClient(config, self._servers.lease(local_settings(config)), self._clock, wired)
 
-    def _replayed(self, folder: str) -> IConnectionPool:
+    def _replayed(self, folder: str, recorded: str) -> IConnectionPool:
         from loomwire.infrastructure.recordings.book import Book
         from loomwire.infrastructure.recordings.folder import read_folder
         from loomwire.infrastructure.recordings.replay import ReplayPool
 
-        # One for all clients of the folder: it is read once, and equal requests of two clients take turns.
-        known = self._replays.get(folder)
+        # One for all clients of the folder as it is now: it is read once, and equal requests of two clients take turns.
+        known = self._replays.get((folder, recorded))
         if known is None:
             path = Path(folder)
-            known = self._replays[folder] = ReplayPool(Book(path, read_folder(path), repeat=True), self._clock)
+            book = Book(path, read_folder(path), repeat=True)
+            known = self._replays[folder, recorded] = ReplayPool(book, self._clock)
         return known
 
     def _row(self, config: LLMConfig) -> ProviderType:
