@@ -83,7 +83,8 @@ class Generation:
     def release(self) -> None:
         """Count a call off; the last one of a retired generation tells whoever retired it."""
         with self._lock:
-            self._leases -= 1
+            # A forked child may leave a block that its parent entered: that hold was never counted here.
+            self._leases = max(0, self._leases - 1)
             drained = self._drained if self._leases < 1 else None
         if drained is not None:
             drained(self)

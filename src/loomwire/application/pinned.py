@@ -38,7 +38,13 @@ class PinnedRegistry(ClientSource):
         return self._released or self._registry.closed
 
     def pinned(self) -> PinnedRegistry:
-        """Return a further hold on the same generation."""
+        """Return a further hold on the same generation.
+
+        Raises:
+            ClientRemovedError: reason closed, when this one was given up: the generation may be gone.
+        """
+        if self._released:
+            raise ClientRemovedError("a run was begun inside one that had ended", reason="closed")
         return PinnedRegistry(self._registry, self._generation)
 
     def release(self) -> None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import importlib
 import os
+import threading
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
+from contextvars import copy_context
 from pathlib import Path
 from types import TracebackType
-from typing import Self, TypeAlias
+from typing import Self, TypeAlias, TypeVar
 
 from dependency_injector import containers, providers
 
@@ -42,6 +44,7 @@ from loomwire.infrastructure.configuration.source import FolderSource
 from loomwire.infrastructure.watching.watcher import ConfigWatcher
 
 StrPath: TypeAlias = str | os.PathLike[str]
+_C = TypeVar("_C", bound="LLMContainer")
 
 NEEDS: Mapping[str, type] = {
     "call_stats": CallStats,
@@ -60,7 +63,8 @@ NEEDS: Mapping[str, type] = {
 class LLMContainer(Resolver):
     """Builds everything from a configuration folder and hands out clients by name.
 
-    Safe to share by threads and event loops. Use it as a context manager, or call `close()` / `aclose()`.
+    Safe to share by threads and event loops. Use it as a context manager, or call `close()` / `aclose()`: one that is
+    dropped without closing, and watches, lives on with its threads until the process ends.
 
     Args:
         wiring: A wiring whose parts are supplied, of a host that embeds `Wiring`; anybody else uses `open` or `aopen`.
@@ -141,7 +145,14 @@ class LLMContainer(Resolver):
         It is built on a thread, so the event loop never waits for files or imports; a parent is asked there too.
         Arguments and errors: `open`.
         """
-        container = await asyncio.to_thread(cls._opened, config, overrides or {}, watch=watch, parent=parent)
+        opening = asyncio.get_running_loop().run_in_executor(
+            None, copy_context().run, lambda: cls._opened(config, overrides or {}, watch=watch, parent=parent)
+        )
+        try:
+            container = await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            opening.add_done_callback(_let_go)
+            raise
         try:
             yield container
         finally:
@@ -287,8 +298,10 @@ class LLMContainer(Resolver):
         except Exception as error:  # noqa: BLE001  # everything runs; what failed is reported together
             errors.append(error)
         finally:
-            # Also when this task is cancelled meanwhile: the loop thread would outlive the container.
-            await asyncio.to_thread(_run_all, self._closers(), errors)
+            # Also when this task is cancelled meanwhile: our threads would outlive the container. Shielded, because
+            # what is cancelled before a thread is free never runs.
+            closing = asyncio.get_running_loop().run_in_executor(None, _run_all, self._closers(), errors)
+            await asyncio.shield(closing)
 
     def _closers(self) -> Iterator[Callable[[], None]]:
         # Last built, first closed: nothing is reloaded any more, calls are refused, then the loop thread takes its
@@ -332,6 +345,12 @@ class LLMContainer(Resolver):
     ) -> None:
         """Close it."""
         self.close()
+
+
+def _let_go(opening: asyncio.Future[_C]) -> None:
+    """Close what was opened for somebody who had left meanwhile: it would go on watching."""
+    if not opening.cancelled() and opening.exception() is None:
+        threading.Thread(target=opening.result().close, name="loomwire-close").start()
 
 
 def _run_all(closers: Iterator[Callable[[], None]], errors: list[Exception] | None = None) -> None:

@@ -108,7 +108,8 @@ def _asked(parent: Parent, name: str, port: type) -> Mapping[str, object]:
 
 
 def _resolves(parent: object) -> bool:
-    return callable(getattr(parent, "resolve", None))
+    # A class has the method too, and nobody to call it on.
+    return callable(getattr(parent, "resolve", None)) and not isinstance(parent, type)
 
 
 def _is_pool(part: object) -> TypeIs[IConnectionPool]:
@@ -116,7 +117,7 @@ def _is_pool(part: object) -> TypeIs[IConnectionPool]:
 
 
 def _class_of(part: object) -> str:
-    return type(part).__name__
+    return f"the class {part.__name__}" if isinstance(part, type) else type(part).__name__
 
 
 def _wrong(problems: list[str]) -> WiringError:

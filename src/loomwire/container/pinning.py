@@ -12,6 +12,7 @@ from typing_extensions import override
 from loomwire.application.loop_thread import LoopThread
 from loomwire.application.pinned import PinnedRegistry
 from loomwire.container.resolving import Resolver
+from loomwire.domain.errors import LLMValidationError
 
 if TYPE_CHECKING:
     from dependency_injector import containers
@@ -34,14 +35,18 @@ class PinnedContainer(Resolver):
         self.generation = pinned.generation.number
 
     def pinned(self) -> Pinning:
-        """Return a run inside this one, on the same generation."""
+        """Return a run inside this one, on the same generation.
+
+        Beginning it after this one has ended raises `ClientRemovedError`.
+        """
         return Pinning(self.wiring, self._pinned.pinned, self._threads)
 
 
 class Pinning(AbstractContextManager[PinnedContainer], AbstractAsyncContextManager[PinnedContainer]):
     """A run: `with` and `async with` give a `PinnedContainer` and hold its generation until the end of the block.
 
-    Neither waits for anything. The generation's connections stay open meanwhile, so do not hold it for ever.
+    Neither waits for anything. The generation's connections stay open meanwhile, so do not hold it for ever. One run
+    at a time: threads and tasks call `pinned()` each for themselves.
 
     Args:
         wiring: The parts.
@@ -54,19 +59,23 @@ class Pinning(AbstractContextManager[PinnedContainer], AbstractAsyncContextManag
         self._wiring = wiring
         self._pin = pin
         self._threads = threads
-        self._held: list[PinnedRegistry] = []
+        self._held: PinnedRegistry | None = None
 
     @override
     def __enter__(self) -> PinnedContainer:
-        pinned = self._pin()
-        self._held.append(pinned)
+        if self._held is not None:
+            # The first to leave would end the other one's run.
+            raise LLMValidationError("this run has begun already", hint="Call `pinned()` once for each run.")
+        self._held = pinned = self._pin()
         return PinnedContainer(self._wiring, pinned, self._threads)
 
     @override
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._held.pop().release()
+        if self._held is not None:
+            self._held.release()
+            self._held = None
 
     @override
     async def __aenter__(self) -> PinnedContainer:

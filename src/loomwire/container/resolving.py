@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from typing_extensions import override
 
@@ -118,6 +118,12 @@ class Resolver(IDependencyContainer):
     def names(self) -> tuple[str, ...]:
         """Return the names of all clients in force, sorted."""
         return tuple(sorted(self._clients.generation.entries))
+
+    @override
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(
+            "a container is neither copied nor pickled: send its folder, and call `process_container(root)` there"
+        )
 
     def _handle(self, name: str) -> ClientHandle:
         return self._clients.client(name)

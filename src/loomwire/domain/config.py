@@ -268,6 +268,7 @@ class Snapshot:
         models: Every model by name.
         warnings: What was found and does not keep it from coming into force.
         files: The files it came from, as the operator named them.
+        contents: A digest of each of these files as it was read: BLAKE2b, 32 bytes.
         sealed: Every file ends with `end: true`.
         allow_shrink: It may come into force although it removes much of what was there.
     """
@@ -277,6 +278,7 @@ class Snapshot:
     models: Mapping[str, LLMConfig]
     warnings: tuple[Problem, ...] = ()
     files: tuple[str, ...] = ()
+    contents: tuple[bytes, ...] = field(default=(), repr=False)
     sealed: bool = False
     allow_shrink: bool = False
 

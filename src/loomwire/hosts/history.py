@@ -23,8 +23,9 @@ def keep_history(
     """Keep the generations of a container in a folder, beginning with the one in force.
 
     A generation is its YAML files, those they name, and what it changed. Keys that stand in the YAML itself are in the
-    copies, so the folder is made for its owner alone; never put it below the configuration's folder. Blocks on files
-    now and at every reload, on the thread that reloads: call it outside of event loops.
+    copies, so the folder is made for its owner alone. A generation whose files were edited again before they could be
+    copied is not kept. Never put it below the configuration's folder. Blocks on files now and at every reload, on the
+    thread that reloads: call it outside of event loops.
 
     Args:
         container: Opened from a configuration folder or file.
@@ -40,9 +41,10 @@ def keep_history(
     """
     root, history = Path(config), HistoryFolder(Path(folder), keep)
     first = container.configs.snapshot
-    history.add(root, first.files, first.digest)
+    history.add(root, first.files, first.digest, contents=first.contents)
 
     def updated(old: Snapshot, new: Snapshot, _: Diff) -> None:
-        history.add(root, new.files, new.digest, [change.to_dict() for change in changes(old, new)])
+        found = [change.to_dict() for change in changes(old, new)]
+        history.add(root, new.files, new.digest, found, new.contents)
 
     return container.on_config_updated(updated)

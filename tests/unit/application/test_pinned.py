@@ -45,6 +45,10 @@ async def test_a_run_that_ended_refuses_calls_and_an_inner_one_goes_on() -> None
         await handle.generate(HI)
     assert caught.value.reason == "closed"
     assert (await inner.client("planner").generate(HI)).text == "old"
+    with pytest.raises(ClientRemovedError, match="inside one that had ended") as refused:
+        pinned.pinned()
+    assert refused.value.reason == "closed"
+    assert generation.leases == 1
 
 
 def test_a_closed_container_closes_its_runs() -> None:

@@ -96,6 +96,10 @@ def test_a_parent_that_is_no_container_is_refused(tmp_path: Path) -> None:
     untyped = SimpleNamespace(parent="a name")
     with pytest.raises(WiringError, match=r"WIR002 parent: needs IDependencyContainer or .*, gets str"):
         LLMContainer.open(folder(tmp_path), parent=untyped.parent)
+    # The class where an object of it was meant.
+    for untyped in (SimpleNamespace(parent=Host), SimpleNamespace(parent=Parts)):
+        with pytest.raises(WiringError, match=r"WIR002 parent: .*, gets the class (Host|Parts)"):
+            LLMContainer.open(folder(tmp_path), parent=untyped.parent)
 
 
 async def test_a_parents_failure_reaches_the_host_as_it_is(tmp_path: Path) -> None:

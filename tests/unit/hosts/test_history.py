@@ -26,3 +26,29 @@ def test_every_generation_is_kept_and_can_be_put_back(tmp_path: Path) -> None:
         folder(config, clients=("other",))
         assert container.reload(allow_shrink=True).outcome == "adopted"
         assert len(HistoryFolder(kept).entries()) == 3
+
+
+def test_a_rollback_inside_the_process_is_kept_as_what_is_in_force(tmp_path: Path) -> None:
+    config, kept = folder(tmp_path / "config"), tmp_path / "history"
+    with LLMContainer.open(config, watch=False) as container:
+        keep_history(container, config, kept)
+        folder(config, clients=("planner", "late"))
+        container.reload()
+        container.configs.rollback(1)
+        HistoryFolder(kept).restore(3, config)
+        assert container.reload().outcome == "unchanged"
+        assert "late" not in (config / "loomwire.yaml").read_text(encoding="utf-8")
+
+
+def test_files_that_were_edited_again_before_they_were_copied_are_not_kept(tmp_path: Path) -> None:
+    config, kept = folder(tmp_path / "config"), tmp_path / "history"
+    with LLMContainer.open(config, watch=False) as container:
+        (config / "loomwire.yaml").write_text("never in force: [", encoding="utf-8")
+        keep_history(container, config, kept)
+        assert HistoryFolder(kept).entries() == ()
+        assert list(kept.iterdir()) == []
+        folder(config, clients=("planner", "late"))
+        assert container.reload().outcome == "adopted"
+        (config / "loomwire.yaml").unlink()
+        assert HistoryFolder(kept).restore(1, config) == ("loomwire.yaml",)
+        assert container.reload().outcome == "unchanged"

@@ -123,6 +123,8 @@ class ConfigStore:
             UnknownNameError: The history does not know it.
         """
         with self._lock:
+            if self._registry.closed:
+                return self._result("unchanged", self._seen)
             known = {each.number: each for each in self._history}
             if number not in known:
                 numbers = ", ".join(map(str, known))

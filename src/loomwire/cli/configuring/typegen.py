@@ -97,7 +97,7 @@ def typegen(config: Path, out: Path | None, *, check: bool, as_json: bool) -> No
     if written and check:
         raise _StaleError(f"{out} is stale; write it with: loomwire typegen --config {config} --out {out}")
     if written:
-        out.write_text(text, encoding="utf-8", newline="\n")
+        _write(out, text)
     if as_json:
         show_json({**_facts(names, out), "written": written})
         return
@@ -111,6 +111,14 @@ def _facts(names: Sequence[str], out: Path | None) -> dict[str, JSON]:
 def module_text(names: Iterable[str]) -> str:
     """Return the text of the module for some clients, in the order given."""
     return _MODULE.format(literals="\n".join(f"    {json.dumps(name)}," for name in names))
+
+
+def _write(out: Path, text: str) -> None:
+    try:
+        out.write_text(text, encoding="utf-8", newline="\n")
+    except OSError as error:
+        why = f"{out} cannot be written: {error.strerror or error}"
+        raise click.BadParameter(why, param_hint="--out") from None
 
 
 def _holds(file: Path, text: str) -> bool:

@@ -223,6 +223,7 @@ def _snapshot(settings: Settings, words: Words, memory: Memory) -> Snapshot:
         clients=resolved_clients(settings, models, words.folder, words.values, memory),
         models=models,
         files=tuple(document.name for document in words.read),
+        contents=tuple(document.digest for document in words.read),
         sealed=all(map(is_sealed_file, words.documents)),
         allow_shrink=settings.defaults.reload.allow_shrink,
     )

@@ -8,9 +8,9 @@ owner's alone.
 from __future__ import annotations
 
 import json
-import os
+import logging
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,12 +20,12 @@ from typing import Final, final
 
 from loomwire.domain.errors import ConfigError, UnknownNameError
 from loomwire.domain.values import JSON, JSONObject
-from loomwire.infrastructure.configuration.documents import MAX_BYTES
-from loomwire.infrastructure.configuration.files import CONFIG_SUFFIXES, UnreadableError, read_regular
+from loomwire.infrastructure.history.copies import copied, folder_of, is_as_read, mode_of, own_files, put, save
 
 KEPT: Final = 20
 """Generations that are kept unless somebody says otherwise."""
 
+_LOGGER = logging.getLogger("loomwire.history")
 _FACTS, _FILES = "generation.json", "files"
 
 
@@ -73,15 +73,24 @@ class HistoryFolder:
         return tuple(entry for entry in found if entry is not None)
 
     def add(
-        self, root: Path, files: Sequence[str], digest: str, changes: Sequence[JSONObject] = ()
+        self,
+        root: Path,
+        files: Sequence[str],
+        digest: str,
+        changes: Sequence[JSONObject] = (),
+        contents: Sequence[bytes] = (),
     ) -> KeptGeneration | None:
-        """Keep a generation that just came into force; None when it is the last one kept already.
+        """Keep a generation that just came into force.
+
+        None when it is the last one kept already, or when its files hold something else by now: a copy of that would
+        be put back as what was in force.
 
         Args:
             root: The configuration: its folder, or its only file.
             files: What it was read from, as `Snapshot.files` names it; what is not below the folder is left out.
             digest: Identifies its content.
             changes: What it changed.
+            contents: Digests of the files, as `Snapshot.contents` has them; without them nothing is compared.
 
         Raises:
             OSError: The folder cannot be written.
@@ -93,7 +102,10 @@ class HistoryFolder:
         # Begun beside its place, so that nobody ever sees half of it.
         begun = Path(mkdtemp(prefix=".begun-", dir=self._folder))
         try:
-            names = tuple(_copied(_folder_of(root), files, begun / _FILES))
+            names = self._same(known, digest, begun) or tuple(copied(folder_of(root), files, begun / _FILES))
+            if not is_as_read(folder_of(root), files, contents, begun / _FILES):
+                _LOGGER.warning("a generation is not kept: its files were changed before they were copied")
+                return None
             when = datetime.now(UTC).isoformat(timespec="milliseconds")
             entry = self._placed(begun, digest, when, names, tuple(changes))
         finally:
@@ -122,6 +134,8 @@ class HistoryFolder:
         if entry is None:
             kept = ", ".join(str(each.number) for each in self.entries()) or "none"
             raise UnknownNameError(f"there is no generation {number} in {self._folder}", hint=f"Kept: {kept}.")
+        if not entry.files:
+            raise ConfigError(f"generation {number} cannot be put back (it has no files)", reason="rejected")
         try:
             self._put_back(entry, root)
         except OSError as error:
@@ -130,15 +144,27 @@ class HistoryFolder:
         return entry.files
 
     def _put_back(self, entry: KeptGeneration, root: Path) -> None:
-        folder, copies = _folder_of(root), self._folder / _name(entry.number) / _FILES
-        contents = {name: (copies / name).read_bytes() for name in entry.files}
-        own = {path.name for path in _own_files(root)}
+        folder, copies = folder_of(root), self._folder / _name(entry.number) / _FILES
+        contents = {name: ((copies / name).read_bytes(), mode_of(copies / name)) for name in entry.files}
+        own = {path.name for path in own_files(root)}
         saved = Path(mkdtemp(prefix="before-rollback-", dir=self._folder))
-        list(_copied(folder, [str(folder / name) for name in {*own, *entry.files}], saved))
-        for name, content in contents.items():
-            _replace(folder / name, content)
+        for name in sorted({*own, *entry.files}):
+            save(folder / name, saved / name)
+        for name, (content, mode) in contents.items():
+            put(folder / name, content, mode)
         for name in own - contents.keys():
             (folder / name).unlink()
+
+    def _same(self, known: Sequence[KeptGeneration], digest: str, begun: Path) -> tuple[str, ...]:
+        """Copy the files of a kept generation of the same content, and return their names; empty when none is kept."""
+        # After a rollback inside a process the files of the configuration are not what is in force.
+        for entry in reversed(known):
+            if entry.digest == digest:
+                with suppress(OSError):
+                    shutil.copytree(self._folder / _name(entry.number) / _FILES, begun / _FILES)
+                    return entry.files
+                shutil.rmtree(begun / _FILES, ignore_errors=True)
+        return ()
 
     def _numbers(self) -> list[int]:
         with suppress(OSError):
@@ -179,46 +205,3 @@ class HistoryFolder:
 
 def _name(number: int) -> str:
     return f"{number:06d}"
-
-
-def _folder_of(root: Path) -> Path:
-    return root.parent if root.is_file() else root
-
-
-def _own_files(root: Path) -> Iterator[Path]:
-    """Yield the files that are read because they are there, not because another one names them."""
-    if not root.is_dir():
-        yield root
-        return
-    for path in root.iterdir():
-        if path.suffix.lower() in CONFIG_SUFFIXES and not path.name.startswith(".") and path.is_file():
-            yield path
-
-
-def _copied(folder: Path, files: Sequence[str], into: Path) -> Iterator[str]:
-    """Copy files below a folder, and yield their names from it; what is gone or elsewhere is left out."""
-    for file in files:
-        path = Path(file)
-        if not path.is_relative_to(folder):
-            continue
-        name = path.relative_to(folder).as_posix()
-        try:
-            content = read_regular(path, MAX_BYTES)
-        except UnreadableError:
-            continue
-        (into / name).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        (into / name).write_bytes(content)
-        yield name
-
-
-def _replace(target: Path, content: bytes) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    # Hidden, because every *.yaml that is not is configuration.
-    new = target.with_name(f".{target.name}.{os.getpid()}")
-    try:
-        new.write_bytes(content)
-        if target.exists():
-            shutil.copymode(target, new)
-        new.replace(target)
-    finally:
-        new.unlink(missing_ok=True)

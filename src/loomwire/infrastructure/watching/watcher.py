@@ -179,10 +179,10 @@ class ConfigWatcher:
                 self._reads += 1
             try:
                 self._changed()
-            except Exception as error:  # noqa: BLE001  # whatever the store does, the thread must live on
+            except BaseException as error:  # noqa: BLE001  # a listener's SystemExit must not end the watching
                 self._failed(error)
 
-    def _failed(self, error: Exception) -> None:
+    def _failed(self, error: BaseException) -> None:
         self._failures += 1
         self._last_failure = type(error).__name__
         if self._last_failure not in self._logged:

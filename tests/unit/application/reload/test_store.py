@@ -203,6 +203,7 @@ def test_a_store_without_a_source_and_one_of_a_closed_container_change_nothing()
     closed, registry = store_of(ONE, good(named(A, digest="two")))
     registry.close()
     assert closed.reload().outcome == "unchanged"
+    assert closed.rollback(1).outcome == "unchanged"
 
 
 def test_the_source_is_told_what_is_in_force() -> None:

@@ -50,6 +50,12 @@ def test_there_is_nothing_to_check_without_a_file() -> None:
     assert "name it with --out" in ran.err
 
 
+def test_a_file_that_cannot_be_written_is_a_wrong_word(tmp_path: Path) -> None:
+    ran = loomwire("typegen", "--config", SAMPLE, "--out", tmp_path / "gone" / "clients.py")
+    assert (ran.code, ran.out) == (2, "")
+    assert "cannot be written: No such file or directory" in ran.err
+
+
 def test_json_holds_the_names_and_the_text_or_the_file(tmp_path: Path) -> None:
     said = json.loads(loomwire("typegen", "--config", SAMPLE, "--json").out)
     assert (said["schema"], said["clients"]) == ("loomwire/typegen/1", ["planner", "reader", "storyteller"])

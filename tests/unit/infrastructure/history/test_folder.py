@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import stat
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -10,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from loomwire.domain.errors import ConfigError, UnknownNameError
+from loomwire.infrastructure.configuration.documents import MAX_BYTES
 from loomwire.infrastructure.history.folder import HistoryFolder
 
 
@@ -113,6 +116,55 @@ def test_what_stood_there_is_saved_first_though_it_never_came_into_force(kept: K
     }
     assert kept.contents() == {"a.yaml": "one", "notes.txt": "mine"}
     assert [entry.number for entry in kept.history.entries()] == [number]
+
+
+def test_what_is_larger_than_a_configuration_may_be_is_saved_whole(kept: Kept) -> None:
+    number = kept.add("d1")
+    kept.write("big.yaml", "#" * (MAX_BYTES + 100))
+    kept.history.restore(number, kept.root)
+    (saved,) = kept.folder.glob("before-rollback-*")
+    assert (saved / "big.yaml").stat().st_size == MAX_BYTES + 100
+    assert kept.contents() == {"a.yaml": "one"}
+
+
+def test_a_file_that_was_its_owners_alone_comes_back_so(kept: Kept) -> None:
+    (kept.root / "a.yaml").chmod(0o600)
+    number = kept.add("d1")
+    (kept.root / "a.yaml").unlink()
+    kept.history.restore(number, kept.root)
+    assert stat.S_IMODE((kept.root / "a.yaml").stat().st_mode) == 0o600
+
+
+def test_a_generation_of_the_same_content_is_kept_with_that_content(kept: Kept) -> None:
+    kept.write("rules/r.yaml", "old rules")
+    kept.add("d1")
+    kept.write("a.yaml", "two")
+    kept.add("d2")
+    number = kept.add("d1")
+    kept.history.restore(number, kept.root)
+    assert kept.contents() == {"a.yaml": "one", "rules/r.yaml": "old rules"}
+
+
+def test_a_same_generation_whose_copies_are_gone_is_copied_anew(kept: Kept) -> None:
+    kept.add("d1")
+    kept.add("d2")
+    shutil.rmtree(kept.folder / "000001" / "files")
+    kept.history.restore(kept.add("d1"), kept.root)
+    assert kept.contents() == {"a.yaml": "one"}
+
+
+def test_the_folder_may_be_named_in_another_way_than_its_files(kept: Kept) -> None:
+    entry = kept.history.add(Path(os.path.relpath(kept.root)), [str(kept.root / "a.yaml")], "d1")
+    assert entry is not None
+    assert entry.files == ("a.yaml",)
+
+
+def test_a_generation_without_files_takes_none_away(kept: Kept) -> None:
+    entry = kept.history.add(kept.root, [], "d1")
+    assert entry is not None
+    with pytest.raises(ConfigError, match="it has no files"):
+        kept.history.restore(entry.number, kept.root)
+    assert kept.contents() == {"a.yaml": "one"}
 
 
 def test_one_file_is_put_back_alone(kept: Kept) -> None:
