@@ -10,10 +10,11 @@ from types import MappingProxyType
 
 from loomwire.application.forks import renew_after_fork
 from loomwire.application.pipeline import Parts, build_client
-from loomwire.domain.config import ClientConfig, Snapshot
+from loomwire.domain.config import ClientConfig, LLMConfig, Snapshot
 from loomwire.domain.errors import UnknownNameError
-from loomwire.domain.ports.client import ILLMClient
+from loomwire.domain.ports.client import ILLMClient, ILLMClientFactory
 from loomwire.domain.ports.pool import Place
+from loomwire.domain.values import listed, masked, may_be_shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,24 +121,47 @@ def build_generation(number: int, snapshot: Snapshot, parts: Parts, before: Gene
     """
     entries = {}
     kept = {} if before is None else before.entries
+    resolved = _Resolved(parts.factory)
     for name, config in snapshot.clients.items():
         known = kept.get(name)
-        entries[name] = known if known is not None and known.source is config else _built(number, config, parts)
+        if known is None or known.source is not config:
+            known = _built(number, config, parts, resolved)
+        entries[name] = known
     return Generation(number, snapshot, entries)
 
 
-def _built(number: int, source: ClientConfig, parts: Parts) -> Entry:
+def _built(number: int, source: ClientConfig, parts: Parts, resolved: _Resolved) -> Entry:
     # Once and before anything is built: every layer and every typed call sees what the provider's row knows.
-    config = replace(source, targets=tuple(parts.factory.resolved(target) for target in source.targets))
-    networked = (target for target in config.targets if target.base_url is not None and target.replay is None)
-    places = frozenset((target.base_url or "", target.transport) for target in networked)
+    targets, places = resolved.of(source.targets)
+    config = replace(source, targets=targets)
     return Entry(build_client(config, parts), config, source, number, places)
+
+
+class _Resolved:
+    """What targets become and where they connect to, once for all clients that have the same objects as targets."""
+
+    __slots__ = ("_factory", "_known")
+
+    def __init__(self, factory: ILLMClientFactory) -> None:
+        self._factory = factory
+        # The targets stay alive while their generation is built, so an id means one of them.
+        self._known: dict[tuple[int, ...], tuple[tuple[LLMConfig, ...], frozenset[Place]]] = {}
+
+    def of(self, targets: tuple[LLMConfig, ...]) -> tuple[tuple[LLMConfig, ...], frozenset[Place]]:
+        key = tuple(map(id, targets))
+        known = self._known.get(key)
+        if known is None:
+            made = tuple(map(self._factory.resolved, targets))
+            networked = (target for target in made if target.base_url is not None and target.replay is None)
+            places = frozenset((target.base_url or "", target.transport) for target in networked)
+            known = self._known[key] = made, places
+        return known
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> UnknownNameError:
     """Return the error for a name that nobody defined, with what exists and what was probably meant; not raised."""
     names = sorted(known)
-    near = difflib.get_close_matches(name, names, n=1)
+    near = difflib.get_close_matches(name, list(filter(may_be_shown, names)), n=1)
     guess = f"Did you mean {near[0]!r}? " if near else ""
-    listed = ", ".join(names) if names else "none"
-    return UnknownNameError(f"there is no {kind} named {name!r}", hint=f"{guess}Configured {kind}s: {listed}.")
+    hint = f"{guess}Configured {kind}s: {listed(names) or 'none'}."
+    return UnknownNameError(f"there is no {kind} named {masked(name)!r}", hint=hint)

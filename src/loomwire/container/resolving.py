@@ -7,24 +7,26 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from typing_extensions import override
 
-from loomwire.application.clients.typed import TypedLLMClient
 from loomwire.application.composed import ComposedFactory
 from loomwire.application.generation import unknown_name
 from loomwire.application.loop_thread import LoopThread
 from loomwire.application.registry import ClientHandle, ClientSource
 from loomwire.application.sync import SyncLLMClient
 from loomwire.domain.config import ClientConfig
-from loomwire.domain.errors import UnknownNameError
+from loomwire.domain.errors import ClientRemovedError, UnknownNameError
 from loomwire.domain.ports.client import ILLMClient, ILLMClientFactory
 from loomwire.domain.ports.clock import IClock
 from loomwire.domain.ports.container import IDependencyContainer
 from loomwire.domain.ports.events import IEventSink
 from loomwire.domain.ports.output import IOutputSchemas
 from loomwire.domain.ports.pool import IConnectionPool
+from loomwire.domain.values import listed
 
 if TYPE_CHECKING:
     from dependency_injector import containers
     from typing_extensions import TypeForm
+
+    from loomwire.application.clients.typed import TypedLLMClient
 
 T = TypeVar("T")
 
@@ -64,6 +66,7 @@ class Resolver(IDependencyContainer):
 
         Raises:
             UnknownNameError: No such client or port; the message lists what exists.
+            ClientRemovedError: reason closed. Its shorter forms below raise it too.
         """
         part: Any
         if port is ILLMClient:
@@ -71,6 +74,7 @@ class Resolver(IDependencyContainer):
         elif port is SyncLLMClient:
             part = self.sync_client(self._only_client() if name is None else name)
         elif port in self._ports and name is None:
+            self._refuse_closed()
             part = self._ports[port]()
         elif port in self._ports:
             raise UnknownNameError(
@@ -103,6 +107,9 @@ class Resolver(IDependencyContainer):
             UnknownNameError: No such client.
             LLMValidationError: The type has no JSON Schema.
         """
+        # Like the schemas, imported once a typed client is asked for.
+        from loomwire.application.clients.typed import TypedLLMClient
+
         handle = self._handle(name)
         schemas: IOutputSchemas = self.wiring.output_schemas()
         return TypedLLMClient(handle, schemas.schema_for(output), self.wiring.clock())
@@ -128,9 +135,14 @@ class Resolver(IDependencyContainer):
     def _handle(self, name: str) -> ClientHandle:
         return self._clients.client(name)
 
+    def _refuse_closed(self) -> None:
+        if self._clients.closed:
+            raise ClientRemovedError("the container, or the pinned run, is closed", reason="closed")
+
     def _only_client(self) -> str:
+        self._refuse_closed()
         names = self.names()
         if len(names) != 1:
-            hint = f"Use one of: {', '.join(names)}." if names else "Add one under `clients` in the configuration."
+            hint = f"Use one of: {listed(names)}." if names else "Add one under `clients` in the configuration."
             raise UnknownNameError(f"resolve() without a name: there are {len(names)} clients", hint=hint)
         return names[0]

@@ -38,8 +38,8 @@ if TYPE_CHECKING:
 def watch(config: Path, count: int | None, history: Path | None, *, as_json: bool) -> None:
     """Follow a configuration until Ctrl-C: what each edit changes and rebuilds, or why it does not come into force.
 
-    With --json every line is a document. Exit code 0 after --count edits and after SIGTERM, 130 after Ctrl-C, 3 when
-    the configuration is not valid at the start.
+    With --json every line is a document; that of a rejected edit names what stays as kept_generation. Exit code 0
+    after --count edits and after SIGTERM, 130 after Ctrl-C, 3 when the configuration is not valid at the start.
     """
     from loomwire.container.facade import LLMContainer
     from loomwire.hosts.history import keep_history
@@ -77,7 +77,7 @@ class Teller:
         snapshot = self._container.configs.snapshot
         names = sorted(snapshot.clients)
         said: dict[str, JSON] = {"config": str(config), "clients": [*names]}
-        if not self._document("watching", snapshot.digest, said):
+        if not self._document("watching", {**self._named(snapshot), **said}):
             self._line(f"{config}: {self._place(snapshot)} is in force, clients {', '.join(names)}")
             click.echo("watching; Ctrl-C ends it", err=True)
 
@@ -88,7 +88,7 @@ class Teller:
 
         found = changes(old, new)
         listed: list[JSON] = [change.to_dict() for change in found]
-        if not self._document("adopted", new.digest, {"changes": listed}):
+        if not self._document("adopted", {**self._named(new), "changes": listed}):
             said = f"{len(found)} change{'' if len(found) == 1 else 's'}" if found else "nothing means anything else"
             self._line(f"{self._place(new)} is in force: {said}")
             show_changes(found)
@@ -98,19 +98,22 @@ class Teller:
         from loomwire.cli.output import problem_json
 
         listed: list[JSON] = [problem_json(problem) for problem in problems]
-        if not self._document("rejected", kept.digest, {"problems": listed}):
+        if not self._document("rejected", {**self._named(kept, "kept_"), "problems": listed}):
             self._line(f"the edit is not in force, {self._place(kept)} stays")
             for problem in problems:
                 click.echo(problem.render())
 
-    def _document(self, event: str, digest: str, more: dict[str, JSON]) -> bool:
+    def _document(self, event: str, more: dict[str, JSON]) -> bool:
         from loomwire.cli.output import show_json
 
         if self._as_json:
             when = datetime.now().astimezone().isoformat(timespec="milliseconds")
             said: dict[str, JSON] = {"schema": "loomwire/config-event/1", "event": event, "when": when}
-            show_json({**said, "digest": digest, "generation": self._number(digest), **more}, one_line=True)
+            show_json({**said, **more}, one_line=True)
         return self._as_json
+
+    def _named(self, snapshot: Snapshot, prefix: str = "") -> dict[str, JSON]:
+        return {f"{prefix}digest": snapshot.digest, f"{prefix}generation": self._number(snapshot.digest)}
 
     def _line(self, text: str) -> None:
         now = datetime.now().astimezone().strftime("%H:%M:%S")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import shutil
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from loomwire.infrastructure.configuration.documents import MAX_BYTES
@@ -74,8 +75,48 @@ def mode_of(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
 
 
+def places_of(folder: Path, contents: Mapping[str, bytes], others: Iterable[str]) -> dict[str, Path]:
+    """Return where files really are, links followed, after a look whether all can be written; nothing is touched.
+
+    Args:
+        folder: Of the configuration.
+        contents: What is to be written, by name.
+        others: Names of files that are to go.
+
+    Raises:
+        OSError: Why not; `strerror` says it of which file.
+    """
+    places = {name: _real(folder / name) for name in contents}
+    gone = {name: folder / name for name in others}
+    for name, place in {**places, **gone}.items():
+        # The kubelet's folders of such names are swapped by links; what is written there is gone with the next swap.
+        if any(part.startswith("..") for part in _real(place).parts):
+            raise OSError(errno.EROFS, f"{name} is mounted by Kubernetes: edit the ConfigMap or Secret")
+        if not _may_write(place.parent):
+            raise OSError(errno.EACCES, f"{name} leads to a place that cannot be written")
+    names: dict[Path, str] = {}
+    for name, place in places.items():
+        first = names.setdefault(place, name)
+        if contents[first] != contents[name]:
+            raise OSError(errno.EEXIST, f"{first} and {name} are one file now")
+    return places
+
+
+def _real(path: Path) -> Path:
+    # Not Path.resolve, which raises RuntimeError for links that lead in a circle.
+    try:
+        return Path(os.path.realpath(path, strict=True))
+    except FileNotFoundError:
+        return Path(os.path.realpath(path))
+
+
+def _may_write(folder: Path) -> bool:
+    there = next(each for each in (folder, *folder.parents) if each.exists())
+    return there.is_dir() and os.access(there, os.W_OK | os.X_OK)
+
+
 def put(target: Path, content: bytes, mode: int) -> None:
-    """Put a file in place whole, with the mode of the one that it replaces, else with this one."""
+    """Put a file in place whole, with the mode of the one that it replaces, else with this one; it is no link."""
     target.parent.mkdir(parents=True, exist_ok=True)
     # Hidden, because every *.yaml that is not is configuration.
     new = target.with_name(f".{target.name}.{os.getpid()}")

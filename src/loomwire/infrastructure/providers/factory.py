@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, replace
-from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias, final
@@ -14,18 +13,18 @@ from weakref import WeakValueDictionary
 import msgspec
 from typing_extensions import override
 
-from loomwire.domain.capabilities import ModelCapabilities
 from loomwire.domain.config import LLMConfig
-from loomwire.domain.errors import ConfigError, LLMValidationError, UnknownNameError
+from loomwire.domain.errors import ConfigError, LLMValidationError
 from loomwire.domain.ports.client import ILLMClient, ILLMClientFactory
 from loomwire.domain.ports.clock import IClock
 from loomwire.domain.ports.pool import IConnectionPool
 from loomwire.domain.requests import LLMRequest
-from loomwire.domain.values import JSONObject
 from loomwire.infrastructure.local.engine import Engine
+from loomwire.infrastructure.local.refusals import refused, unknown
 from loomwire.infrastructure.local.server import LocalServers
 from loomwire.infrastructure.local.settings import LOCAL_OPTIONS, local_problems, local_settings
 from loomwire.infrastructure.providers.openai_chat.quirks import ChatQuirks
+from loomwire.infrastructure.providers.shared import Shared
 from loomwire.infrastructure.providers.table import DIALECTS, PROVIDERS, ProviderType
 from loomwire.infrastructure.providers.wire.dialect import Dialect
 
@@ -47,7 +46,7 @@ class ClientFactory(ILLMClientFactory):
         servers: Model servers in this process; shared by all clients of the factory. Whoever made them closes them.
     """
 
-    __slots__ = ("_clock", "_pool", "_providers", "_replays", "_servers")
+    __slots__ = ("_clock", "_pool", "_providers", "_replays", "_servers", "_shared")
 
     def __init__(
         self,
@@ -59,6 +58,7 @@ class ClientFactory(ILLMClientFactory):
         """Build nothing yet."""
         self._servers = servers or LocalServers()
         self._replays: WeakValueDictionary[tuple[str, str], ReplayPool] = WeakValueDictionary()
+        self._shared = Shared()
         self._pool = pool
         self._clock = clock
         self._providers = providers
@@ -72,7 +72,7 @@ class ClientFactory(ILLMClientFactory):
         dialect = _dialect_maker(DIALECTS[_dialect_name(config, row)].client)(_quirks(config, row))
         if _is_served(config, row):
             return self._served(target, dialect)
-        endpoint = _checked_place(target)
+        endpoint = _checked_place(target, self._shared)
         pool = self._pool if config.replay is None else self._replayed(config.replay, config.recorded)
         # At build time, on no event loop: the first call would otherwise stop the loop for the import of aiohttp.
         importlib.import_module("loomwire.infrastructure.transport.pool")
@@ -83,14 +83,26 @@ class ClientFactory(ILLMClientFactory):
     @override
     def resolved(self, config: LLMConfig) -> LLMConfig:
         row = self._row(config)
-        capabilities = _sourced(config.capabilities).over(row.capabilities.stated_by("provider"))
-        if row.client is not None:
-            return replace(config, capabilities=capabilities, free=config.free or row.free)
-        _check_key(config, row)
-        placed = config if _is_served(config, row) else _placed(config, row)
-        if not row.keepalive:
-            placed = replace(placed, pool=replace(placed.pool, keepalive=0))
-        return replace(placed, capabilities=capabilities, free=config.free or row.free)
+        capabilities = self._shared.capabilities(config.capabilities, row.capabilities)
+        free = config.free or row.free
+        base_url, private, pool = config.base_url, config.allow_private, config.pool
+        if row.client is None:
+            _check_key(config, row)
+            if not _is_served(config, row):
+                base_url, private = _place(config, row)
+            if pool.keepalive and not row.keepalive:
+                pool = replace(pool, keepalive=0)
+        if (base_url, private, pool, capabilities, free) == (
+            config.base_url,
+            config.allow_private,
+            config.pool,
+            config.capabilities,
+            config.free,
+        ):
+            return config
+        return replace(
+            config, base_url=base_url, allow_private=private, pool=pool, capabilities=capabilities, free=free
+        )
 
     def problems(self, config: LLMConfig) -> Iterator[ConfigError]:
         """Yield everything that keeps a target from being built or asked, without building it; opens no connection.
@@ -111,7 +123,7 @@ class ClientFactory(ILLMClientFactory):
             return
         if row.client is None:
             yield from _caught(partial(_check_key, config, row))
-            yield from _place_problems(config, row)
+            yield from _place_problems(config, row, self._shared)
             yield from _spoken_problems(config, row)
 
     def _served(self, config: LLMConfig, dialect: Dialect) -> ILLMClient:
@@ -143,9 +155,7 @@ class ClientFactory(ILLMClientFactory):
     def _row(self, config: LLMConfig) -> ProviderType:
         row = self._providers.get(config.type)
         if row is None:
-            raise _unknown(
-                f"provider {config.name!r} has the unknown type", config.type, self._providers, key=("type",)
-            )
+            raise unknown(f"provider {config.name!r} has the unknown type", config.type, self._providers, key=("type",))
         return row
 
 
@@ -153,11 +163,16 @@ def _is_served(config: LLMConfig, row: ProviderType) -> bool:
     return row.in_process and config.replay is None
 
 
-def _place_problems(config: LLMConfig, row: ProviderType) -> Iterator[ConfigError]:
+def _place_problems(config: LLMConfig, row: ProviderType, shared: Shared) -> Iterator[ConfigError]:
     if _is_served(config, row):
         yield from local_problems(config)
-    else:
-        yield from _caught(lambda: _checked_place(_placed(config, row)))
+        return
+
+    def checked() -> None:
+        base_url, private = _place(config, row)
+        _checked_place(replace(config, base_url=base_url, allow_private=private), shared)
+
+    yield from _caught(checked)
 
 
 def _caught(check: Callable[[], object]) -> Iterator[ConfigError]:
@@ -170,7 +185,7 @@ def _caught(check: Callable[[], object]) -> Iterator[ConfigError]:
 def _check_key(config: LLMConfig, row: ProviderType) -> None:
     named = {name.lower() for name in config.headers}
     if row.needs_key and config.replay is None and not config.keys and not named & {"authorization", row.auth}:
-        raise _refused(
+        raise refused(
             config,
             f"type {row.name} needs an API key",
             f'Set the variable {row.hint} and write `api_key: "${{{row.hint}}}"` at providers.{config.name}; '
@@ -179,16 +194,16 @@ def _check_key(config: LLMConfig, row: ProviderType) -> None:
         )
 
 
-def _placed(config: LLMConfig, row: ProviderType) -> LLMConfig:
+def _place(config: LLMConfig, row: ProviderType) -> tuple[str, bool]:
+    """Return a target's base URL, and whether that may be private."""
     own = config.base_url is None
-    allow_private = config.allow_private or (own and row.private)
-    return replace(config, base_url=_base_url(config, row), allow_private=allow_private)
+    return _base_url(config, row), config.allow_private or (own and row.private)
 
 
 def _base_url(config: LLMConfig, row: ProviderType) -> str:
     base_url = config.base_url or row.base_url
     if base_url is None:
-        raise _refused(
+        raise refused(
             config,
             f"type {row.name} needs a base_url",
             f'Set `base_url: "{row.hint}"` (yours) at providers.{config.name}; '
@@ -200,14 +215,11 @@ def _base_url(config: LLMConfig, row: ProviderType) -> str:
     return base_url if has_path else base_url + row.path
 
 
-def _checked_place(config: LLMConfig) -> str:
-    from loomwire.infrastructure.transport.addresses import split_base_url
-
+def _checked_place(config: LLMConfig, shared: Shared) -> str:
     try:
-        origin, _ = split_base_url(config.base_url or "", allow_private=config.allow_private)
+        return shared.endpoint(config.base_url or "", allow_private=config.allow_private)
     except ConfigError as error:
-        raise _refused(config, error.message, error.hint, reason=error.reason, key=("base_url",)) from None
-    return origin.endpoint
+        raise refused(config, error.message, error.hint, reason=error.reason, key=("base_url",)) from None
 
 
 def _spoken_problems(config: LLMConfig, row: ProviderType) -> Iterator[ConfigError]:
@@ -224,25 +236,25 @@ def _spoken_problems(config: LLMConfig, row: ProviderType) -> Iterator[ConfigErr
         alone = replace(config, headers={name: value}, keys=())
         for found in _caught(partial(request_headers, alone, dialect, row.auth, "")):
             says = found.message.removeprefix(f"provider {config.name!r}: ")
-            yield _refused(config, says, found.hint, found.reason, ("headers", name))
+            yield refused(config, says, found.hint, found.reason, ("headers", name))
     for field, given in config.extra.items():
         try:
             dialect.encode(LLMRequest.of("x"), replace(config, extra={field: given}), stream=False)
         except LLMValidationError as error:
-            yield _refused(config, error.message, error.hint, "out_of_range", ("extra", field))
+            yield refused(config, error.message, error.hint, "out_of_range", ("extra", field))
 
 
 def _dialect_name(config: LLMConfig, row: ProviderType) -> str:
     name = row.dialect or config.dialect
     if name is None:
-        raise _refused(
+        raise refused(
             config,
             f"type {row.name} does not say which dialect its server speaks",
             f"Set `dialect` at providers.{config.name} to one of: {', '.join(DIALECTS)}.",
             needs=("dialect",),
         )
     if config.dialect not in (None, name):
-        raise _refused(
+        raise refused(
             config,
             f"type {row.name} speaks {name}; `dialect` is for type custom",
             "Remove `dialect`, or use type custom.",
@@ -250,7 +262,7 @@ def _dialect_name(config: LLMConfig, row: ProviderType) -> str:
             ("dialect",),
         )
     if name not in DIALECTS:
-        raise _unknown(f"provider {config.name!r} has the unknown dialect", name, DIALECTS, key=("dialect",))
+        raise unknown(f"provider {config.name!r} has the unknown dialect", name, DIALECTS, key=("dialect",))
     return name
 
 
@@ -259,48 +271,24 @@ def _quirks(config: LLMConfig, row: ProviderType) -> ChatQuirks:
     for option in config.options:
         known_options = ("quirks", *(LOCAL_OPTIONS if row.in_process else ()))
         if option not in known_options:
-            raise _unknown(f"provider {config.name!r} has the unknown option", option, known_options)
-    given = config.options.get("quirks", {})
+            raise unknown(f"provider {config.name!r} has the unknown option", option, known_options)
+    if "quirks" not in config.options:
+        return row.quirks
+    given = config.options["quirks"]
     known = asdict(row.quirks)
     if not isinstance(given, Mapping):
         raise _bad_quirks(config, "must be an object")
     for name in given:
         if name not in known:
-            raise _unknown(f"provider {config.name!r} has the unknown quirk", name, known)
+            raise unknown(f"provider {config.name!r} has the unknown quirk", name, known)
     try:
         return msgspec.convert({**known, **given}, ChatQuirks)
     except msgspec.ValidationError as error:
         raise _bad_quirks(config, str(error)) from None
 
 
-def _refused(
-    config: LLMConfig,
-    says: str,
-    hint: str,
-    reason: str = "missing_key",
-    key: Sequence[str] = (),
-    needs: Sequence[str] = (),
-) -> ConfigError:
-    metadata: JSONObject = {"key": tuple(key), "needs": tuple(needs)}
-    message = f"provider {config.name!r}: {says}"
-    return ConfigError(message, reason=reason, provider=config.name, hint=hint, metadata=metadata)
-
-
 def _bad_quirks(config: LLMConfig, why: str) -> ConfigError:
     return ConfigError(f"provider {config.name!r}: options.quirks: {why}", reason="wrong_type", provider=config.name)
-
-
-def _sourced(capabilities: ModelCapabilities) -> ModelCapabilities:
-    # Facts given in code carry no source; they are the operator's own word.
-    stated = capabilities.stated_by("yaml")
-    return replace(capabilities, sources={**stated.sources, **capabilities.sources})
-
-
-def _unknown(what: str, name: str, existing: Collection[str], key: Sequence[str] = ()) -> UnknownNameError:
-    near = get_close_matches(name, existing, 1)
-    meant = f"Did you mean `{near[0]}`? " if near else ""
-    hint = f"{meant}There are: {', '.join(existing)}."
-    return UnknownNameError(f"{what} {name!r}", hint=hint, metadata={"key": tuple(key)})
 
 
 def _client_maker(place: str) -> _ClientMaker:

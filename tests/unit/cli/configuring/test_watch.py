@@ -66,7 +66,15 @@ def test_every_edit_is_a_line_of_json(tmp_path: Path) -> None:
     for event in (first, *events):
         assert event["schema"] == "loomwire/config-event/1"
         assert event["when"]
-        assert event["digest"]
+    assert first["digest"]
+    in_force = {first["generation"]: first["digest"]}
+    for event in events:
+        if event["event"] == "adopted":
+            in_force[event["generation"]] = event["digest"]
+        else:
+            assert not {"digest", "generation"} & event.keys(), "they would be taken for the edit's"
+            assert in_force[event["kept_generation"]] == event["kept_digest"]
+    assert {event["event"] for event in events} == {"adopted", "rejected"}
     adopted = [event for event in events if event["event"] == "adopted"]
     assert [event["generation"] for event in adopted] == list(range(2, 2 + len(adopted)))
     assert {change["path"] for event in adopted for change in event["changes"]} == {

@@ -5,13 +5,14 @@ from __future__ import annotations
 import errno
 import logging
 import queue
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from typing_extensions import override
 from watchdog.events import EVENT_TYPE_MODIFIED, FileSystemEvent, FileSystemEventHandler
-from watchdog.observers.api import BaseObserver, EventEmitter, ObservedWatch
+from watchdog.observers.api import BaseObserver, EventDispatcher, EventEmitter, ObservedWatch
 
 from loomwire.infrastructure.watching.ears import Ears
 from loomwire.infrastructure.watching.settling import Hint
@@ -215,3 +216,16 @@ def test_watchdog_s_noise_about_directories_that_go_does_not_reach_the_log(
     ears.stop()
     watchdog.error(noise)
     assert [record.getMessage() for record in caplog.records] == ["something else", noise]
+
+
+def test_the_threads_that_listen_are_named_after_us(tmp_path: Path, ears: Ears) -> None:
+    before = set(threading.enumerate())
+    ears.listen(place(tmp_path, "a.yaml"))
+    (tmp_path / "more").mkdir()
+    ears.listen({**place(tmp_path, "a.yaml"), **place(tmp_path / "more", "b.yaml")})
+    ours = [
+        each
+        for each in threading.enumerate()
+        if each not in before and isinstance(each, EventDispatcher | EventEmitter)
+    ]
+    assert sorted(each.name for each in ours) == ["loomwire-hints", "loomwire-hints-in", "loomwire-hints-in"]

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -33,7 +33,7 @@ def root(tmp_path: Path) -> Path:
 
 
 @contextmanager
-def watching(root: Path, changed: Callable[[], object]) -> Iterator[ConfigWatcher]:
+def watching(root: Path, changed: Callable[[], object]) -> Generator[ConfigWatcher]:
     """Watch a folder and stop in the end."""
     watcher = ConfigWatcher(root, lambda: [str(root / "app.yaml"), str(root / ".env")], changed)
     watcher.start()

@@ -8,6 +8,7 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, Final
 
 from loomwire.domain.faults import Problem
+from loomwire.domain.values import listed
 from loomwire.infrastructure.configuration.documents import nearest
 from loomwire.infrastructure.configuration.scalars import KeyPath, Plain
 from loomwire.infrastructure.configuration.schema.reserved import reserved_keys
@@ -181,7 +182,7 @@ def _unknown_names(
         yield tree.problem("unknown_name", f"there is no {what} of the name that comes in here", path)
         return
     near = nearest(name, known)
-    hint = None if near else f"Known: {', '.join(known)}." if known else f"There is no {what} at all."
+    hint = None if near else f"Known: {listed(known)}." if known else f"There is no {what} at all."
     yield tree.problem("unknown_name", f"there is no {what} {quoted(name)}", path, suggestion=near, hint=hint)
 
 

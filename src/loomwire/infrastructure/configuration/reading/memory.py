@@ -14,7 +14,6 @@ from loomwire.domain.errors import ConfigError
 from loomwire.infrastructure.configuration.documents import Document
 from loomwire.infrastructure.configuration.files import UnreadableError, read_regular
 from loomwire.infrastructure.configuration.scalars import Plain
-from loomwire.infrastructure.recordings.folder import MAX_FILE, read_folder
 
 _T = TypeVar("_T")
 
@@ -152,6 +151,9 @@ def recordings_in(folder: Path) -> list[Path]:
 
 
 def _content(folder: Path) -> str:
+    # Here and below, because few configurations have recordings.
+    from loomwire.infrastructure.recordings.folder import MAX_FILE
+
     whole = hashlib.blake2b(digest_size=16)
     for path in recordings_in(folder):
         try:
@@ -164,6 +166,8 @@ def _content(folder: Path) -> str:
 
 
 def _wrong(folder: Path) -> ConfigError | None:
+    from loomwire.infrastructure.recordings.folder import read_folder
+
     try:
         read_folder(folder)
     except ConfigError as error:
