@@ -89,7 +89,7 @@ def test_containers_that_are_dropped_leave_no_thread_no_descriptor_and_a_warning
 
 def test_one_that_is_closed_or_runs_nothing_is_dropped_without_a_word(tmp_path: Path) -> None:
     root = folder(tmp_path / "conf")
-    with warned() as said:
+    with warned(0) as said:
         LLMContainer.open(root).close()
         LLMContainer.open(root, watch=False)
         asyncio.run(_opened_and_left(root))
