@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 
 from loomwire.domain.errors import LLMValidationError
@@ -107,3 +109,134 @@ class TransportPolicy:
     queue_s: float = 5.0
     allow_private: bool = False
     limits: WireLimits = WireLimits()
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """When the same target is asked again. An attempt is a send.
+
+    Attributes:
+        attempts: Sends to one target, the first included, 1 to 5; the owner's `max_retries: n` is `attempts: n + 1`.
+        total_attempts: Sends of one call, over all targets, 1 to 40.
+        base_s: Longest delay before the second send, in seconds; it doubles every time, and the delay is drawn anywhere
+            between 0 and it.
+        throttle_base_s: The same after a rate limit that named no wait.
+        max_delay_s: Longest delay of our own.
+        retry_after_cap_s: Longest wait that a provider may ask for; a longer one goes to the next target at once.
+
+    Raises:
+        LLMValidationError: A number that is out of its range; the message says which.
+    """
+
+    attempts: int = 3
+    total_attempts: int = 8
+    base_s: float = 0.5
+    throttle_base_s: float = 1.0
+    max_delay_s: float = 8.0
+    retry_after_cap_s: float = 60.0
+
+    def __post_init__(self) -> None:
+        """Refuse numbers that would never send, or never end."""
+        _check(self, "retry", {"attempts": (1, 5), "total_attempts": (1, 40)}, _DELAYS)
+
+
+@dataclass(frozen=True, slots=True)
+class RetryBudgetPolicy:
+    """How many retries one endpoint is given in all, so that an outage is not answered by a storm.
+
+    Attributes:
+        ratio: Retries earned by every first attempt, 0 to 1.
+        floor_per_s: Retries per second that are always allowed.
+        ttl_s: How long an earned retry is good, in seconds.
+        last_resort_ratio: Retries earned, process-wide, for the last target of a call, 0 to 1.
+
+    Raises:
+        LLMValidationError: A number that is out of its range; the message says which.
+    """
+
+    ratio: float = 0.4
+    floor_per_s: float = 2.0
+    ttl_s: float = 10.0
+    last_resort_ratio: float = 0.05
+
+    def __post_init__(self) -> None:
+        """Refuse shares that are none."""
+        shares: dict[str, tuple[float, float]] = {"ratio": (0, 1), "last_resort_ratio": (0, 1)}
+        _check(self, "retry_budget", {**shares, "floor_per_s": (0, math.inf)}, ("ttl_s",))
+
+
+@dataclass(frozen=True, slots=True)
+class BreakerPolicy:
+    """When a failing target is left alone, and for how long.
+
+    Attributes:
+        window_s: What is looked back on, in seconds.
+        buckets: Parts of the window.
+        min_calls: Calls in the window before its rates count.
+        failure_rate: Share of failures in the window that opens it, 0 to 1.
+        consecutive: Failures in a row that open it.
+        slow_rate: Share of slow calls in the window that opens it, 0 to 1.
+        slow_after_s: What counts as slow (for streams: until the first token); None for nothing.
+        open_s: How long it stays open the first time; every further time twice as long.
+        open_max_s: Longest time it stays open.
+        probes: Calls let through at once while it is half open, and successes that close it.
+
+    Raises:
+        LLMValidationError: A number that is out of its range; the message says which.
+    """
+
+    window_s: float = 30.0
+    buckets: int = 10
+    min_calls: int = 10
+    failure_rate: float = 0.5
+    consecutive: int = 8
+    slow_rate: float = 0.8
+    slow_after_s: float | None = None
+    open_s: float = 5.0
+    open_max_s: float = 120.0
+    probes: int = 3
+
+    def __post_init__(self) -> None:
+        """Refuse a breaker that would never or always be open."""
+        counts = dict.fromkeys(("buckets", "min_calls", "consecutive", "probes"), (1, 10**6))
+        shares = dict.fromkeys(("failure_rate", "slow_rate"), (0.0, 1.0))
+        _check(self, "breaker", {**counts, **shares}, ("window_s", "open_s", "open_max_s", "slow_after_s"))
+
+
+@dataclass(frozen=True, slots=True)
+class RatePolicy:
+    """How fast a provider, a key or a model may be asked. None is no limit.
+
+    Attributes:
+        rpm: Requests per minute.
+        tpm: Tokens per minute, input estimate and longest answer together.
+        concurrency: Calls at once.
+        queue: Calls that may wait.
+        burst_s: How much of a limit may be used at once, in seconds' worth of it.
+
+    Raises:
+        LLMValidationError: A number that is out of its range; the message says which.
+    """
+
+    rpm: int | None = None
+    tpm: int | None = None
+    concurrency: int | None = None
+    queue: int = 1000
+    burst_s: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Refuse limits that nobody could keep."""
+        counts = dict.fromkeys(("rpm", "tpm", "concurrency"), (1, 10**12))
+        _check(self, "rate", {**counts, "queue": (0, 10**9)}, ("burst_s",))
+
+
+_DELAYS = ("base_s", "throttle_base_s", "max_delay_s", "retry_after_cap_s")
+
+
+def _check(policy: object, block: str, ranges: Mapping[str, tuple[float, float]], seconds: Sequence[str]) -> None:
+    wanted = {**dict.fromkeys(seconds, (0.0, math.inf)), **ranges}
+    for name, (low, high) in wanted.items():
+        value: float | None = getattr(policy, name)
+        if value is not None and not low <= value <= high:
+            limits = f"{low:g} or more" if high == math.inf else f"{low:g} to {high:g}"
+            raise LLMValidationError(f"{block}: {name} must be {limits}, not {value}")
