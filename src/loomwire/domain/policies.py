@@ -137,7 +137,7 @@ class RetryPolicy:
 
     def __post_init__(self) -> None:
         """Refuse numbers that would never send, or never end."""
-        _check(self, "retry", {"attempts": (1, 5), "total_attempts": (1, 40)}, _DELAYS)
+        _check(self, "retry", {"attempts": (1, 5), "total_attempts": (1, 40), **_DELAYS})
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,16 +227,21 @@ class RatePolicy:
     def __post_init__(self) -> None:
         """Refuse limits that nobody could keep."""
         counts = dict.fromkeys(("rpm", "tpm", "concurrency"), (1, 10**12))
-        _check(self, "rate", {**counts, "queue": (0, 10**9)}, ("burst_s",))
+        _check(self, "rate", {**counts, "queue": (0, 10**9), "burst_s": (0, _YEAR_S)})
 
 
-_DELAYS = ("base_s", "throttle_base_s", "max_delay_s", "retry_after_cap_s")
+# What the YAML takes; an endless delay times a chance of 0 would be no number.
+_YEAR_S = 86_400 * 365
+_DELAYS = dict.fromkeys(("base_s", "throttle_base_s", "max_delay_s", "retry_after_cap_s"), (0.0, _YEAR_S))
 
 
-def _check(policy: object, block: str, ranges: Mapping[str, tuple[float, float]], seconds: Sequence[str]) -> None:
-    wanted = {**dict.fromkeys(seconds, (0.0, math.inf)), **ranges}
-    for name, (low, high) in wanted.items():
+def _check(policy: object, block: str, ranges: Mapping[str, tuple[float, float]], seconds: Sequence[str] = ()) -> None:
+    for name, (low, high) in ranges.items():
         value: float | None = getattr(policy, name)
         if value is not None and not low <= value <= high:
             limits = f"{low:g} or more" if high == math.inf else f"{low:g} to {high:g}"
             raise LLMValidationError(f"{block}: {name} must be {limits}, not {value}")
+    for name in seconds:
+        time: float | None = getattr(policy, name)
+        if time is not None and not 0 < time <= _YEAR_S:
+            raise LLMValidationError(f"{block}: {name} must be more than 0 seconds and at most a year, not {time}")

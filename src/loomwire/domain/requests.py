@@ -120,15 +120,19 @@ class OutputSpec:
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """An instant after which nobody may go on with a call.
+    """An instant after which nobody may go on with a call, and how far the call came before it reached here.
 
     Attributes:
         at: Monotonic seconds, of the clock the container uses.
         reason: Whose bound it is.
+        sent: How often the call was sent before: to earlier targets, or for answers that were asked for again.
+        further: Whether another target can still be asked when this one fails.
     """
 
     at: float
     reason: BoundReason = "deadline"
+    sent: int = 0
+    further: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -258,3 +258,7 @@ def test_requests_are_values_that_pickle_and_copy(request_: LLMRequest) -> None:
 
 def test_equal_requests_hash_equal() -> None:
     assert hash(LLMRequest.of("Hello")) == hash(LLMRequest.of("Hello"))
+
+
+def test_a_bound_that_says_nothing_else_is_that_of_a_fresh_call_to_its_last_target() -> None:
+    assert Bound(1.0) == Bound(1.0, "deadline", sent=0, further=False)

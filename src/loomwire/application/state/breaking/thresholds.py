@@ -1,0 +1,42 @@
+"""What a breaker's numbers mean: pure functions of a policy and of what was counted."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from loomwire.application.state.breaking.window import Window
+from loomwire.domain.policies import BreakerPolicy
+
+JITTER: Final = 0.2
+_DOUBLINGS: Final = 40
+
+
+def is_slow(policy: BreakerPolicy, took_s: float) -> bool:
+    """Say whether a call, or a stream's first token, that took so many seconds was slow."""
+    return policy.slow_after_s is not None and took_s > policy.slow_after_s
+
+
+def is_too_slow(policy: BreakerPolicy, window: Window) -> bool:
+    """Say whether enough calls of the window were slow to open a circuit."""
+    return window.calls >= policy.min_calls and window.slow >= policy.slow_rate * window.calls
+
+
+def reason_to_open(policy: BreakerPolicy, window: Window, streak: int) -> str:
+    """Return why the failure that was just counted opens a circuit, or "" when it does not.
+
+    Args:
+        policy: The numbers.
+        window: What was counted, the failure included.
+        streak: Failures in a row, this one included.
+    """
+    if streak >= policy.consecutive:
+        return "consecutive"
+    if window.calls >= policy.min_calls and window.failures >= policy.failure_rate * window.calls:
+        return "failure_rate"
+    return "slow_rate" if window.slow and is_too_slow(policy, window) else ""
+
+
+def rests_s(policy: BreakerPolicy, trips: int) -> tuple[float, float]:
+    """Return the shortest and the longest time, in seconds, that a circuit stays open at its `trips`-th opening."""
+    rest = min(policy.open_s * 2.0 ** min(trips - 1, _DOUBLINGS), policy.open_max_s)
+    return rest * (1 - JITTER), min(rest * (1 + JITTER), policy.open_max_s)
