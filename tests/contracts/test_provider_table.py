@@ -27,7 +27,7 @@ ELSEWHERE: Mapping[str, str] = {"local": "tests/llama, against llama.cpp itself"
 """Rows that no fake can stand in for, and where they are proved instead."""
 
 NETWORKED = [name for name, row in PROVIDERS.items() if row.client is None and name not in ELSEWHERE]
-ASKING = [name for name in NETWORKED if PROVIDERS[name].quirks.stream_usage]
+ASKING = [name for name in NETWORKED if getattr(PROVIDERS[name].quirks, "stream_usage", True)]
 OFFLINE = [name for name, row in PROVIDERS.items() if row.client is not None and name not in ELSEWHERE]
 OPTIONS: dict[str, dict[str, JSON]] = {
     "mock": {"script": [{"text": "Hello."}]},

@@ -3,37 +3,34 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import asdict, replace
-from difflib import get_close_matches
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias, final
 from weakref import WeakValueDictionary
 
-import msgspec
 from typing_extensions import override
 
 from loomwire.domain.capabilities import ModelCapabilities
 from loomwire.domain.config import LLMConfig
-from loomwire.domain.errors import ConfigError, LLMValidationError, UnknownNameError
+from loomwire.domain.errors import ConfigError, LLMValidationError
 from loomwire.domain.ports.client import ILLMClient, ILLMClientFactory
 from loomwire.domain.ports.clock import IClock
 from loomwire.domain.ports.pool import IConnectionPool
 from loomwire.domain.requests import LLMRequest
-from loomwire.domain.values import JSONObject
 from loomwire.infrastructure.local.engine import Engine
 from loomwire.infrastructure.local.server import LocalServers
-from loomwire.infrastructure.local.settings import LOCAL_OPTIONS, local_problems, local_settings
-from loomwire.infrastructure.providers.openai_chat.quirks import ChatQuirks
-from loomwire.infrastructure.providers.table import DIALECTS, PROVIDERS, ProviderType
+from loomwire.infrastructure.local.settings import local_problems, local_settings
+from loomwire.infrastructure.providers.refusals import refused, unknown
+from loomwire.infrastructure.providers.speech import dialect_of, speech
+from loomwire.infrastructure.providers.table import DIALECTS, PROVIDERS, Also, DialectType, ProviderType
 from loomwire.infrastructure.providers.wire.dialect import Dialect
 
 if TYPE_CHECKING:
     from loomwire.infrastructure.recordings.replay import ReplayPool
 
 _ClientMaker: TypeAlias = Callable[[LLMConfig, IClock], ILLMClient]
-_DialectMaker: TypeAlias = Callable[[ChatQuirks], Dialect]
 
 
 @final
@@ -45,9 +42,10 @@ class ClientFactory(ILLMClientFactory):
         clock: The time.
         providers: The rows; further ones may be added by the host.
         servers: Model servers in this process; shared by all clients of the factory. Whoever made them closes them.
+        dialects: The dialects that rows and configurations may name.
     """
 
-    __slots__ = ("_clock", "_pool", "_providers", "_replays", "_servers")
+    __slots__ = ("_clock", "_dialects", "_pool", "_providers", "_replays", "_servers")
 
     def __init__(
         self,
@@ -55,8 +53,10 @@ class ClientFactory(ILLMClientFactory):
         clock: IClock,
         providers: Mapping[str, ProviderType] = PROVIDERS,
         servers: LocalServers | None = None,
+        dialects: Mapping[str, DialectType] = DIALECTS,
     ) -> None:
         """Build nothing yet."""
+        self._dialects = dialects
         self._servers = servers or LocalServers()
         self._replays: WeakValueDictionary[tuple[str, str], ReplayPool] = WeakValueDictionary()
         self._pool = pool
@@ -69,7 +69,8 @@ class ClientFactory(ILLMClientFactory):
         target = self.resolved(config)
         if row.client is not None:
             return _client_maker(row.client)(target, self._clock)
-        dialect = _dialect_maker(DIALECTS[_dialect_name(config, row)].client)(_quirks(config, row))
+        spoken = speech(config, row, self._dialects)
+        dialect = dialect_of(spoken, self._dialects)
         if _is_served(config, row):
             return self._served(target, dialect)
         endpoint = _checked_place(target)
@@ -78,7 +79,7 @@ class ClientFactory(ILLMClientFactory):
         importlib.import_module("loomwire.infrastructure.transport.pool")
         from loomwire.infrastructure.providers.wire.client import WireClient
 
-        return WireClient(target, dialect, pool, self._clock, row.auth, endpoint)
+        return WireClient(target, dialect, pool, self._clock, spoken.auth or row.auth, endpoint)
 
     @override
     def resolved(self, config: LLMConfig) -> LLMConfig:
@@ -86,8 +87,9 @@ class ClientFactory(ILLMClientFactory):
         capabilities = _sourced(config.capabilities).over(row.capabilities.stated_by("provider"))
         if row.client is not None:
             return replace(config, capabilities=capabilities, free=config.free or row.free)
-        _check_key(config, row)
-        placed = config if _is_served(config, row) else _placed(config, row)
+        spoken = speech(config, row, self._dialects)
+        _check_key(config, row, spoken)
+        placed = config if _is_served(config, row) else _placed(config, row, spoken)
         if not row.keepalive:
             placed = replace(placed, pool=replace(placed.pool, keepalive=0))
         return replace(placed, capabilities=capabilities, free=config.free or row.free)
@@ -109,10 +111,17 @@ class ClientFactory(ILLMClientFactory):
         except ConfigError as error:
             yield error
             return
-        if row.client is None:
-            yield from _caught(partial(_check_key, config, row))
-            yield from _place_problems(config, row)
-            yield from _spoken_problems(config, row)
+        if row.client is not None:
+            return
+        try:
+            spoken = speech(config, row, self._dialects)
+        except ConfigError as error:
+            yield from _place_problems(config, row, Also(dialect="", path=row.path, base_url=row.base_url))
+            yield error
+            return
+        yield from _caught(partial(_check_key, config, row, spoken))
+        yield from _place_problems(config, row, spoken)
+        yield from _added_problems(config, dialect_of(spoken, self._dialects), spoken)
 
     def _served(self, config: LLMConfig, dialect: Dialect) -> ILLMClient:
         for found in local_problems(config):
@@ -143,9 +152,7 @@ class ClientFactory(ILLMClientFactory):
     def _row(self, config: LLMConfig) -> ProviderType:
         row = self._providers.get(config.type)
         if row is None:
-            raise _unknown(
-                f"provider {config.name!r} has the unknown type", config.type, self._providers, key=("type",)
-            )
+            raise unknown(f"provider {config.name!r} has the unknown type", config.type, self._providers, key=("type",))
         return row
 
 
@@ -153,11 +160,11 @@ def _is_served(config: LLMConfig, row: ProviderType) -> bool:
     return row.in_process and config.replay is None
 
 
-def _place_problems(config: LLMConfig, row: ProviderType) -> Iterator[ConfigError]:
+def _place_problems(config: LLMConfig, row: ProviderType, spoken: Also) -> Iterator[ConfigError]:
     if _is_served(config, row):
         yield from local_problems(config)
     else:
-        yield from _caught(lambda: _checked_place(_placed(config, row)))
+        yield from _caught(lambda: _checked_place(_placed(config, row, spoken)))
 
 
 def _caught(check: Callable[[], object]) -> Iterator[ConfigError]:
@@ -167,10 +174,10 @@ def _caught(check: Callable[[], object]) -> Iterator[ConfigError]:
         yield error
 
 
-def _check_key(config: LLMConfig, row: ProviderType) -> None:
+def _check_key(config: LLMConfig, row: ProviderType, spoken: Also) -> None:
     named = {name.lower() for name in config.headers}
-    if row.needs_key and config.replay is None and not config.keys and not named & {"authorization", row.auth}:
-        raise _refused(
+    if row.needs_key and config.replay is None and not config.keys and not named & {"authorization", spoken.auth}:
+        raise refused(
             config,
             f"type {row.name} needs an API key",
             f'Set the variable {row.hint} and write `api_key: "${{{row.hint}}}"` at providers.{config.name}; '
@@ -179,16 +186,16 @@ def _check_key(config: LLMConfig, row: ProviderType) -> None:
         )
 
 
-def _placed(config: LLMConfig, row: ProviderType) -> LLMConfig:
+def _placed(config: LLMConfig, row: ProviderType, spoken: Also) -> LLMConfig:
     own = config.base_url is None
     allow_private = config.allow_private or (own and row.private)
-    return replace(config, base_url=_base_url(config, row), allow_private=allow_private)
+    return replace(config, base_url=_base_url(config, row, spoken), allow_private=allow_private)
 
 
-def _base_url(config: LLMConfig, row: ProviderType) -> str:
-    base_url = config.base_url or row.base_url
+def _base_url(config: LLMConfig, row: ProviderType, spoken: Also) -> str:
+    base_url = config.base_url or spoken.base_url
     if base_url is None:
-        raise _refused(
+        raise refused(
             config,
             f"type {row.name} needs a base_url",
             f'Set `base_url: "{row.hint}"` (yours) at providers.{config.name}; '
@@ -197,7 +204,7 @@ def _base_url(config: LLMConfig, row: ProviderType) -> str:
         )
     base_url = base_url.rstrip("/")
     has_path = "/" in base_url.partition("://")[2]
-    return base_url if has_path else base_url + row.path
+    return base_url if has_path else base_url + spoken.path
 
 
 def _checked_place(config: LLMConfig) -> str:
@@ -206,88 +213,25 @@ def _checked_place(config: LLMConfig) -> str:
     try:
         origin, _ = split_base_url(config.base_url or "", allow_private=config.allow_private)
     except ConfigError as error:
-        raise _refused(config, error.message, error.hint, reason=error.reason, key=("base_url",)) from None
+        raise refused(config, error.message, error.hint, reason=error.reason, key=("base_url",)) from None
     return origin.endpoint
 
 
-def _spoken_problems(config: LLMConfig, row: ProviderType) -> Iterator[ConfigError]:
-    """Yield what is wrong with the dialect, and with headers and fields that are added to what it writes."""
-    try:
-        dialect = _dialect_maker(DIALECTS[_dialect_name(config, row)].client)(_quirks(config, row))
-    except ConfigError as error:
-        yield error
-        return
+def _added_problems(config: LLMConfig, dialect: Dialect, spoken: Also) -> Iterator[ConfigError]:
+    """Yield what is wrong with headers and fields that are added to what the dialect writes."""
     from loomwire.infrastructure.providers.wire.client import request_headers
 
     # One at a time, because both stop at the first that is wrong.
     for name, value in config.headers.items():
         alone = replace(config, headers={name: value}, keys=())
-        for found in _caught(partial(request_headers, alone, dialect, row.auth, "")):
+        for found in _caught(partial(request_headers, alone, dialect, spoken.auth or "bearer", "")):
             says = found.message.removeprefix(f"provider {config.name!r}: ")
-            yield _refused(config, says, found.hint, found.reason, ("headers", name))
+            yield refused(config, says, found.hint, found.reason, ("headers", name))
     for field, given in config.extra.items():
         try:
             dialect.encode(LLMRequest.of("x"), replace(config, extra={field: given}), stream=False)
         except LLMValidationError as error:
-            yield _refused(config, error.message, error.hint, "out_of_range", ("extra", field))
-
-
-def _dialect_name(config: LLMConfig, row: ProviderType) -> str:
-    name = row.dialect or config.dialect
-    if name is None:
-        raise _refused(
-            config,
-            f"type {row.name} does not say which dialect its server speaks",
-            f"Set `dialect` at providers.{config.name} to one of: {', '.join(DIALECTS)}.",
-            needs=("dialect",),
-        )
-    if config.dialect not in (None, name):
-        raise _refused(
-            config,
-            f"type {row.name} speaks {name}; `dialect` is for type custom",
-            "Remove `dialect`, or use type custom.",
-            "out_of_range",
-            ("dialect",),
-        )
-    if name not in DIALECTS:
-        raise _unknown(f"provider {config.name!r} has the unknown dialect", name, DIALECTS, key=("dialect",))
-    return name
-
-
-def _quirks(config: LLMConfig, row: ProviderType) -> ChatQuirks:
-    """Return the row's quirks, overridden by `options.quirks` of the configuration."""
-    for option in config.options:
-        known_options = ("quirks", *(LOCAL_OPTIONS if row.in_process else ()))
-        if option not in known_options:
-            raise _unknown(f"provider {config.name!r} has the unknown option", option, known_options)
-    given = config.options.get("quirks", {})
-    known = asdict(row.quirks)
-    if not isinstance(given, Mapping):
-        raise _bad_quirks(config, "must be an object")
-    for name in given:
-        if name not in known:
-            raise _unknown(f"provider {config.name!r} has the unknown quirk", name, known)
-    try:
-        return msgspec.convert({**known, **given}, ChatQuirks)
-    except msgspec.ValidationError as error:
-        raise _bad_quirks(config, str(error)) from None
-
-
-def _refused(
-    config: LLMConfig,
-    says: str,
-    hint: str,
-    reason: str = "missing_key",
-    key: Sequence[str] = (),
-    needs: Sequence[str] = (),
-) -> ConfigError:
-    metadata: JSONObject = {"key": tuple(key), "needs": tuple(needs)}
-    message = f"provider {config.name!r}: {says}"
-    return ConfigError(message, reason=reason, provider=config.name, hint=hint, metadata=metadata)
-
-
-def _bad_quirks(config: LLMConfig, why: str) -> ConfigError:
-    return ConfigError(f"provider {config.name!r}: options.quirks: {why}", reason="wrong_type", provider=config.name)
+            yield refused(config, error.message, error.hint, "out_of_range", ("extra", field))
 
 
 def _sourced(capabilities: ModelCapabilities) -> ModelCapabilities:
@@ -296,20 +240,7 @@ def _sourced(capabilities: ModelCapabilities) -> ModelCapabilities:
     return replace(capabilities, sources={**stated.sources, **capabilities.sources})
 
 
-def _unknown(what: str, name: str, existing: Collection[str], key: Sequence[str] = ()) -> UnknownNameError:
-    near = get_close_matches(name, existing, 1)
-    meant = f"Did you mean `{near[0]}`? " if near else ""
-    hint = f"{meant}There are: {', '.join(existing)}."
-    return UnknownNameError(f"{what} {name!r}", hint=hint, metadata={"key": tuple(key)})
-
-
 def _client_maker(place: str) -> _ClientMaker:
     module, _, name = place.partition(":")
     maker: _ClientMaker = getattr(importlib.import_module(module), name)
-    return maker
-
-
-def _dialect_maker(place: str) -> _DialectMaker:
-    module, _, name = place.partition(":")
-    maker: _DialectMaker = getattr(importlib.import_module(module), name)
     return maker

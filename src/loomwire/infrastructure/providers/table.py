@@ -10,6 +10,7 @@ from typing import TypeAlias
 from loomwire.domain.capabilities import ModelCapabilities
 from loomwire.domain.values import JSON
 from loomwire.infrastructure.providers.openai_chat.quirks import ChatQuirks
+from loomwire.infrastructure.providers.quirks import Quirks
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,12 +18,14 @@ class DialectType:
     """One row: where both ends of a wire dialect are, as `module:Class`; imported when somebody needs them first.
 
     Attributes:
-        client: The `Dialect`, built with a provider row's quirks.
+        client: The `Dialect`, built with quirks.
         speaker: The `Speaker` of the fake provider server, built with nothing. Only `loomwire.testing` looks there.
+        quirks: Of a vendor that is in no way peculiar.
     """
 
     client: str
     speaker: str
+    quirks: Quirks
 
 
 DIALECTS: Mapping[str, DialectType] = MappingProxyType(
@@ -30,12 +33,32 @@ DIALECTS: Mapping[str, DialectType] = MappingProxyType(
         "openai_chat": DialectType(
             "loomwire.infrastructure.providers.openai_chat.chat:OpenAIChat",
             "loomwire.testing.speakers.openai_chat:ChatSpeaker",
+            ChatQuirks(),
         )
     }
 )
 
 OptionCheck: TypeAlias = Callable[[JSON], Iterable[tuple[tuple[str | int, ...], str]]]
 """Says what is wrong with a provider's option: the way into the value, and a sentence; nothing when it is right."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Also:
+    """A further dialect that a vendor's servers speak; `dialect` of the configuration chooses it.
+
+    Attributes:
+        dialect: A name of `DIALECTS`.
+        base_url: Where it stands; None for the same place.
+        path: What is added to a configured base URL that has no path.
+        auth: As of the row; None for the same.
+        quirks: How the vendor differs from the dialect; None for not at all.
+    """
+
+    dialect: str
+    base_url: str | None = None
+    path: str = ""
+    auth: str | None = None
+    quirks: Quirks | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +77,9 @@ class ProviderType:
         free: Its answers cost nothing.
         keepalive: A connection may serve more than one call, as its server promises.
         private: The row's own base URL is on this machine, so its address may be private.
-        quirks: How it differs from its dialect.
+        quirks: How it differs from its dialect; None for not at all, or when it has none of its own.
+        also: Further dialects that its servers speak.
+        options: Names of `LLMConfig.options` that its dialects read.
         capabilities: What holds for all its models, unless somebody who knows the model says otherwise.
         hint: A variable or an address for the error that says what is missing.
     """
@@ -70,7 +95,9 @@ class ProviderType:
     free: bool = False
     private: bool = False
     keepalive: bool = True
-    quirks: ChatQuirks = ChatQuirks()
+    quirks: Quirks | None = None
+    also: tuple[Also, ...] = ()
+    options: tuple[str, ...] = ()
     capabilities: ModelCapabilities = ModelCapabilities()
     hint: str = ""
 
@@ -191,7 +218,7 @@ _ROWS: tuple[ProviderType, ...] = (
         dialect=None,
         needs_key=False,
         # Gemini's chat endpoint needs the signature in extra_content back (TRAPS 38); others ignore it.
-        quirks=ChatQuirks(call_extras=True),
+        also=(Also(dialect="openai_chat", quirks=ChatQuirks(call_extras=True)),),
         hint="https://llm.example.com/v1",
     ),
     ProviderType(

@@ -61,7 +61,7 @@ def test_a_custom_server_must_say_its_dialect() -> None:
 
 def test_a_known_vendor_cannot_be_made_to_speak_another_dialect() -> None:
     config = replace(LLMConfig.openai("m", api_key=KEY), dialect="anthropic")
-    with pytest.raises(ConfigError, match="speaks openai_chat"):
+    with pytest.raises(ConfigError, match="does not speak anthropic, but openai_chat"):
         factory().create(config)
     assert repr(factory().create(replace(config, dialect="openai_chat"))) == "OpenAIChat(openai/m)"
 

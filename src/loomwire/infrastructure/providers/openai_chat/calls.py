@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 
 import msgspec
@@ -10,12 +9,9 @@ from msgspec import Struct
 
 from loomwire.domain.errors import llm_error
 from loomwire.domain.events import StreamEvent, ToolCallDelta, ToolCallStart
-from loomwire.infrastructure.providers.wire.answer import Answer, PendingCall
+from loomwire.infrastructure.providers.wire.answer import Answer, PendingCall, made_up_id
 from loomwire.infrastructure.providers.wire.json_bytes import Outside
 from loomwire.infrastructure.providers.wire.said import Said
-
-MOST_CALLS = 1024
-"""Calls of one answer; vendors take 128 tools at most."""
 
 
 class WireFunction(Struct, gc=False):
@@ -132,8 +128,6 @@ class CallTracker:
         return None if word else self._last
 
     def _opened(self, index: int | None, id: str) -> PendingCall:
-        if len(self._answer.calls) == MOST_CALLS:
-            raise llm_error("too_large", f"the answer has more than {MOST_CALLS} tool calls", hint="Give fewer tools.")
         own = id if id and id not in self._by_id else made_up_id()
         self._answer.start_call(own, "")  # announced with its name
         call = self._answer.calls[-1]
@@ -141,11 +135,6 @@ class CallTracker:
         if index is not None:
             self._at[index] = call
         return call
-
-
-def made_up_id() -> str:
-    """Return an id for a call that came without (27): nine letters and digits, which every vendor takes back."""
-    return os.urandom(5).hex()[:9]
 
 
 def _announce(call: PendingCall, name: str, events: list[StreamEvent]) -> None:

@@ -35,6 +35,8 @@ class OpenAIChat(Dialect):
 
     __slots__ = ("_quirks",)
 
+    answer_mark = b'"choices"'
+
     def __init__(self, quirks: ChatQuirks = ChatQuirks()) -> None:
         """Speak with these quirks."""
         self._quirks = quirks

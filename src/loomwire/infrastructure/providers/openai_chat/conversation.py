@@ -4,21 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import re
-from binascii import b2a_base64
 from collections.abc import Iterable, Sequence
-from typing import TypeAlias
 
 import msgspec
 
 from loomwire.domain.errors import CapabilityError
 from loomwire.domain.messages import Image, Message, Part, Reasoning, Text, ToolResult
 from loomwire.domain.values import JSON, ToolCall
-from loomwire.infrastructure.providers.openai_chat.json_text import encoded
 from loomwire.infrastructure.providers.openai_chat.quirks import ChatQuirks
 from loomwire.infrastructure.providers.openai_chat.reasoning import reasoning_back
-
-Body: TypeAlias = dict[str, object]
-"""A JSON object on its way to the wire."""
+from loomwire.infrastructure.providers.wire.request_body import Body, base64_text, encoded
 
 _SHORT_ID = re.compile(r"[a-zA-Z0-9]{9}")
 
@@ -67,7 +62,7 @@ def _content(parts: Sequence[Part], quirks: ChatQuirks) -> object:
 def _image(image: Image, quirks: ChatQuirks) -> Body:
     url = image.url
     if image.data is not None:
-        url = f"data:{image.media_type};base64,{b2a_base64(image.data, newline=False).decode()}"
+        url = f"data:{image.media_type};base64,{base64_text(image.data)}"
     form: Body = {"url": url}
     if image.detail != "auto" and quirks.image_detail:
         form["detail"] = image.detail

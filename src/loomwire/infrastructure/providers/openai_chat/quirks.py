@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+from loomwire.infrastructure.providers.quirks import Quirks
+
 ReasoningBack: TypeAlias = Literal["no", "reasoning", "reasoning_content", "reasoning_details", "thinking_parts"]
 ReasoningEffortField: TypeAlias = Literal["no", "reasoning_effort", "reasoning.effort"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ChatQuirks:
+class ChatQuirks(Quirks):
     """How one vendor's chat completions differ from OpenAI's. What a vendor does not know is left out of the body.
 
     Args:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager, suppress
 from functools import partial
 from types import TracebackType
@@ -20,6 +21,7 @@ from loomwire.infrastructure.providers.wire.answer import Answer
 from loomwire.infrastructure.providers.wire.dialect import Dialect
 from loomwire.infrastructure.providers.wire.errors import request_id
 from loomwire.infrastructure.providers.wire.json_bytes import LARGE
+from loomwire.infrastructure.providers.wire.rates import rate_limits
 from loomwire.infrastructure.providers.wire.stream import WireStream
 from loomwire.infrastructure.providers.wire.words import conceal_prompt, label
 
@@ -27,7 +29,7 @@ _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _NOT_THEIRS = frozenset(
     {"accept-encoding", "connection", "content-length", "host", "te", "trailer", "transfer-encoding", "upgrade"}
 )
-_JSON, _EVENTS = "application/json", "text/event-stream"
+_JSON = "application/json"
 # No digits, so that no key that a server echoes here is shown.
 _MEDIA = re.compile(r"(?:application|audio|image|multipart|text|video)/[a-z.+-]{1,40}")
 _NO_CONTENT = frozenset({204, 205})
@@ -116,7 +118,10 @@ class WireClient(ILLMClient):
         self._base_url = config.base_url
         self._policy = config.transport
         self._plain = (dialect.path(config, stream=False), request_headers(config, dialect, auth, _JSON))
-        self._streaming = (dialect.path(config, stream=True), request_headers(config, dialect, auth, _EVENTS))
+        self._streaming = (
+            dialect.path(config, stream=True),
+            request_headers(config, dialect, auth, dialect.stream_types[0]),
+        )
 
     @override
     def __repr__(self) -> str:
@@ -181,10 +186,11 @@ class WireClient(ILLMClient):
 
     async def _begun(self, stream: WireStream, exchange: WireAnswer, answer: Answer, request: LLMRequest) -> None:
         media = await self._checked(exchange, answer, request.bound)
-        if _is_json(media):
+        types = self._dialect.stream_types
+        if media not in types and _is_json(media):
             self.check_bound(request, await stream.begin_whole())
         else:
-            _expect(_EVENTS, media)
+            _expect(types, media)
             await stream.begin()
 
     def _written(self, request: LLMRequest, *, stream: bool) -> WireRequest:
@@ -194,7 +200,8 @@ class WireClient(ILLMClient):
             raise llm_error("request_too_large", f"the request has {len(body)} bytes, more than {cap} (limits.request)")
         path, headers = self._streaming if stream else self._plain
         idle_s = self.config.timeouts.idle_s if stream else None
-        return WireRequest(path, headers, body, idle_s, request.bound)
+        asked = WireRequest(path, headers, body, idle_s, request.bound)
+        return self._dialect.signed(asked, self._base_url, self.config)
 
     async def _fetched(self, request: LLMRequest, answer: Answer) -> bytes:
         wire_request = self._written(request, stream=False)
@@ -204,7 +211,7 @@ class WireClient(ILLMClient):
             try:
                 media = await self._checked(exchange, answer, request.bound)
                 if not _is_json(media):
-                    _expect(_JSON, media)
+                    _expect((_JSON,), media)
                 return await exchange.read()
             finally:
                 exchange.close()
@@ -216,6 +223,7 @@ class WireClient(ILLMClient):
         status, headers = exchange.status, exchange.headers
         id_ = request_id(headers)
         answer.request_id = label(id_, self.config) if id_ else None
+        answer.rate_limits = rate_limits(headers)
         if status in _NO_CONTENT:
             raise llm_error("protocol", f"the answer has no content (status {status})", status=status, phase="headers")
         if 200 <= status < 300:
@@ -270,11 +278,11 @@ class _Streaming(AbstractAsyncContextManager[LLMStream]):
             self._stream.close()
 
 
-def _expect(wanted: str, media: str) -> None:
+def _expect(wanted: Sequence[str], media: str) -> None:
     # Servers that send no content type at all are taken at their word; a proxy's page says text/html.
-    if media not in (wanted, ""):
+    if media and media not in wanted:
         shown = media if _MEDIA.fullmatch(media) else "something else"
-        raise llm_error("protocol", f"the content type of the answer is {shown}, not {wanted}", phase="headers")
+        raise llm_error("protocol", f"the content type of the answer is {shown}, not {wanted[0]}", phase="headers")
 
 
 def _is_json(media: str) -> bool:

@@ -27,12 +27,12 @@ from loomwire.domain.messages import Reasoning
 from loomwire.domain.pricing import Usage
 from loomwire.domain.responses import LLMResponse
 from loomwire.domain.values import JSON, ToolCall
-from loomwire.infrastructure.providers.openai_chat.calls import MOST_CALLS
 from loomwire.infrastructure.providers.openai_chat.chat import OpenAIChat
 from loomwire.infrastructure.providers.openai_chat.quirks import ChatQuirks
 from loomwire.infrastructure.providers.openai_chat.reasoning import MOST_ITEMS
-from loomwire.infrastructure.providers.openai_chat.usage import MOST_TOKENS, read_usage
-from loomwire.infrastructure.providers.wire.answer import Answer
+from loomwire.infrastructure.providers.openai_chat.usage import read_usage
+from loomwire.infrastructure.providers.wire.answer import MOST_CALLS, Answer
+from loomwire.infrastructure.providers.wire.usage import MOST_TOKENS
 
 CONFIG = LLMConfig.custom("m", name="vendor")
 DONE = b"[DONE]"

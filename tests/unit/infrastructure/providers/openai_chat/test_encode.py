@@ -17,7 +17,8 @@ from loomwire.domain.tools import Tool, ToolChoice, ToolNamed
 from loomwire.domain.values import JSON, ToolCall
 from loomwire.infrastructure.providers.openai_chat.chat import OpenAIChat
 from loomwire.infrastructure.providers.openai_chat.quirks import ChatQuirks
-from loomwire.infrastructure.providers.table import PROVIDERS
+from loomwire.infrastructure.providers.speech import speech
+from loomwire.infrastructure.providers.table import DIALECTS, PROVIDERS
 
 Wire: TypeAlias = dict[str, object]
 
@@ -32,6 +33,14 @@ ALL = Parameters(0.5, 0.9, 100, ("END",), 7, 0.1, 0.2, "low")
 SAMPLING = {"temperature": 0.5, "top_p": 0.9, "presence_penalty": 0.1, "frequency_penalty": 0.2, "stop": ["END"]}
 
 
+def quirks_of(row: str) -> ChatQuirks:
+    """Return how a row speaks chat completions."""
+    config = LLMConfig(type=row, model="m", dialect="openai_chat")
+    quirks = speech(config, PROVIDERS[row], DIALECTS).quirks
+    assert isinstance(quirks, ChatQuirks)
+    return quirks
+
+
 def written(
     request: LLMRequest,
     row: str = "custom",
@@ -40,7 +49,7 @@ def written(
     config: LLMConfig | None = None,
     quirks: ChatQuirks | None = None,
 ) -> Wire:
-    dialect = OpenAIChat(quirks or PROVIDERS[row].quirks)
+    dialect = OpenAIChat(quirks or quirks_of(row))
     body: Wire = json.loads(dialect.encode(request, config or LLMConfig.of(row, "m"), stream=stream))
     return body
 

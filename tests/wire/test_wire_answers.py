@@ -1,4 +1,4 @@
-"""Every recorded chat completion is read as its `expect` says: over a socket, byte by byte and at random cuts."""
+"""Every recorded answer is read as its `expect` says: over a socket, byte by byte and at random cuts."""
 
 from __future__ import annotations
 
@@ -13,8 +13,6 @@ from loomwire.domain.ports.client import ILLMClient
 from loomwire.domain.requests import LLMRequest
 from loomwire.domain.responses import LLMResponse
 from loomwire.infrastructure.providers.factory import ClientFactory
-from loomwire.infrastructure.providers.openai_chat.chat import OpenAIChat
-from loomwire.infrastructure.providers.table import PROVIDERS
 from loomwire.infrastructure.providers.wire.answer import Answer
 from loomwire.infrastructure.providers.wire.dialect import Dialect
 from loomwire.infrastructure.telemetry.clock import SystemClock
@@ -26,16 +24,17 @@ from support.wire_playback import (
     check_interruption,
     check_response,
     parameters,
+    spoken_apis,
 )
 from support.wire_server import Exchange, WireServer
 
-every_recording = pytest.mark.parametrize("recording", parameters("chat_completions"))
+every_recording = pytest.mark.parametrize("recording", parameters(*spoken_apis()))
 
 
 @every_recording
 async def test_wire_recording_is_read_over_a_socket(recording: Recording) -> None:
     async def play(exchange: Exchange) -> None:
-        headers = {"Content_Type": "text/event-stream"} if recording.is_stream else {}
+        headers = {"Content_Type": recording.dialect.stream_types[0]} if recording.is_stream else {}
         headers |= {name.title().replace("-", "_"): value for name, value in recording.headers.items()}
         await exchange.answer(recording.body, recording.status, **headers)
 
@@ -55,7 +54,7 @@ def test_wire_recording_is_read_from_pieces(recording: Recording, seed: int | No
     events: list[StreamEvent] = []
     config = recording.target()
     answer = Answer(config)
-    dialect = OpenAIChat(PROVIDERS[recording.row].quirks)
+    dialect = recording.dialect
     try:
         if recording.status >= 400:
             raise dialect.error_for(recording.status, recording.headers, recording.body, config)
