@@ -116,8 +116,13 @@ class Speaker(Protocol):
         """Tell whether a path, without its query, is one of the dialect's."""
 
     @abstractmethod
-    def asks(self, body: bytes) -> Asked | None:
-        """Return what a request's body asks for, or None when it is no request of the dialect."""
+    def asks(self, path: str, body: bytes) -> Asked | None:
+        """Return what a request asks for, or None when it is none of the dialect.
+
+        Args:
+            path: With its query; some dialects name the model there.
+            body: Any bytes.
+        """
 
     @abstractmethod
     def listing(self, path: str, models: Sequence[str]) -> HttpReply | None:

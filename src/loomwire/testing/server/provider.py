@@ -307,7 +307,7 @@ class FakeProvider:
             return HttpReply(405, headers={"allow": "GET, POST"}).pieces(request)
         speaker = speaker_for(request.path)
         if speaker is not None:
-            request.asked = speaker.asks(request.body)
+            request.asked = speaker.asks(request.path, request.body)
         request.elsewhere = self._elsewhere[request.origin - 1]
         request.pace = self._pace
         reply = self._queue.popleft() if self._queue else self._world.reply(request)

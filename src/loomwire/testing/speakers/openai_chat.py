@@ -85,7 +85,7 @@ class ChatSpeaker(Speaker):
         return path.endswith("/chat/completions")
 
     @override
-    def asks(self, body: bytes) -> Asked | None:
+    def asks(self, path: str, body: bytes) -> Asked | None:
         try:
             asked = _DECODER.decode(body)
         except (msgspec.MsgspecError, UnicodeDecodeError):
@@ -104,7 +104,7 @@ class ChatSpeaker(Speaker):
 
     @override
     def words(self, reply: Reply, request: ReceivedRequest) -> Worded:
-        asked = request.asked if isinstance(request.asked, _Asked) else self.asks(request.body)
+        asked = request.asked if isinstance(request.asked, _Asked) else self.asks(request.path, request.body)
         if not isinstance(asked, _Asked):
             return chat_error(400, "the body is no chat completion request")
         key = (id(reply), asked, len(request.body))

@@ -29,6 +29,7 @@ def reply_of(entry: JSONObject) -> Reply:
         delay_s=_number(entry.get("delay_s")) or 0.0,
         cut_after=cut_after if isinstance(cut_after, int) else None,
         failure=_failure(entry),
+        signature=_text(entry, "signature"),
     )
 
 

@@ -14,6 +14,7 @@ from typing_extensions import override
 from loomwire.domain.config import LLMConfig
 from loomwire.domain.errors import LLMError, Phase, llm_error
 from loomwire.domain.events import StreamEvent
+from loomwire.domain.messages import Reasoning
 from loomwire.domain.ports.client import LLMStream
 from loomwire.domain.ports.clock import IClock
 from loomwire.domain.requests import Bound, LLMRequest
@@ -143,6 +144,8 @@ def _events(
         phase: Phase = "stream_after_token" if answer.delivered else "stream_before_token"
         raise answer.interrupted("the scripted connection broke", phase=phase)
     yield from _said(answer, reply, request, split)
+    if reply.signature:
+        answer.keep_item(Reasoning(reply.reasoning, reply.signature, origin="offline"))
     answer.finish = reply.finish or ("tool_calls" if reply.tool_calls else "stop")
     usage = usage_of(reply, request)
     if usage.known:
