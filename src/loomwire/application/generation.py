@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
+from loomwire.application.embedding.chains import VectorChains
 from loomwire.application.forks import renew_after_fork
 from loomwire.application.pipeline import Parts, build_client
 from loomwire.domain.config import ClientConfig, Snapshot
@@ -26,6 +27,7 @@ class Entry:
         source: The same as it stands in the snapshot.
         since: The number of the generation for which the chain was built.
         places: What the chain may connect to.
+        vectors: Its embedder and reranker, built when they are first asked for.
     """
 
     client: ILLMClient
@@ -33,6 +35,7 @@ class Entry:
     source: ClientConfig
     since: int
     places: frozenset[Place]
+    vectors: VectorChains
 
 
 class Generation:
@@ -126,12 +129,38 @@ def build_generation(number: int, snapshot: Snapshot, parts: Parts, before: Gene
     return Generation(number, snapshot, entries)
 
 
+def renewed_generation(before: Generation, parts: Parts) -> Generation | None:
+    """Build the clients anew of whose models something else is known by now; the others keep their chains.
+
+    Args:
+        before: What is in force; its configuration stays, and so does its number.
+        parts: What chains are made from.
+
+    Returns:
+        The same generation with new chains, or None when nothing is different.
+
+    Raises:
+        ConfigError: A client cannot be built; nothing has changed.
+    """
+    entries = {}
+    for name, entry in before.entries.items():
+        targets = tuple(parts.factory.resolved(target) for target in entry.source.targets)
+        entries[name] = entry if targets == entry.config.targets else _built(before.number, entry.source, parts)
+    if all(entry is before.entries[name] for name, entry in entries.items()):
+        return None
+    return Generation(before.number, before.snapshot, entries)
+
+
 def _built(number: int, source: ClientConfig, parts: Parts) -> Entry:
     # Once and before anything is built: every layer and every typed call sees what the provider's row knows.
     config = replace(source, targets=tuple(parts.factory.resolved(target) for target in source.targets))
-    networked = (target for target in config.targets if target.base_url is not None and target.replay is None)
+    asked = (*config.targets, *(() if parts.embedding is None else parts.embedding.places(source.targets[0])))
+    networked = (target for target in asked if target.base_url is not None and target.replay is None)
     places = frozenset((target.base_url or "", target.transport) for target in networked)
-    return Entry(build_client(config, parts), config, source, number, places)
+    # Where it embeds is told by its own words and not by where it chats; what it costs is the same knowledge.
+    priced = replace(source.targets[0], prices=config.targets[0].prices, free=config.targets[0].free)
+    vectors = VectorChains(replace(source, targets=(priced,)), parts)
+    return Entry(build_client(config, parts), config, source, number, places, vectors)
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> UnknownNameError:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from loomwire.application.clients.deadline import DeadlineClient
+from loomwire.application.clients.emulated import EmulatedClient
 from loomwire.application.clients.fitted import FittedClient
 from loomwire.application.clients.guarded import GuardedClient
 from loomwire.application.clients.instructed import InstructedClient
@@ -15,6 +16,7 @@ from loomwire.application.state.stats import CallStats
 from loomwire.domain.config import ClientConfig, LLMConfig
 from loomwire.domain.ports.client import ILLMClient, ILLMClientFactory
 from loomwire.domain.ports.clock import IClock
+from loomwire.domain.ports.embedding import IEmbeddingFactory
 from loomwire.domain.ports.events import IEventSink
 
 
@@ -27,12 +29,14 @@ class Parts:
         clock: The time.
         stats: The tallies, which outlive every chain.
         sinks: Who is told of calls and attempts.
+        embedding: Makes the leaves that embed and rerank; None where nobody does.
     """
 
     factory: ILLMClientFactory
     clock: IClock
     stats: CallStats
     sinks: Sequence[IEventSink] = ()
+    embedding: IEmbeddingFactory | None = None
 
 
 def client_key(name: str) -> str:
@@ -79,4 +83,8 @@ def _build_target(client: str, config: LLMConfig, parts: Parts) -> ILLMClient:
     )
     chain = GuardedClient(chain, observe)
     # A request the target cannot serve is refused before it counts as a send.
-    return FittedClient(chain, config)
+    chain = FittedClient(chain, config)
+    if config.capabilities.supports_tools is False and config.emulate_tools:
+        # Above Fitted, which refuses tools there; and above the attempt, whose send is counted and paid whatever it is.
+        chain = EmulatedClient(chain, config)
+    return chain

@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from contextvars import copy_context
 from pathlib import Path
 from types import TracebackType
-from typing import Self, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Self, TypeAlias, TypeVar
 
 from dependency_injector import containers, providers
 
@@ -27,6 +27,7 @@ from loomwire.application.reload.results import ReloadResult
 from loomwire.application.reload.store import ConfigStore
 from loomwire.application.state.stats import CallStats
 from loomwire.container.checks import check
+from loomwire.container.detecting import Detecting
 from loomwire.container.graph import WiringGraph
 from loomwire.container.health import ContainerHealth
 from loomwire.container.parents import Parent, parts_of
@@ -41,7 +42,11 @@ from loomwire.domain.ports.events import IEventSink
 from loomwire.domain.ports.output import IOutputSchemas
 from loomwire.domain.ports.pool import IConnectionPool
 from loomwire.infrastructure.configuration.source import FolderSource
+from loomwire.infrastructure.providers.manager import ProviderManager
 from loomwire.infrastructure.watching.watcher import ConfigWatcher
+
+if TYPE_CHECKING:
+    from loomwire.infrastructure.catalogue.detection.detector import Detection
 
 StrPath: TypeAlias = str | os.PathLike[str]
 _C = TypeVar("_C", bound="LLMContainer")
@@ -55,6 +60,7 @@ NEEDS: Mapping[str, type] = {
     "event_sink": IEventSink,
     "output_schemas": IOutputSchemas,
     "parts": Parts,
+    "provider_manager": ProviderManager,
     "registry": ClientRegistry,
 }
 """What the facade itself takes from a wiring; nothing else in there says what these have to be."""
@@ -101,6 +107,8 @@ class LLMContainer(Resolver):
         if watch and isinstance(source, FolderSource):
             self._watcher = ConfigWatcher(source.root, lambda: source.watched, self._store.reload)
             self._watcher.start()
+        self._detecting = Detecting(wiring, self._registry, self._store, self._threads)
+        self._detecting.start()
 
     @classmethod
     def open(
@@ -222,6 +230,16 @@ class LLMContainer(Resolver):
     async def areload(self, *, allow_shrink: bool = False) -> ReloadResult:
         """Reload on a thread; else as `reload`. Cancellation does not stop a reload that has begun."""
         return await asyncio.to_thread(self._store.reload, allow_shrink=allow_shrink)
+
+    async def detect(self, provider: str | None = None) -> tuple[Detection, ...]:
+        """Ask the providers of all models, or one provider, what their models can do; answers hold at once.
+
+        Providers that fail say so in their `Detection`. What the configuration says itself stays stronger.
+
+        Raises:
+            UnknownNameError: No model is of that provider.
+        """
+        return await self._detecting.detect(provider)
 
     def pinned(self) -> Pinning:
         """Return a context manager over one generation for a whole run, for `with` and `async with`.

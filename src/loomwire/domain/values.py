@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NoReturn, Self, TypeAlias, TypeVar, final
+from typing import Literal, NoReturn, Self, TypeAlias, TypeVar, final
 
 from typing_extensions import TypeAliasType, override
 
@@ -16,6 +16,10 @@ JSON = TypeAliasType("JSON", "Mapping[str, JSON] | Sequence[JSON] | str | int | 
 
 JSONObject: TypeAlias = Mapping[str, JSON]
 """A JSON object."""
+
+
+Source: TypeAlias = Literal["yaml", "detected", "catalogue", "family", "provider", "unknown"]
+"""Who states a fact, strongest first: yaml > detected > catalogue > family > provider > unknown."""
 
 
 class FrozenDict(dict[K, V]):

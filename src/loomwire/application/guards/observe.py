@@ -152,4 +152,5 @@ class _Observation(Outcome):
             operation.tenant,
             operation.session,
             operation.tags,
+            operation.name,
         )

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from loomwire.application.forks import renew_after_fork
-from loomwire.application.generation import Generation, build_generation
+from loomwire.application.generation import Generation, build_generation, renewed_generation
 from loomwire.application.pipeline import Parts
 from loomwire.application.registry import ClientRegistry
 from loomwire.application.reload.drains import Drains
@@ -112,6 +112,28 @@ class ConfigStore:
         self._turns.run()
         self._drains.sweep()
         return result
+
+    def renew(self) -> bool:
+        """Build those clients anew of whose models something else is known by now; the configuration stays.
+
+        Returns:
+            Whether there were any. A client that cannot be built leaves all as they are.
+        """
+        with self._lock:
+            before = self._registry.generation
+            if self._registry.closed:
+                return False
+            try:
+                after = renewed_generation(before, self._parts)
+            except ConfigError as error:
+                _LOGGER.warning("what is known of models has changed, but a client cannot be built: %s", error.message)
+                return False
+            if after is None:
+                return False
+            self._registry.swap(after)
+            self._drains.retire(before)
+        self._drains.sweep()
+        return True
 
     def rollback(self, number: int) -> ReloadResult:
         """Put the configuration of an earlier generation in force again, as a new one, until the next valid edit.

@@ -6,29 +6,27 @@ import importlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias, final
-from weakref import WeakValueDictionary
+from typing import TypeAlias, final
 
 from typing_extensions import override
 
-from loomwire.domain.capabilities import ModelCapabilities
 from loomwire.domain.config import LLMConfig
 from loomwire.domain.errors import ConfigError, LLMValidationError
 from loomwire.domain.ports.client import ILLMClient, ILLMClientFactory
 from loomwire.domain.ports.clock import IClock
+from loomwire.domain.ports.models import IModelRegistry
 from loomwire.domain.ports.pool import IConnectionPool
 from loomwire.domain.requests import LLMRequest
 from loomwire.infrastructure.local.engine import Engine
 from loomwire.infrastructure.local.server import LocalServers
 from loomwire.infrastructure.local.settings import local_problems, local_settings
+from loomwire.infrastructure.providers.known import Merging, known
+from loomwire.infrastructure.providers.placing import chatless, check_key, checked_place, placed
 from loomwire.infrastructure.providers.refusals import refused, unknown
 from loomwire.infrastructure.providers.speech import dialect_of, speech
 from loomwire.infrastructure.providers.table import DIALECTS, PROVIDERS, Also, DialectType, ProviderType
 from loomwire.infrastructure.providers.wire.dialect import Dialect
-
-if TYPE_CHECKING:
-    from loomwire.infrastructure.recordings.replay import ReplayPool
+from loomwire.infrastructure.recordings.pools import Replays
 
 _ClientMaker: TypeAlias = Callable[[LLMConfig, IClock], ILLMClient]
 
@@ -43,9 +41,10 @@ class ClientFactory(ILLMClientFactory):
         providers: The rows; further ones may be added by the host.
         servers: Model servers in this process; shared by all clients of the factory. Whoever made them closes them.
         dialects: The dialects that rows and configurations may name.
+        models: Fills in what configurations leave open; None knows no model.
     """
 
-    __slots__ = ("_clock", "_dialects", "_pool", "_providers", "_replays", "_servers")
+    __slots__ = ("_clock", "_dialects", "_merging", "_models", "_pool", "_providers", "_replays", "_servers")
 
     def __init__(
         self,
@@ -54,11 +53,14 @@ class ClientFactory(ILLMClientFactory):
         providers: Mapping[str, ProviderType] = PROVIDERS,
         servers: LocalServers | None = None,
         dialects: Mapping[str, DialectType] = DIALECTS,
+        models: IModelRegistry | None = None,
     ) -> None:
         """Build nothing yet."""
         self._dialects = dialects
+        self._models = models
+        self._merging = Merging()
         self._servers = servers or LocalServers()
-        self._replays: WeakValueDictionary[tuple[str, str], ReplayPool] = WeakValueDictionary()
+        self._replays = Replays(clock)
         self._pool = pool
         self._clock = clock
         self._providers = providers
@@ -73,8 +75,8 @@ class ClientFactory(ILLMClientFactory):
         dialect = dialect_of(spoken, self._dialects)
         if _is_served(config, row):
             return self._served(target, dialect)
-        endpoint = _checked_place(target)
-        pool = self._pool if config.replay is None else self._replayed(config.replay, config.recorded)
+        endpoint = checked_place(target)
+        pool = self._pool if config.replay is None else self._replays.pool(config.replay, config.recorded)
         # At build time, on no event loop: the first call would otherwise stop the loop for the import of aiohttp.
         importlib.import_module("loomwire.infrastructure.transport.pool")
         from loomwire.infrastructure.providers.wire.client import WireClient
@@ -84,15 +86,18 @@ class ClientFactory(ILLMClientFactory):
     @override
     def resolved(self, config: LLMConfig) -> LLMConfig:
         row = self._row(config)
-        capabilities = _sourced(config.capabilities).over(row.capabilities.stated_by("provider"))
         if row.client is not None:
-            return replace(config, capabilities=capabilities, free=config.free or row.free)
+            if row.needs_key:
+                check_key(config, row, chatless(row))
+            capabilities, prices = known(config, row, None, self._merging)
+            return replace(config, capabilities=capabilities, prices=prices, free=config.free or row.free)
         spoken = speech(config, row, self._dialects)
-        _check_key(config, row, spoken)
-        placed = config if _is_served(config, row) else _placed(config, row, spoken)
+        check_key(config, row, spoken)
+        found = config if _is_served(config, row) else placed(config, row, spoken)
         if not row.keepalive:
-            placed = replace(placed, pool=replace(placed.pool, keepalive=0))
-        return replace(placed, capabilities=capabilities, free=config.free or row.free)
+            found = replace(found, pool=replace(found.pool, keepalive=0))
+        capabilities, prices = known(found, row, self._models, self._merging)
+        return replace(found, capabilities=capabilities, prices=prices, free=config.free or row.free)
 
     def problems(self, config: LLMConfig) -> Iterator[ConfigError]:
         """Yield everything that keeps a target from being built or asked, without building it; opens no connection.
@@ -112,16 +117,20 @@ class ClientFactory(ILLMClientFactory):
             yield error
             return
         if row.client is not None:
+            if row.needs_key:
+                yield from _caught(partial(check_key, config, row, chatless(row)))
+                yield from _place_problems(config, row, chatless(row))
             return
         try:
             spoken = speech(config, row, self._dialects)
+            dialect = dialect_of(spoken, self._dialects)
         except ConfigError as error:
             yield from _place_problems(config, row, Also(dialect="", path=row.path, base_url=row.base_url))
             yield error
             return
-        yield from _caught(partial(_check_key, config, row, spoken))
+        yield from _caught(partial(check_key, config, row, spoken))
         yield from _place_problems(config, row, spoken)
-        yield from _added_problems(config, dialect_of(spoken, self._dialects), spoken)
+        yield from _added_problems(config, dialect, spoken)
 
     def _served(self, config: LLMConfig, dialect: Dialect) -> ILLMClient:
         for found in local_problems(config):
@@ -135,19 +144,6 @@ class ClientFactory(ILLMClientFactory):
             return WireClient(own, dialect, self._pool, self._clock, endpoint=engine.base_url.removesuffix("/v1"))
 
         return LocalClient(config, self._servers.lease(local_settings(config)), self._clock, wired)
-
-    def _replayed(self, folder: str, recorded: str) -> IConnectionPool:
-        from loomwire.infrastructure.recordings.book import Book
-        from loomwire.infrastructure.recordings.folder import read_folder
-        from loomwire.infrastructure.recordings.replay import ReplayPool
-
-        # One for all clients of the folder as it is now: it is read once, and equal requests of two clients take turns.
-        known = self._replays.get((folder, recorded))
-        if known is None:
-            path = Path(folder)
-            book = Book(path, read_folder(path), repeat=True)
-            known = self._replays[folder, recorded] = ReplayPool(book, self._clock)
-        return known
 
     def _row(self, config: LLMConfig) -> ProviderType:
         row = self._providers.get(config.type)
@@ -164,7 +160,7 @@ def _place_problems(config: LLMConfig, row: ProviderType, spoken: Also) -> Itera
     if _is_served(config, row):
         yield from local_problems(config)
     else:
-        yield from _caught(lambda: _checked_place(_placed(config, row, spoken)))
+        yield from _caught(lambda: checked_place(placed(config, row, spoken)))
 
 
 def _caught(check: Callable[[], object]) -> Iterator[ConfigError]:
@@ -174,53 +170,13 @@ def _caught(check: Callable[[], object]) -> Iterator[ConfigError]:
         yield error
 
 
-def _check_key(config: LLMConfig, row: ProviderType, spoken: Also) -> None:
-    named = {name.lower() for name in config.headers}
-    if row.needs_key and config.replay is None and not config.keys and not named & {"authorization", spoken.auth}:
-        raise refused(
-            config,
-            f"type {row.name} needs an API key",
-            f'Set the variable {row.hint} and write `api_key: "${{{row.hint}}}"` at providers.{config.name}; '
-            "in code, give api_key=.",
-            needs=("api_key", "keys", "headers"),
-        )
-
-
-def _placed(config: LLMConfig, row: ProviderType, spoken: Also) -> LLMConfig:
-    own = config.base_url is None
-    allow_private = config.allow_private or (own and row.private)
-    return replace(config, base_url=_base_url(config, row, spoken), allow_private=allow_private)
-
-
-def _base_url(config: LLMConfig, row: ProviderType, spoken: Also) -> str:
-    base_url = config.base_url or spoken.base_url
-    if base_url is None:
-        raise refused(
-            config,
-            f"type {row.name} needs a base_url",
-            f'Set `base_url: "{row.hint}"` (yours) at providers.{config.name}; '
-            "add `allow_private: true` if it is on this machine or network.",
-            needs=("base_url",),
-        )
-    base_url = base_url.rstrip("/")
-    has_path = "/" in base_url.partition("://")[2]
-    return base_url if has_path else base_url + spoken.path
-
-
-def _checked_place(config: LLMConfig) -> str:
-    from loomwire.infrastructure.transport.addresses import split_base_url
-
-    try:
-        origin, _ = split_base_url(config.base_url or "", allow_private=config.allow_private)
-    except ConfigError as error:
-        raise refused(config, error.message, error.hint, reason=error.reason, key=("base_url",)) from None
-    return origin.endpoint
-
-
 def _added_problems(config: LLMConfig, dialect: Dialect, spoken: Also) -> Iterator[ConfigError]:
     """Yield what is wrong with headers and fields that are added to what the dialect writes."""
-    from loomwire.infrastructure.providers.wire.client import request_headers
+    from loomwire.infrastructure.providers.wire.exchange.headers import request_headers
 
+    if config.base_url is not None or "region" in config.options:
+        # What a dialect says of the key; without a place there is already a problem.
+        yield from _caught(partial(dialect.headers, config))
     # One at a time, because both stop at the first that is wrong.
     for name, value in config.headers.items():
         alone = replace(config, headers={name: value}, keys=())
@@ -234,13 +190,12 @@ def _added_problems(config: LLMConfig, dialect: Dialect, spoken: Also) -> Iterat
             yield refused(config, error.message, error.hint, "out_of_range", ("extra", field))
 
 
-def _sourced(capabilities: ModelCapabilities) -> ModelCapabilities:
-    # Facts given in code carry no source; they are the operator's own word.
-    stated = capabilities.stated_by("yaml")
-    return replace(capabilities, sources={**stated.sources, **capabilities.sources})
-
-
 def _client_maker(place: str) -> _ClientMaker:
     module, _, name = place.partition(":")
-    maker: _ClientMaker = getattr(importlib.import_module(module), name)
+    try:
+        maker: _ClientMaker = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        hint = "Correct or update the package that brings it."
+        message = f"the client {place} cannot be imported: {type(error).__name__}"
+        raise ConfigError(message, reason="out_of_range", hint=hint) from error
     return maker

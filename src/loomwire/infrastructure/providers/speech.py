@@ -11,9 +11,10 @@ import msgspec
 from loomwire.domain.config import LLMConfig
 from loomwire.domain.errors import ConfigError
 from loomwire.infrastructure.local.settings import LOCAL_OPTIONS
+from loomwire.infrastructure.providers.openai_chat.quirks import ChatQuirks
 from loomwire.infrastructure.providers.quirks import Quirks
 from loomwire.infrastructure.providers.refusals import refused, unknown
-from loomwire.infrastructure.providers.table import Also, DialectType, ProviderType
+from loomwire.infrastructure.providers.table import DIALECTS, Also, DialectType, ProviderType
 from loomwire.infrastructure.providers.wire.dialect import Dialect
 
 
@@ -42,15 +43,30 @@ def speech(config: LLMConfig, row: ProviderType, dialects: Mapping[str, DialectT
     chosen = _chosen(config, row, name)
     quirks = chosen.quirks or dialects[name].quirks
     base_url = chosen.base_url or row.base_url
-    return replace(chosen, base_url=base_url, auth=chosen.auth or row.auth, quirks=_overridden(config, row, quirks))
+    quirks = _overridden(config, row, quirks)
+    _check_version(config, row, quirks)
+    return replace(chosen, base_url=base_url, auth=chosen.auth or row.auth, quirks=quirks)
 
 
 def dialect_of(spoken: Also, dialects: Mapping[str, DialectType]) -> Dialect:
-    """Return the dialect itself, imported when it is needed first."""
+    """Return the dialect itself, imported when it is needed first.
+
+    Raises:
+        ConfigError: It is another package's, and cannot be imported or built.
+    """
     row = dialects[spoken.dialect]
     module, _, name = row.client.partition(":")
-    maker: Callable[[Quirks], Dialect] = getattr(importlib.import_module(module), name)
-    return maker(spoken.quirks or row.quirks)
+    try:
+        maker: Callable[[Quirks], Dialect] = getattr(importlib.import_module(module), name)
+        return maker(spoken.quirks or row.quirks)
+    except Exception as error:
+        if spoken.dialect in DIALECTS:
+            raise
+        raise ConfigError(
+            f"the dialect {spoken.dialect!r} cannot be used: {row.client} raised {type(error).__name__}",
+            reason="out_of_range",
+            hint="Correct or update the package that brings it.",
+        ) from error
 
 
 def _chosen(config: LLMConfig, row: ProviderType, name: str) -> Also:
@@ -69,12 +85,24 @@ def _chosen(config: LLMConfig, row: ProviderType, name: str) -> Also:
     )
 
 
+def _check_version(config: LLMConfig, row: ProviderType, quirks: Quirks) -> None:
+    says_one = isinstance(quirks, ChatQuirks) and (quirks.deployments or quirks.api_version is not None)
+    if config.api_version is not None and not says_one:
+        raise refused(
+            config,
+            f"type {row.name} says no api_version to its server over this dialect",
+            "Remove `api_version`.",
+            "out_of_range",
+            ("api_version",),
+        )
+
+
 def _overridden(config: LLMConfig, row: ProviderType, quirks: Quirks) -> Quirks:
     """Return quirks, overridden by `options.quirks` of the configuration."""
     known_options = ("quirks", *row.options, *(LOCAL_OPTIONS if row.in_process else ()))
     for option in config.options:
         if option not in known_options:
-            raise unknown(f"provider {config.name!r} has the unknown option", option, known_options)
+            raise unknown(f"provider {config.name!r} has the unknown option", option, known_options, key=(option,))
     given = config.options.get("quirks")
     if given is None:
         return quirks
@@ -83,7 +111,7 @@ def _overridden(config: LLMConfig, row: ProviderType, quirks: Quirks) -> Quirks:
     known = asdict(quirks)
     for name in given:
         if name not in known:
-            raise unknown(f"provider {config.name!r} has the unknown quirk", name, known)
+            raise unknown(f"provider {config.name!r} has the unknown quirk", name, known, key=("quirks", name))
     try:
         return msgspec.convert({**known, **given}, type(quirks))
     except msgspec.ValidationError as error:
@@ -91,4 +119,5 @@ def _overridden(config: LLMConfig, row: ProviderType, quirks: Quirks) -> Quirks:
 
 
 def _bad_quirks(config: LLMConfig, why: str) -> ConfigError:
-    return ConfigError(f"provider {config.name!r}: options.quirks: {why}", reason="wrong_type", provider=config.name)
+    hint = "Correct `quirks`; the defaults show what they hold."
+    return refused(config, f"quirks: {why}", hint, "wrong_type", ("quirks",))

@@ -34,6 +34,8 @@ providers:
     api_key: hush
     headers: {X-Team: blue}
     extra: {a: 1, b: [x]}
+    api_version: 2024-10-21
+    quirks: {deployments: true, stop_limit: 4, seed: null}
     allow_private: true
     lenient_terminal: true
     timeouts: {connect: 2, idle: 20}
@@ -88,6 +90,8 @@ def test_a_provider_and_a_model_become_one_config(folder: Folder) -> None:
         extra={"a": 1, "b": 2, "c": None},
         allow_private=True,
         lenient_terminal=True,
+        api_version="2024-10-21",
+        options={"quirks": {"deployments": True, "stop_limit": 4, "seed": None}},
         tags=frozenset({"premium"}),
     )
 

@@ -37,7 +37,9 @@ def test_a_client_says_its_dialect_and_target_and_never_its_key() -> None:
     assert repr(client) == "OpenAIChat(openai/gpt)"
 
 
-@pytest.mark.parametrize(("type_", "hint"), [("opnai", "Did you mean `openai`?"), ("zzz", "There are: openai, vllm")])
+@pytest.mark.parametrize(
+    ("type_", "hint"), [("opnai", "Did you mean `openai`?"), ("zzz", "There are: openai, azure_openai, ")]
+)
 def test_an_unknown_type_lists_what_exists(type_: str, hint: str) -> None:
     with pytest.raises(UnknownNameError) as caught:
         factory().create(LLMConfig(type=type_, model="m", name="mine"))

@@ -43,4 +43,4 @@ def test_a_row_cannot_be_changed() -> None:
 
 
 def test_only_rows_with_an_own_address_on_this_machine_are_private() -> None:
-    assert [name for name, row in PROVIDERS.items() if row.private] == ["lm_studio", "llamacpp", "local"]
+    assert [name for name, row in PROVIDERS.items() if row.private] == ["lm_studio", "llamacpp", "ollama", "local"]

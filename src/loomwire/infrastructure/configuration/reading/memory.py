@@ -138,6 +138,10 @@ class Memory:
             self.recordings[folder] = known if known is not None and known[0] == digest else (digest, _wrong(folder))
         return self.recordings[folder][1]
 
+    def content(self, folder: Path) -> str:
+        """Return what identifies the JSON files of any folder; they are read for it."""
+        return _content(folder)
+
     def recorded(self, folder: Path) -> str:
         """Return what identifies the content of a folder of recordings that was looked at; "" for any other."""
         return self.recordings.get(folder, ("", None))[0]

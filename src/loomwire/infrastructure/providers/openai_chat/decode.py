@@ -159,7 +159,9 @@ class ChatReader(EventReader):
         events: list[StreamEvent] = []
         _tell_calls_apart(choice.message)
         self._read_choice(choice, choice.message, events)
-        if choice.message is None or self._is_silent():
+        # What Azure's filter took away need not leave a message.
+        is_missing = choice.message is None and self._answer.finish != "content_filter"
+        if is_missing or self._is_silent():
             raise llm_error("protocol", "the answer's choice has no message")
         self._read_usage(chunk, events)
         return [*events, *self._closed()]

@@ -11,6 +11,7 @@ from loomwire.domain.tools import Tool, ToolNamed
 from loomwire.domain.values import JSON
 from loomwire.infrastructure.providers.openai_chat.conversation import wire_messages
 from loomwire.infrastructure.providers.openai_chat.quirks import ChatQuirks
+from loomwire.infrastructure.providers.openai_chat.schemas import strict_schema
 from loomwire.infrastructure.providers.wire.request_body import Body, add_extra, encoded
 
 RESERVED = frozenset({"messages", "model", "stream"})
@@ -59,6 +60,8 @@ def _function(tool: Tool, quirks: ChatQuirks) -> Body:
         function["description"] = tool.description
     if tool.strict and quirks.strict_tools:
         function["strict"] = True
+        if quirks.strict_subset and tool.parameters:
+            function["parameters"] = strict_schema(tool.parameters, f"tool {tool.name}")
     return function
 
 
@@ -73,7 +76,11 @@ def _response_format(output: OutputSpec, config: LLMConfig, quirks: ChatQuirks) 
             f"{config.target} cannot be held to a JSON Schema",
             hint="Ask for any JSON object and describe its fields in the prompt, or use another model.",
         )
-    form: Body = {"name": output.name, "schema": schema, "strict": output.strict}
+    form: Body = {"name": output.name, "schema": schema}
+    if output.strict:
+        form["strict"] = True
+        if quirks.strict_subset:
+            form["schema"] = strict_schema(schema, "output")
     if output.description:
         form["description"] = output.description
     return {"type": "json_schema", "json_schema": form}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 from typing_extensions import Unpack, override
 
@@ -233,7 +234,7 @@ class Answer:
         if not thought or "".join(item.text for item in self._items) == thought:
             return tuple(self._items)
         # Vendors send the same thinking as text and as items (TRAPS.md 37): it is shown once and both can go back.
-        items = (Reasoning("", item.signature, item.redacted, item.id, item.wire) for item in self._items)
+        items = (replace(item, text="") for item in self._items)
         return (Reasoning(thought), *items)
 
     def _charge(self) -> Charge:

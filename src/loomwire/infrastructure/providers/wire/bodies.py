@@ -140,10 +140,11 @@ def _words(objects: Sequence[JSONObject]) -> Iterator[str]:
     for each in objects:
         deeper = each.get("innererror")
         details = each.get("details")
-        places = [each, deeper, *(details if isinstance(details, Sequence) else ())]
+        # A list of them (Google), or one (Anthropic).
+        places = [each, deeper, details, *(details if isinstance(details, Sequence) else ())]
         for place in places:
             if isinstance(place, Mapping):
-                found = (place.get(key) for key in ("code", "type", "status", "reason", "error_type"))
+                found = (place.get(key) for key in ("error_code", "code", "type", "status", "reason", "error_type"))
                 yield from (word for word in found if isinstance(word, str))
 
 

@@ -13,6 +13,7 @@ from loomwire.domain.faults import ErrorCategory
 from loomwire.domain.policies import KIB
 from loomwire.domain.ports.clock import IClock
 from loomwire.domain.ports.pool import WireAnswer
+from loomwire.domain.responses import LLMResponse
 from loomwire.infrastructure.providers.wire.answer import Answer, AnswerView
 from loomwire.infrastructure.providers.wire.dialect import Dialect
 
@@ -89,6 +90,19 @@ class WireStream(AnswerView):
             # Newest first, so that an event is taken with one pop() from the end.
             buffer.reverse()
         return buffer.pop()
+
+    @property
+    @override
+    def response(self) -> LLMResponse[str]:
+        if self._buffer and self._answer.finished:
+            raise self._answer.interrupted("the stream has not been read to its end")
+        return self._answer.result()
+
+    @property
+    @override
+    def finished(self) -> bool:
+        # A short answer is here as a whole before its first event was taken.
+        return self._answer.finished and not self._buffer
 
     async def begin(self) -> None:
         """Wait for the first event that a caller can see.

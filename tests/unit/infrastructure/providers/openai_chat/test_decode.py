@@ -124,7 +124,8 @@ def test_content_may_be_a_list_with_thinking() -> None:
     thinking: dict[str, JSON] = {"type": "thinking", "thinking": [{"type": "text", "text": "Hm."}, 5], "closed": True}
     response = whole({"content": [thinking, 7, {"type": "text", "text": "Hi"}, {"type": "reference", "ids": [1]}]})
     assert response.text == "Hi"
-    assert response.reasoning == (Reasoning("Hm.", wire={**thinking, "thinking": [{"type": "text", "text": "Hm."}]}),)
+    kept = {**thinking, "thinking": [{"type": "text", "text": "Hm."}]}
+    assert response.reasoning == (Reasoning("Hm.", wire=kept, origin="openai_chat"),)
 
 
 def test_streamed_thinking_parts_become_one_item() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from loomwire.domain.responses import RateLimits
-from loomwire.infrastructure.providers.wire.rates import rate_limits
+from loomwire.infrastructure.providers.wire.exchange.rates import rate_limits
 
 
 def test_openai_tells_requests_and_tokens() -> None:
