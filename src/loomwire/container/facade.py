@@ -41,6 +41,7 @@ from loomwire.domain.ports.config import IConfigSource
 from loomwire.domain.ports.events import IEventSink
 from loomwire.domain.ports.output import IOutputSchemas
 from loomwire.domain.ports.pool import IConnectionPool
+from loomwire.infrastructure.configuration.files import absolute
 
 StrPath: TypeAlias = str | os.PathLike[str]
 _C = TypeVar("_C", bound="LLMContainer")
@@ -202,7 +203,7 @@ class LLMContainer(Resolver):
         container = cls(wiring, watch=watch)
         if not overrides:
             # With parts of this process another one would find a client that is not the same.
-            container._registry.home = _Home(os.path.normpath(Path(config).absolute()))
+            container._registry.home = _Home(absolute(config))
         return container
 
     @property

@@ -154,7 +154,8 @@ class ConfigStore:
             if number not in known:
                 numbers = ", ".join(map(str, known))
                 raise UnknownNameError(f"there is no generation {number}", hint=f"The history knows {numbers}.")
-            result = self._rolled_back(known[number].snapshot, number)
+            # Its own number: `True` is 1 to Python and not to JSON.
+            result = self._rolled_back(known[number].snapshot, known[number].number)
         self._teller.run()
         self._drains.sweep()
         return result
@@ -177,6 +178,8 @@ class ConfigStore:
         if reading.snapshot is None:
             return self._refused(reading.digest, reading.problems)
         if reading.digest == before.digest:
+            if self._rejection is not None:
+                _LOGGER.info("the bad edit was undone, generation %d stays", self._registry.generation.number)
             self._rejection = self._rollback = None
             return self._result("unchanged", reading.digest)
         held = self._held(reading.digest, allow_shrink=allow_shrink)

@@ -28,10 +28,16 @@ from loomwire.infrastructure.configuration.checks.seal import is_sealed_file, se
 from loomwire.infrastructure.configuration.checks.targets import TargetCheck, TargetReader
 from loomwire.infrastructure.configuration.documents import MAX_BYTES
 from loomwire.infrastructure.configuration.environment import Overrides, find_overrides, overlay, read_dotenv
-from loomwire.infrastructure.configuration.files import CONFIG_SUFFIXES, NO_FILE, UnreadableError, read_regular
+from loomwire.infrastructure.configuration.files import (
+    CONFIG_SUFFIXES,
+    NO_FILE,
+    UnreadableError,
+    absolute,
+    read_regular,
+)
 from loomwire.infrastructure.configuration.injection import Injector
 from loomwire.infrastructure.configuration.options import OPTIONS, OptionCheck, OptionReader
-from loomwire.infrastructure.configuration.reading.memory import Memory, absolute
+from loomwire.infrastructure.configuration.reading.memory import Memory
 from loomwire.infrastructure.configuration.reading.words import Words
 from loomwire.infrastructure.configuration.scalars import Plain
 from loomwire.infrastructure.configuration.schema.secrecy import without_controls

@@ -59,6 +59,15 @@ def test_the_same_content_changes_nothing() -> None:
     assert registry.generation is before
 
 
+def test_a_bad_edit_that_is_undone_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "loomwire.reload")
+    store, _ = store_of(ONE, good(ONE), bad("x"), good(ONE), good(ONE))
+    for _ in range(4):
+        store.reload()
+    assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
+    assert caplog.records[1].getMessage() == "the bad edit was undone, generation 1 stays"
+
+
 def test_a_bad_edit_changes_nothing_and_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
     store, registry = store_of(ONE, bad("x"), bad("x"), bad("y"), good(ONE), bad("y"))
     told: list[tuple[str, tuple[Problem, ...]]] = []

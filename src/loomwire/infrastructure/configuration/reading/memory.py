@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -177,9 +176,3 @@ def _wrong(folder: Path) -> ConfigError | None:
 
 def _are(some: tuple[LLMConfig, ...], others: tuple[LLMConfig, ...]) -> bool:
     return len(some) == len(others) and all(one is other for one, other in zip(some, others, strict=True))
-
-
-def absolute(path: Path | str) -> str:
-    """Return a path from the root of the file system, links not followed."""
-    # Not resolve(): a link that is swapped must be watched by its own name.
-    return os.path.normpath(Path(path).absolute())
