@@ -141,7 +141,8 @@ class ConfigLoader:
         values = _merged(tree, overrides)
         reader = OptionReader(tree, folder, injector, self._option_checks, memory.document)
         options = reader.read(values.get("providers"))
-        problems += [*_first(tree.problems), *seal_problems(documents), *_first(options.problems)]
+        cut = seal_problems([*documents, *options.documents])
+        problems += [*_first(tree.problems), *cut, *_first(options.problems)]
         return Words(folder, documents, injector, tree, overrides, values, options)
 
     def _judged(self, words: Words, problems: list[Problem]) -> Settings | None:
