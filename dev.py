@@ -6,9 +6,8 @@
     python3 dev.py bench [words for the benchmark]
     python3 dev.py setup [--full]
 
-`demo` needs the core requirements, everything else the development ones, `setup --full` adds the real servers and, by
-apt, what else the full tests start. Requirements are pinned by hash in requirements/ and go into .venv, which is made,
-mended or brought up to date first when needed.
+`demo` needs the core requirements, everything else the development ones, `setup --full` adds what the full tests start:
+real servers, a second watchdog, programs by apt. Pinned by hash, all goes into .venv, made or mended first when needed.
 Without words, `test` runs lint, types, architecture, the default tests and the coverage gate; with words it is pytest
 with these words. `--full` adds the tests marked `full`, looks deeper, and leaves lint and gate to the plain run.
 `bench --peers` measures other libraries too, each in an environment of its own. dev.py's own words go to stderr.
@@ -367,7 +366,8 @@ def setup(words: Sequence[str]) -> int:
         stop(f"setup knows --full only, not {' '.join(words)}", 2)
     ensure("full" if words else "dev")
     say(f"the development requirements{' and the llama.cpp server' if words else ''} are in .venv")
-    return run((str(PYTHON), "tools/system_packages.py")) if words else 0
+    tools = ("tools/second_watchdog.py", "tools/system_packages.py") if words else ()
+    return max((run((str(PYTHON), tool)) for tool in tools), default=0)
 
 
 COMMANDS: Mapping[str, Callable[[Sequence[str]], int]] = {

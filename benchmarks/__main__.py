@@ -27,7 +27,7 @@ from benchmarks.bars import REFERENCE_US
 from benchmarks.figures import Figure, figures_of
 from benchmarks.machine import cores
 from benchmarks.peers.comparison import compare
-from benchmarks.peers.environments import Environments
+from benchmarks.peers.environments import CORE_PINS, Environments, core_python
 from benchmarks.peers.report import Report
 from benchmarks.peers.standings import standings
 from benchmarks.runs import BenchmarkError, Samples, measure_all
@@ -50,8 +50,12 @@ def main(arguments: Sequence[str]) -> int:
     began = time.monotonic()
     if words.peers:
         return _beside_peers(words)
+
+    def say(what: str) -> None:
+        _say(f"{time.monotonic() - began:5.1f} s  {what}")
+
     try:
-        samples = measure_all(quick=words.quick, say=lambda what: _say(f"{time.monotonic() - began:5.1f} s  {what}"))
+        samples = measure_all(quick=words.quick, say=say, core=core_python(Environments(say, pins=CORE_PINS)))
     except BenchmarkError as error:
         _say(f"benchmark: {error}")
         return 1

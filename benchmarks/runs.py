@@ -84,9 +84,15 @@ def serving(core: int | None) -> Iterator[int]:
             server.kill()
 
 
-def child(argv: _Argv) -> Figures:
-    """Run one measuring process and return its figures."""
-    return msgspec.json.decode(printed_by([sys.executable, *argv], ENVIRONMENT), type=dict[str, float])
+def child(argv: _Argv, python: Path | None = None) -> Figures:
+    """Run one measuring process and return its figures.
+
+    Args:
+        argv: What Python is told.
+        python: Another environment's Python, which finds our source all the same; None for this one.
+    """
+    environment = ENVIRONMENT if python is None else {**ENVIRONMENT, "PYTHONPATH": str(ROOT / "src")}
+    return msgspec.json.decode(printed_by([str(python or sys.executable), *argv], environment), type=dict[str, float])
 
 
 def printed_by(command: _Argv, environment: Mapping[str, str]) -> str:
@@ -106,20 +112,25 @@ def printed_by(command: _Argv, environment: Mapping[str, str]) -> str:
     return done.stdout
 
 
-def measure_all(*, quick: bool, say: Callable[[str], None]) -> Samples:
+def measure_all(*, quick: bool, say: Callable[[str], None], core: Path) -> Samples:
     """Take every measurement.
+
+    Args:
+        quick: Fewer rounds.
+        say: Told what is being measured.
+        core: The Python whose start-up is measured: one that has what a user has.
 
     Raises:
         BenchmarkError: One could not be taken; the message says which and why.
     """
     samples: dict[str, dict[str, list[Figures]]] = {}
-    server_core, core = server_and_client_core()
+    server_core, client_core = server_and_client_core()
     with serving(server_core) as port:
         for plans in _turns():
             say(" and ".join(plan.measure for plan in plans))
-            _take(plans, samples, port, core, quick=quick)
+            _take(plans, samples, port, client_core, quick=quick)
         say("start-up")
-        _start_up(samples, port, quick=quick)
+        _start_up(samples, port, core, quick=quick)
     return samples
 
 
@@ -147,7 +158,7 @@ def _take(
             samples.setdefault(plan.measure, {}).setdefault(client, []).append(figures)
 
 
-def _start_up(samples: dict[str, dict[str, list[Figures]]], port: int, *, quick: bool) -> None:
+def _start_up(samples: dict[str, dict[str, list[Figures]]], port: int, python: Path, *, quick: bool) -> None:
     with TemporaryDirectory(prefix="loomwire-bench-") as folder:
         few, many = Path(folder) / "few", Path(folder) / "many"
         for place, clients in ((few, NAMED), (many, NAMED + FURTHER)):
@@ -162,6 +173,6 @@ def _start_up(samples: dict[str, dict[str, list[Figures]]], port: int, *, quick:
         }
         for name, argv in words.items():
             code = ["-c", f"from benchmarks.startup import {name}; {name}()", *argv]
-            child(code)  # the first run compiles modules and fills the file cache
+            child(code, python)  # the first run compiles modules and fills the file cache
             rounds = STARTUPS[name][1 if quick else 0]
-            samples[name] = {"ours": [child(code) for _ in range(rounds)]}
+            samples[name] = {"ours": [child(code, python) for _ in range(rounds)]}

@@ -1,7 +1,8 @@
 """What a process pays before its first call: each function runs in a fresh interpreter and prints figures as JSON.
 
 Started as `python -c "from benchmarks.startup import imported; imported()"`. Nothing but `sys` and `time` is imported
-before the clock runs: a module that is here already would be missing from the bill.
+before the clock runs: a module that is here already would be missing from the bill. It runs where only the core
+requirements are installed, as with a user; what it needs beside loomwire is the standard library.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from blockbuster import blockbuster_ctx
 from hypothesis import HealthCheck, settings
 
 TESTS = Path(__file__).parent
-FULL_TIMEOUT_S = 60.0
+FULL_TIMEOUT_S = 180.0
 
 # No deadline: the machine may be shared. A model that needs seconds to draw says so by its own settings.
 settings.register_profile(
@@ -100,5 +100,7 @@ def anyio_backend() -> str:
 @pytest.fixture(scope="session", autouse=True)
 def loop_may_not_block() -> Iterator[None]:
     """Fail any call from loomwire that blocks a running loop, also loops that a sync test starts by itself."""
-    with blockbuster_ctx("loomwire"):
+    with blockbuster_ctx("loomwire") as watch:
+        # The coverage gate counts lines under a lock of its own, for which threads wait on a busy machine.
+        watch.functions["threading.Lock.acquire"].can_block_in("coverage/collector.py", "lock_data")
         yield

@@ -18,7 +18,7 @@ FOLDER = Path(__file__).resolve().parent.parent / "requirements"
 NAMES = ("build", "core", "dev", "full")
 # Each of these goes into an environment of its own.
 PEERS = tuple(f"peers/{name}" for name in ("openai", "any-llm", "pydantic-ai", "langchain-openai", "litellm"))
-# tests/reload installs it beside ours, which is newer.
+# tools/second_watchdog.py puts it beside ours, which is newer.
 SECOND = ("watchdog6",)
 # pip-compile drops what the locking machine does not need; click wants this one on Windows.
 WINDOWS_ONLY = dict.fromkeys(("core", "dev", *PEERS), ("colorama",))

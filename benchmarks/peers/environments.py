@@ -1,4 +1,7 @@
-"""One environment per library, from pins: their requirements would not fit into one, and none belongs into ours."""
+"""One environment per library, from pins: their requirements would not fit into one, and none belongs into ours.
+
+And one with our own core requirements: what the development ones bring would be on the bill of our start-up.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +22,9 @@ from dev import MISLEADING, last_line, out_of_reach, take
 
 Installer: TypeAlias = Callable[[Path, Path], tuple[int, str]]
 """Installs a requirement file for a Python and returns an exit code and everything that was said."""
+
+CORE_PINS = ROOT / "requirements"
+"""Where the pins of our own core requirements lie."""
 
 _STAMP = "loomwire.stamp"
 _PYTHON = Path("Scripts", "python.exe") if os.name == "nt" else Path("bin", "python")
@@ -90,6 +96,18 @@ class Environments:
                 while not take(file):
                     time.sleep(0.1)
             yield
+
+
+def core_python(environments: Environments) -> Path:
+    """Return the Python of an environment with what `pip install loomwire` brings, or ours when it cannot be made.
+
+    dependency-injector imports fastapi wherever it is installed, and the hosts' examples need it beside our tests.
+    """
+    try:
+        return environments.python_of("core")
+    except NotInstalledError as error:
+        environments.say(f"start-up is measured with the development requirements, so it is dearer: {error}")
+        return Path(sys.executable)
 
 
 def _digest(place: Path, requirements: Path) -> str:

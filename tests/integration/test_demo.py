@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import shutil
+import sys
 from pathlib import Path
 
 import click
@@ -54,6 +56,36 @@ def test_the_demo_shows_where_a_bad_edit_is_wrong_and_that_the_last_good_generat
     assert re.fullmatch(r"refused \d+ ms after the save: generation 2 stays, `planner` answers:", typo[5])
     assert typo[6].startswith("  Sunday    The train to Cascais")
     assert max(map(len, typo)) <= 80
+
+
+@pytest.mark.parametrize("columns", [80, 100])
+def test_no_line_of_the_demo_is_longer_than_the_terminal_and_none_shows_a_template(columns: int) -> None:
+    shown, _, after = loomwire("demo", env={"COLUMNS": str(columns)}).out.partition("What to do next")
+    assert max(map(len, shown.splitlines())) <= columns
+    assert "{" not in shown.partition("5. typo: ")[0]
+    story = shown.partition("2. story: ")[2].partition("3. invoice: ")[0]
+    assert "\n> (the answer of 1)\nMira stepped off the yellow tram at the top of Alfama" in story
+    assert " ".join(story.split()).endswith(
+        "her guitar, and the whole hill seemed to hold its breath. By Sunday evening "
+        "she had traded her map for a paper bag of warm pastéis, and the river, wide as a promise, knew her name."
+    )
+    assert after.count(" ask planner 'Plan a weekend in Porto'") == 1
+
+
+@pytest.mark.parametrize("number", range(3))
+def test_what_the_demo_proposes_works_as_it_stands(number: int) -> None:
+    proposed = loomwire("demo").out.partition("What to do next\n")[2].splitlines()[number].partition("#")[0]
+    _, *words = shlex.split(proposed)
+    ran = loomwire(*words, *(["--count", "1", "--help"] if "watch" in words else []))
+    assert ran.code == 0
+
+
+def test_the_proposed_command_is_the_one_of_this_environment(tmp_path: Path) -> None:
+    script = Path(sys.executable).parent / "loomwire"
+    assert script.is_file()
+    below = process("demo", cwd=script.parents[2]).out
+    assert f"\n  {script.relative_to(script.parents[2])} --help\n" in below
+    assert "\n  loomwire --help\n" in process("demo", cwd=tmp_path).out
 
 
 def test_the_demo_runs_in_a_process_of_its_own_from_anywhere_and_leaves_nothing_behind(tmp_path: Path) -> None:
@@ -127,7 +159,7 @@ def test_the_demo_without_its_clients_says_which_is_missing(tmp_path: Path) -> N
 @pytest.mark.parametrize("columns", ["30", "80", "200"])
 def test_the_demos_summary_fits_the_terminal(columns: str) -> None:
     ran = loomwire("demo", env={"COLUMNS": columns})
-    summary = ran.out.partition("What happened\n")[2].splitlines()
+    summary = ran.out.partition("What happened\n")[2].partition("What to do next\n")[0].splitlines()
     words = max(len(word) for line in summary for word in line.split())
     assert max(map(len, summary)) <= max(int(columns), 40, words + 10)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from loomwire.container.facade import LLMContainer
+from loomwire.testing.script.reading import read_script
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -55,6 +57,28 @@ def test_the_configuration_of_the_readme_is_accepted(text: str, tmp_path: Path) 
     with LLMContainer.open(tmp_path, watch=False, overrides={"environ": {"OPENAI_API_KEY": "sk-readme"}}) as container:
         assert container.names() == ("helper", "planner")
         assert container.health().warnings == ()
+
+
+def test_every_file_that_the_readme_names_is_there() -> None:
+    linked = set(re.findall(r"\]\((?!https?:)([^)#\s]+)\)", README))
+    named = linked | set(re.findall(r"\b(?:examples|config)/[\w./]+\w", README))
+    assert {"examples/faults.yaml", "examples/hosts/", "architecture/README.md", "config/"} <= named
+    assert [name for name in sorted(named) if not (ROOT / name).exists()] == []
+
+
+def test_every_command_in_a_sentence_of_the_readme_works() -> None:
+    commands = set(re.findall(r"`loomwire ([^`]+)`", README))
+    assert len(commands) > 10
+    for command in sorted(commands):
+        words = shlex.split(command)
+        if words[0] == "typegen" or words[1:2] in (["serve"], ["watch"]):
+            words.append("--help")
+        done = run(words, ROOT)
+        assert not re.search(r"^(?:Error|error\[)", done, re.MULTILINE), f"loomwire {command}\n{done}"
+
+
+def test_the_script_of_faults_among_the_examples_is_valid() -> None:
+    assert len(read_script(ROOT / "examples" / "faults.yaml").rules) == 3
 
 
 @pytest.mark.parametrize("transcript", blocks("console"))

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,38 +11,22 @@ from pathlib import Path
 import pytest
 
 import loomwire
+from tools.second_watchdog import FOLDER, SETUP, is_ready
 
 ROOT = Path(__file__).resolve().parents[2]
-PINS = ROOT / "requirements" / "watchdog6.txt"
 SCENARIOS = Path(__file__).parent / "test_scenarios.py"
-
-
-def installed(folder: Path) -> Path:
-    """Return the folder with the pinned watchdog 6, which is installed when it is not there as it is pinned now."""
-    stamp, wanted = folder / "stamp", hashlib.sha256(PINS.read_bytes()).hexdigest()
-    if not stamp.is_file() or stamp.read_text(encoding="ascii") != wanted:
-        shutil.rmtree(folder, ignore_errors=True)
-        words = ("install", "--quiet", "--no-deps", "--require-hashes", "--target", str(folder), "-r", str(PINS))
-        done = subprocess.run([sys.executable, "-m", "pip", *words], capture_output=True, encoding="utf-8", check=False)
-        if done.returncode:
-            pytest.skip(f"watchdog 6 cannot be installed: {done.stderr.strip().splitlines()[-1]}")
-        stamp.write_text(wanted, encoding="ascii")
-    return folder
 
 
 @pytest.mark.full
 @pytest.mark.timeout(240)
-def test_every_scenario_passes_on_watchdog_6_as_well(
-    pytestconfig: pytest.Config, record_property: Callable[[str, object], None]
-) -> None:
-    cache = pytestconfig.cache
-    assert cache is not None
-    folder = installed(cache.mkdir("watchdog6") / "installed")
+def test_every_scenario_passes_on_watchdog_6_as_well(record_property: Callable[[str, object], None]) -> None:
+    if not is_ready():
+        pytest.skip(f"watchdog 6 is not installed as it is pinned: {SETUP}")
     source = Path(loomwire.__file__).parents[1]
     words = ("-m", "pytest", "--full", "-k", "adopted", "-p", "no:cacheprovider", "-p", "no:xdist", str(SCENARIOS))
     done = subprocess.run(
         [sys.executable, *words],
-        cwd=ROOT, env={**os.environ, "PYTHONPATH": f"{folder}{os.pathsep}{source}"},
+        cwd=ROOT, env={**os.environ, "PYTHONPATH": f"{FOLDER}{os.pathsep}{source}"},
         capture_output=True, encoding="utf-8", check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr

@@ -280,9 +280,7 @@ def _with_memory(outcome: Outcome, extra_mb: float | None) -> Outcome:
     return Outcome(outcome.case, outcome.outcome, outcome.reason, outcome.seconds, extra_mb, wrong)
 
 
-async def played(
-    at: World, cases: Sequence[Case], most: int = WireLimits().stream, attempts: int = 3
-) -> list[Outcome]:
+async def played(at: World, cases: Sequence[Case], most: int = WireLimits().stream, attempts: int = 3) -> list[Outcome]:
     """Play cases. What was wrong is played again: a machine may be slow once, a client that is wrong stays so.
 
     Silently wrong answers are never forgiven.

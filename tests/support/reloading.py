@@ -15,9 +15,10 @@ from loomwire.application.reload.drains import Drains
 from loomwire.application.reload.results import Diff
 from loomwire.application.reload.store import ConfigStore
 from loomwire.container.facade import LLMContainer
-from loomwire.domain.config import ClientConfig, Snapshot
+from loomwire.domain.config import ClientConfig, LLMConfig, Snapshot
 from loomwire.domain.faults import Problem
 from loomwire.domain.policies import TransportPolicy
+from loomwire.domain.ports.client import ILLMClient, ILLMClientFactory
 from loomwire.domain.ports.clock import IClock
 from loomwire.domain.ports.config import ConfigReading, IConfigSource
 from loomwire.domain.ports.pool import ConnectionLease, IConnectionPool, Place, PoolStats
@@ -39,6 +40,20 @@ class QueuedSource(IConfigSource):
     def read(self, before: Snapshot | None) -> ConfigReading:
         self.befores.append(before)
         return self.readings.pop(0) if len(self.readings) > 1 else self.readings[0]
+
+
+class BreakingFactory(ILLMClientFactory):
+    """Cannot build one model."""
+
+    def __init__(self, error: Exception, broken: str = "bad") -> None:
+        self.error = error
+        self.broken = broken
+
+    @override
+    def create(self, config: LLMConfig) -> ILLMClient:
+        if config.model == self.broken:
+            raise self.error
+        return ScriptedClient(then="answer")
 
 
 class NotingPool(IConnectionPool):

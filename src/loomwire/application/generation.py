@@ -11,10 +11,11 @@ from types import MappingProxyType
 from loomwire.application.embedding.chains import VectorChains
 from loomwire.application.forks import renew_after_fork
 from loomwire.application.pipeline import Parts, build_client
-from loomwire.domain.config import ClientConfig, Snapshot
+from loomwire.domain.config import ClientConfig, LLMConfig, Snapshot
 from loomwire.domain.errors import UnknownNameError
 from loomwire.domain.ports.client import ILLMClient
 from loomwire.domain.ports.pool import Place
+from loomwire.domain.values import listed, masked, may_be_shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,9 +124,12 @@ def build_generation(number: int, snapshot: Snapshot, parts: Parts, before: Gene
     """
     entries = {}
     kept = {} if before is None else before.entries
+    resolved = _Resolved(parts)
     for name, config in snapshot.clients.items():
         known = kept.get(name)
-        entries[name] = known if known is not None and known.source is config else _built(number, config, parts)
+        if known is None or known.source is not config:
+            known = _built(number, config, parts, resolved)
+        entries[name] = known
     return Generation(number, snapshot, entries)
 
 
@@ -143,30 +147,63 @@ def renewed_generation(before: Generation, parts: Parts) -> Generation | None:
         ConfigError: A client cannot be built; nothing has changed.
     """
     entries = {}
+    resolved = _Resolved(parts)
     for name, entry in before.entries.items():
-        targets = tuple(parts.factory.resolved(target) for target in entry.source.targets)
-        entries[name] = entry if targets == entry.config.targets else _built(before.number, entry.source, parts)
+        same = resolved.of(entry.source.targets).targets == entry.config.targets
+        entries[name] = entry if same else _built(before.number, entry.source, parts, resolved)
     if all(entry is before.entries[name] for name, entry in entries.items()):
         return None
     return Generation(before.number, before.snapshot, entries)
 
 
-def _built(number: int, source: ClientConfig, parts: Parts) -> Entry:
+def _built(number: int, source: ClientConfig, parts: Parts, resolved: _Resolved) -> Entry:
     # Once and before anything is built: every layer and every typed call sees what the provider's row knows.
-    config = replace(source, targets=tuple(parts.factory.resolved(target) for target in source.targets))
-    asked = (*config.targets, *(() if parts.embedding is None else parts.embedding.places(source.targets[0])))
-    networked = (target for target in asked if target.base_url is not None and target.replay is None)
-    places = frozenset((target.base_url or "", target.transport) for target in networked)
-    # Where it embeds is told by its own words and not by where it chats; what it costs is the same knowledge.
-    priced = replace(source.targets[0], prices=config.targets[0].prices, free=config.targets[0].free)
-    vectors = VectorChains(replace(source, targets=(priced,)), parts)
-    return Entry(build_client(config, parts), config, source, number, places, vectors)
+    known = resolved.of(source.targets)
+    config = replace(source, targets=known.targets)
+    vectors = VectorChains(replace(source, targets=(known.embeds,)), parts)
+    return Entry(build_client(config, parts), config, source, number, known.places, vectors)
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What targets become, where they connect to, and what embeds among them."""
+
+    targets: tuple[LLMConfig, ...]
+    places: frozenset[Place]
+    embeds: LLMConfig
+
+
+class _Resolved:
+    """Resolves targets, once for all clients that have the same objects as targets."""
+
+    __slots__ = ("_known", "_parts")
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        # The targets stay alive while their generation is built, so an id means one of them.
+        self._known: dict[tuple[int, ...], _Known] = {}
+
+    def of(self, targets: tuple[LLMConfig, ...]) -> _Known:
+        key = tuple(map(id, targets))
+        known = self._known.get(key)
+        if known is None:
+            known = self._known[key] = self._found(targets)
+        return known
+
+    def _found(self, targets: tuple[LLMConfig, ...]) -> _Known:
+        made = tuple(map(self._parts.factory.resolved, targets))
+        first, embedding = targets[0], self._parts.embedding
+        asked = (*made, *(() if embedding is None else embedding.places(first)))
+        networked = (target for target in asked if target.base_url is not None and target.replay is None)
+        places = frozenset((target.base_url or "", target.transport) for target in networked)
+        # Where it embeds is told by its own words and not by where it chats; what it costs is the same knowledge.
+        return _Known(made, places, replace(first, prices=made[0].prices, free=made[0].free))
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> UnknownNameError:
     """Return the error for a name that nobody defined, with what exists and what was probably meant; not raised."""
     names = sorted(known)
-    near = difflib.get_close_matches(name, names, n=1)
+    near = difflib.get_close_matches(name, list(filter(may_be_shown, names)), n=1)
     guess = f"Did you mean {near[0]!r}? " if near else ""
-    listed = ", ".join(names) if names else "none"
-    return UnknownNameError(f"there is no {kind} named {name!r}", hint=f"{guess}Configured {kind}s: {listed}.")
+    hint = f"{guess}Configured {kind}s: {listed(names) or 'none'}."
+    return UnknownNameError(f"there is no {kind} named {masked(name)!r}", hint=hint)

@@ -6,6 +6,7 @@ import asyncio
 import threading
 from collections.abc import Callable, Coroutine
 from concurrent.futures import CancelledError, Future
+from contextlib import suppress
 from typing import TypeVar
 
 from loomwire.application.forks import renew_after_fork
@@ -86,7 +87,12 @@ class LoopThread:
     @staticmethod
     def _serve(loop: asyncio.AbstractEventLoop) -> None:
         asyncio.set_event_loop(loop)
-        loop.run_forever()
+        try:
+            loop.run_forever()
+            # Nothing is left after `close`; `end_soon` leaves it all to this thread.
+            loop.run_until_complete(_farewell(_nothing))
+        finally:
+            loop.close()
 
     def close(self, last: Callable[[], Coroutine[object, object, None]]) -> None:
         """Cancel what still runs, run `last` on the loop, stop and close it. Idempotent; later calls are refused.
@@ -103,7 +109,21 @@ class LoopThread:
         finally:
             loop.call_soon_threadsafe(loop.stop)
             thread.join()
-            loop.close()
+
+    def end_soon(self) -> bool:
+        """End as `close` does, but without a lock and without waiting, when nobody is left who could call.
+
+        For finalizers: they run on any thread, on the loop's own too, in the middle of anything.
+
+        Returns:
+            Whether there was a loop.
+        """
+        self._closed = True
+        loop, self._loop, self._thread = self._loop, None, None
+        if loop is not None:
+            with suppress(RuntimeError):  # it is closed already
+                loop.call_soon_threadsafe(loop.stop)
+        return loop is not None
 
     def after_fork(self) -> None:
         """Start anew in a forked child: the thread is not there, and its loop still belongs to the parent."""
@@ -144,6 +164,10 @@ async def _farewell(last: Callable[[], Coroutine[object, object, None]]) -> None
         await last()
     finally:
         await asyncio.get_running_loop().shutdown_asyncgens()
+
+
+async def _nothing() -> None:
+    """Say nothing at the end: connections close with their loop."""
 
 
 def _inside_a_loop() -> bool:

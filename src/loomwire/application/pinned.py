@@ -41,10 +41,12 @@ class PinnedRegistry(ClientSource):
         """Return a further hold on the same generation.
 
         Raises:
-            ClientRemovedError: reason closed, when this one was given up: the generation may be gone.
+            ClientRemovedError: reason closed, when this one was given up, so that the generation may be gone, or the
+                container is closed.
         """
-        if self._released:
-            raise ClientRemovedError("a run was begun inside one that had ended", reason="closed")
+        if self.closed:
+            message = "a run was begun inside one that had ended or whose container was closed"
+            raise ClientRemovedError(message, reason="closed")
         return PinnedRegistry(self._registry, self._generation)
 
     def release(self) -> None:
@@ -55,6 +57,9 @@ class PinnedRegistry(ClientSource):
 
     @override
     def client(self, name: str) -> ClientHandle:
+        if self.closed:
+            message = f"client {name!r} was resolved after its pinned run ended or its container was closed"
+            raise ClientRemovedError(message, reason="closed")
         if name not in self._generation.entries:
             raise unknown_name("client", name, self._generation.entries)
         return ClientHandle(self, name)

@@ -13,7 +13,7 @@ from loomwire.application.generation import Generation, unknown_name
 from loomwire.application.leases import Lease, LeasedStreaming
 from loomwire.domain.errors import ClientRemovedError
 from loomwire.domain.ports.client import ILLMClient, LLMStream
-from loomwire.domain.requests import LLMRequest
+from loomwire.domain.requests import LLMRequest, refuse_no_request
 from loomwire.domain.responses import LLMResponse
 
 Reduced: TypeAlias = tuple[Callable[[str, str], object], tuple[str, str]]
@@ -38,7 +38,7 @@ class ClientSource(Protocol):
 
     @abstractmethod
     def client(self, name: str) -> ClientHandle:
-        """Return the handle of a client; raises UnknownNameError."""
+        """Return the handle of a client; raises UnknownNameError, and ClientRemovedError when closed."""
 
     @abstractmethod
     def lease(self, name: str) -> Lease:
@@ -54,9 +54,10 @@ class ClientRegistry(ClientSource):
 
     Attributes:
         home: Tells other processes where to find a client; None for clients that exist in this process only.
+        keeper: What keeps it up to date, held here so that handles follow edits after the container was dropped.
     """
 
-    __slots__ = ("_closed", "_generation", "_handles", "home")
+    __slots__ = ("_closed", "_generation", "_handles", "home", "keeper")
 
     def __init__(self, generation: Generation) -> None:
         """Put a first generation in force."""
@@ -64,6 +65,7 @@ class ClientRegistry(ClientSource):
         self._handles: dict[str, ClientHandle] = {}
         self._closed = False
         self.home: Home | None = None
+        self.keeper: object = None
 
     @property
     @override
@@ -85,6 +87,7 @@ class ClientRegistry(ClientSource):
     def close(self) -> None:
         """Refuse new calls."""
         self._closed = True
+        self.keeper = None  # it leads back here: without it a closed container is freed at once
 
     @override
     def client(self, name: str) -> ClientHandle:
@@ -92,7 +95,10 @@ class ClientRegistry(ClientSource):
 
         Raises:
             UnknownNameError: No such client; the message lists those that exist.
+            ClientRemovedError: reason closed. The handle would refuse every call, far from the line that is wrong.
         """
+        if self._closed:
+            raise ClientRemovedError(f"client {name!r} was resolved after its container was closed", reason="closed")
         handle = self._handles.get(name)
         if handle is None or name not in self._generation.entries:
             if name not in self._generation.entries:
@@ -134,12 +140,14 @@ class ClientHandle(ILLMClient):
 
     @override
     async def generate(self, request: LLMRequest) -> LLMResponse[str]:
+        refuse_no_request(request, "generate")
         lease = self._registry.lease(self.name)
         with lease:
             return await lease.entry.client.generate(request)
 
     @override
     def stream(self, request: LLMRequest) -> AbstractAsyncContextManager[LLMStream]:
+        refuse_no_request(request, "stream")
         return LeasedStreaming(self.lease, request)
 
     def lease(self) -> Lease:

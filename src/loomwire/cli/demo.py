@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
+import sys
 import textwrap
 import time
 from collections.abc import Generator
@@ -33,12 +35,65 @@ def sample_config() -> Path:
     return packed if packed.is_dir() else Path(__file__).parents[3] / "config"
 
 
-class Stage:
-    """Prints the workflow as it happens; a streamed node's words follow each other on its lines."""
+class Flow:
+    """Breaks a text that comes in pieces into lines of so many columns. A word is kept back until it is whole.
 
-    def __init__(self, *, silent: bool) -> None:
-        """Say nothing when `silent`."""
+    Args:
+        wide: The columns.
+    """
+
+    def __init__(self, wide: int) -> None:
+        """Begin at the start of a line."""
+        self._wide = wide
+        self._column = 0
+        self._gap = ""
+        self._word = ""
+
+    def more(self, text: str) -> str:
+        """Return what can be printed now that `text` has come."""
+        return "".join(map(self._next, text))
+
+    def rest(self) -> str:
+        """Return the last word, and begin at the start of a line again."""
+        said = self._whole()
+        self._column, self._gap = 0, ""
+        return said
+
+    def _next(self, sign: str) -> str:
+        if not sign.isspace():
+            self._word += sign
+            return ""
+        said = self._whole()
+        if sign == "\n":
+            self._column, self._gap = 0, ""
+            return f"{said}\n"
+        self._gap += sign
+        return said
+
+    def _whole(self) -> str:
+        said = self._gap + self._word
+        if not self._word:
+            return ""
+        if self._column and self._column + len(said) > self._wide:
+            self._column, said = 0, f"\n{self._word}"
+        self._column += len(said.lstrip("\n"))
+        self._gap = self._word = ""
+        return said
+
+
+class Stage:
+    """Prints the workflow as it happens; a streamed node's words follow each other on lines that fit.
+
+    Args:
+        silent: Say nothing.
+        wide: How many columns a line has.
+    """
+
+    def __init__(self, *, silent: bool, wide: int) -> None:
+        """Print nothing yet."""
         self._silent = silent
+        self._wide = wide
+        self._flow = Flow(wide)
         self._titles = 0
         self.events: dict[str, int] = {}
 
@@ -49,18 +104,24 @@ class Stage:
             return
         if self.events[node] == 1:
             self._announce(node)
-        click.echo(text, nl=False)
+        click.echo(self._flow.more(text), nl=False)
+
+    def end(self) -> None:
+        """Print what is kept back of the answer that is being shown."""
+        click.echo(self._flow.rest(), nl=False)
 
     def _announce(self, node: str) -> None:
         from loomwire.cli.workflow import NOTE, PLAN, STORY
 
-        asked = {"plan": PLAN.prompt, "story": STORY.prompt, "invoice": NOTE}.get(node, "")
+        told = STORY.prompt.format(plan="(the answer of 1)")
+        asked = {"plan": PLAN.prompt, "story": told, "invoice": NOTE}.get(node, "")
         self.title(f"{node}: {SHOWN.get(node, 'another node')}")
         self.say(click.style(textwrap.indent(asked, "> "), dim=True) + "\n")
 
     def title(self, words: str) -> None:
         """Begin the next part."""
         if not self._silent:
+            self.end()
             self._titles += 1
             gap = "\n\n" if self._titles > 1 else ""
             click.echo(gap + click.style(f"{self._titles}. {words}", fg="cyan", bold=True), nl=False)
@@ -87,9 +148,10 @@ def demo(config: Path | None, as_json: bool) -> None:  # noqa: FBT001  # click p
     """
     import asyncio
 
+    from loomwire.cli.configuring.words import width
     from loomwire.cli.output import show_json
 
-    stage = Stage(silent=as_json)
+    stage = Stage(silent=as_json, wide=width())
     started = time.perf_counter()
     if config is None:
         with _copied(sample_config()) as copy:
@@ -100,6 +162,7 @@ def demo(config: Path | None, as_json: bool) -> None:  # noqa: FBT001  # click p
     if as_json:
         show_json({"schema": "loomwire/demo/1", "seconds": round(seconds, 3), **report})
     else:
+        stage.end()
         _summary(report, stage, seconds, config)
 
 
@@ -133,6 +196,8 @@ def _totals(container: LLMContainer) -> dict[str, JSON]:
 
 
 def _summary(report: dict[str, JSON], stage: Stage, seconds: float, config: Path | None) -> None:
+    from loomwire.cli.configuring.words import width
+
     clients = report["clients"]
     asked = len(clients) if isinstance(clients, dict) else 0
     home = os.path.relpath(config or sample_config())
@@ -142,11 +207,21 @@ def _summary(report: dict[str, JSON], stage: Stage, seconds: float, config: Path
         "edits": "one in force, one refused; no call failed" if report["live"] else "none: the folder is yours",
         "chain": f"{report['chain']}",
         "models": f"those of {home}" if config else "offline rules: no key, no network, no cost",
-        "next": f"loomwire config watch --config {home}, and edit it; or: loomwire ask planner 'Plan a weekend in "
-        f"Porto' --config {home}",
     }
     click.echo("\n\n" + click.style("What happened", bold=True))
-    width = max(40, min(shutil.get_terminal_size().columns, 120))
     for name, fact in facts.items():
-        lines = textwrap.wrap(fact, width - 10, break_long_words=False, break_on_hyphens=False)
-        click.echo(textwrap.indent("\n".join(lines), " " * 10).replace(" " * 10, f"  {name:<8}", 1))
+        lines = textwrap.wrap(fact, width() - 10, break_long_words=False, break_on_hyphens=False)
+        click.echo(f"  {name:<8}" + f"\n{'':10}".join(lines))
+    where = "" if home == "config" else f" --config {shlex.quote(home)}"
+    click.echo("\n" + click.style("What to do next", bold=True))
+    # Each on a line of its own, however long, so that it can be copied.
+    click.echo(f"  {command()} config watch{where}  # and edit a file of {home} meanwhile")
+    click.echo(f"  {command()} ask planner 'Plan a weekend in Porto'{where}")
+    click.echo(f"  {command()} --help")
+
+
+def command() -> str:
+    """Return how a reader starts `loomwire` from this folder: dev.py's environment is on nobody's PATH."""
+    script = shutil.which("loomwire", path=str(Path(sys.executable).parent))
+    here = Path.cwd()
+    return str(Path(script).relative_to(here)) if script and Path(script).is_relative_to(here) else "loomwire"

@@ -90,7 +90,13 @@ def _show_as_json(ctx: click.Context, error: Exception) -> None:
         raise ReaderLeftError from None
 
 
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+_NEXT = (
+    "New here? `demo` shows all of it in a second. In a folder with `config/`: `check`, then `ask CLIENT QUESTION`. "
+    "COMMAND --help tells what a command takes and its exit codes."
+)
+
+
+@click.group(cls=LazyGroup, epilog=_NEXT, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="loomwire")
 @click.option(
     "--color",

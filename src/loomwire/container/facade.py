@@ -30,6 +30,7 @@ from loomwire.container.checks import check
 from loomwire.container.detecting import Detecting
 from loomwire.container.graph import WiringGraph
 from loomwire.container.health import ContainerHealth
+from loomwire.container.lifetime import ending_with, watcher_of
 from loomwire.container.parents import Parent, parts_of
 from loomwire.container.pinning import Pinning
 from loomwire.container.resolving import Resolver
@@ -41,9 +42,8 @@ from loomwire.domain.ports.config import IConfigSource
 from loomwire.domain.ports.events import IEventSink
 from loomwire.domain.ports.output import IOutputSchemas
 from loomwire.domain.ports.pool import IConnectionPool
-from loomwire.infrastructure.configuration.source import FolderSource
+from loomwire.infrastructure.configuration.files import absolute
 from loomwire.infrastructure.providers.manager import ProviderManager
-from loomwire.infrastructure.watching.watcher import ConfigWatcher
 
 if TYPE_CHECKING:
     from loomwire.infrastructure.catalogue.detection.detector import Detection
@@ -69,8 +69,9 @@ NEEDS: Mapping[str, type] = {
 class LLMContainer(Resolver):
     """Builds everything from a configuration folder and hands out clients by name.
 
-    Safe to share by threads and event loops. Use it as a context manager, or call `close()` / `aclose()`: one that is
-    dropped without closing, and watches, lives on with its threads until the process ends.
+    Safe to share by threads and event loops. Use it as a context manager, or call `close()` / `aclose()`. One that is
+    dropped without closing goes on, edits included, for the clients, pinned runs and calls it gave; with the last of
+    them its threads end and a `ResourceWarning` says so. Connections on event loops of the host's close with these.
 
     Args:
         wiring: A wiring whose parts are supplied, of a host that embeds `Wiring`; anybody else uses `open` or `aopen`.
@@ -97,15 +98,17 @@ class LLMContainer(Resolver):
         check(wiring, NEEDS)
         self._pool_closed = False
         self._registry: ClientRegistry = wiring.registry()
-        super().__init__(wiring, self._registry, LoopThread())
+        registry = self._registry
+        super().__init__(wiring, registry, LoopThread())
         # A configuration written in code has no files to look at.
         source = wiring.config_source() if wiring.snapshot.last_overriding is None else None
-        self._drains = Drains(wiring.connection_pool(), wiring.clock(), lambda: self._registry.generation)
+        self._drains = Drains(wiring.connection_pool(), wiring.clock(), lambda: registry.generation)
         self._store = ConfigStore(self._registry, source, wiring.parts(), self._drains)
         self.configs = LLMConfigManager(self._registry, self._store)
-        self._watcher: ConfigWatcher | None = None
-        if watch and isinstance(source, FolderSource):
-            self._watcher = ConfigWatcher(source.root, lambda: source.watched, self._store.reload)
+        self._watcher = watcher_of(source, self._store) if watch else None
+        place = "code" if source is None else str(getattr(source, "root", type(source).__name__))
+        self._ending = ending_with(registry, self._store, place, self._watcher, self._threads)
+        if self._watcher is not None:
             self._watcher.start()
         self._detecting = Detecting(wiring, self._registry, self._store, self._threads)
         self._detecting.start()
@@ -133,7 +136,8 @@ class LLMContainer(Resolver):
         Raises:
             LLMValidationError: Called inside a running event loop, which it would block; use `aopen`.
             ConfigRejectedError: The configuration has problems; all are listed.
-            WiringError: An override is unknown, or it or a part of the parent does not fit.
+            WiringError: An override is unknown, or it or a part of the parent does not fit; or a `config_source` of the
+                host's own is to be watched, which nobody can: pass watch=False.
         """
         refuse_in_loop("LLMContainer.open()", "`async with LLMContainer.aopen(...)`")
         return cls._opened(config, overrides or {}, watch=watch, parent=parent)
@@ -201,11 +205,13 @@ class LLMContainer(Resolver):
         for name in overrides.keys() & wiring.providers.keys():
             part = overrides[name]
             wiring.providers[name].override(part if isinstance(part, providers.Provider) else providers.Object(part))
-        check(wiring, NEEDS, misnamed=sorted(overrides.keys() - wiring.providers.keys()))
+        misnamed = sorted(overrides.keys() - wiring.providers.keys())
+        if misnamed:
+            check(wiring, NEEDS, misnamed=misnamed)
         container = cls(wiring, watch=watch)
         if not overrides:
             # With parts of this process another one would find a client that is not the same.
-            container._registry.home = _Home(os.path.normpath(Path(config).absolute()))
+            container._registry.home = _Home(absolute(config))
         return container
 
     @property
@@ -252,9 +258,16 @@ class LLMContainer(Resolver):
             >>> with LLMContainer.open("config") as container, container.pinned() as run:
             ...     run.sync_client("planner").generate(LLMRequest.of("Hello")).finish
             'stop'
+
+        Raises:
+            ClientRemovedError: reason closed, also on entering the block.
         """
-        registry = self._registry
-        return Pinning(self.wiring, lambda: PinnedRegistry(registry, registry.generation), self._threads)
+        self._refuse_closed()
+        return Pinning(self.wiring, self._pinned, self._threads)
+
+    def _pinned(self) -> PinnedRegistry:
+        self._refuse_closed()
+        return PinnedRegistry(self._registry, self._registry.generation)
 
     def on_config_updated(self, listener: UpdatedListener) -> Remove:
         """Call `listener(old, new, diff)` after every swap; see `LLMConfigManager.on_config_updated`."""
@@ -285,6 +298,8 @@ class LLMContainer(Resolver):
             draining=self._drains.waiting,
             rejection=self._store.rejection,
             watcher=None if self._watcher is None else self._watcher.status,
+            rolled_back_to=self._store.rolled_back_to,
+            listeners=self._store.slow,
         )
 
     def check_wiring(self) -> None:
@@ -324,6 +339,7 @@ class LLMContainer(Resolver):
     def _closers(self) -> Iterator[Callable[[], None]]:
         # Last built, first closed: nothing is reloaded any more, calls are refused, then the loop thread takes its
         # connections with it.
+        self._ending.detach()
         if self._watcher is not None:
             yield self._watcher.stop
         yield self._registry.close

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 
-from loomwire.application.reload.results import Rejection
+from loomwire.application.reload.results import Rejection, SlowListener
 from loomwire.application.state.counts import CallCounts
 from loomwire.domain.faults import Problem
 from loomwire.domain.ports.pool import PoolStats
@@ -30,8 +30,10 @@ class ContainerHealth:
         age_s: Seconds since the generation came into force.
         since: Per client the generation for which it was last built anew.
         draining: Replaced generations that still have calls.
-        rejection: The edit that is not in force, or None when the files say what is.
+        rejection: The edit that is bad and so not in force, or None.
+        rolled_back_to: The generation that is in force again instead of what the files say, or None.
         watcher: What the watcher is doing; None when nobody watches.
+        listeners: Plain listeners of reloads that have been running for more than a second, or missed events since.
     """
 
     generation: int
@@ -48,6 +50,8 @@ class ContainerHealth:
     draining: int = 0
     rejection: Rejection | None = None
     watcher: WatcherStatus | None = None
+    rolled_back_to: int | None = None
+    listeners: tuple[SlowListener, ...] = ()
 
     def to_dict(self) -> dict[str, JSON]:
         """Return the health as JSON."""
@@ -66,5 +70,7 @@ class ContainerHealth:
             "since": dict(self.since),
             "draining": self.draining,
             "rejection": None if self.rejection is None else self.rejection.to_dict(),
+            "rolled_back_to": self.rolled_back_to,
+            "listeners": [listener.to_dict() for listener in self.listeners],
             "watcher": None if self.watcher is None else asdict(self.watcher),
         }

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from typing_extensions import override
 
-from loomwire.application.clients.typed import TypedLLMClient
 from loomwire.application.composed import ComposedFactory
 from loomwire.application.generation import unknown_name
 from loomwire.application.handles.vectors import ComposedEmbeddings
@@ -16,7 +15,7 @@ from loomwire.application.registry import ClientHandle, ClientSource
 from loomwire.application.sync import SyncLLMClient
 from loomwire.container.embedding import VectorResolver
 from loomwire.domain.config import ClientConfig
-from loomwire.domain.errors import UnknownNameError
+from loomwire.domain.errors import ClientRemovedError, UnknownNameError
 from loomwire.domain.ports.client import ILLMClient, ILLMClientFactory
 from loomwire.domain.ports.clock import IClock
 from loomwire.domain.ports.container import IDependencyContainer
@@ -24,11 +23,14 @@ from loomwire.domain.ports.embedding import IEmbeddingFactory
 from loomwire.domain.ports.events import IEventSink
 from loomwire.domain.ports.output import IOutputSchemas
 from loomwire.domain.ports.pool import IConnectionPool
+from loomwire.domain.values import listed
 from loomwire.infrastructure.providers.manager import ProviderManager
 
 if TYPE_CHECKING:
     from dependency_injector import containers
     from typing_extensions import TypeForm
+
+    from loomwire.application.clients.typed import TypedLLMClient
 
 T = TypeVar("T")
 
@@ -77,11 +79,13 @@ class Resolver(VectorResolver, IDependencyContainer):
         Raises:
             UnknownNameError: No such client or port; the message lists what exists.
             CapabilityError: The client's provider type does not embed, or rerank.
+            ClientRemovedError: reason closed. Its shorter forms below raise it too.
         """
         part: Any
         if port in self._named:
             part = self._named[port](self._only_client() if name is None else name)
         elif port in self._ports and name is None:
+            self._refuse_closed()
             part = self._ports[port]()
         elif port in self._ports:
             raise UnknownNameError(
@@ -114,6 +118,9 @@ class Resolver(VectorResolver, IDependencyContainer):
             UnknownNameError: No such client.
             LLMValidationError: The type has no JSON Schema.
         """
+        # Like the schemas, imported once a typed client is asked for.
+        from loomwire.application.clients.typed import TypedLLMClient
+
         handle = self._handle(name)
         schemas: IOutputSchemas = self.wiring.output_schemas()
         return TypedLLMClient(handle, schemas.schema_for(output), self.wiring.clock())
@@ -140,9 +147,14 @@ class Resolver(VectorResolver, IDependencyContainer):
     def _handle(self, name: str) -> ClientHandle:
         return self._clients.client(name)
 
+    def _refuse_closed(self) -> None:
+        if self._clients.closed:
+            raise ClientRemovedError("the container, or the pinned run, is closed", reason="closed")
+
     def _only_client(self) -> str:
+        self._refuse_closed()
         names = self.names()
         if len(names) != 1:
-            hint = f"Use one of: {', '.join(names)}." if names else "Add one under `clients` in the configuration."
+            hint = f"Use one of: {listed(names)}." if names else "Add one under `clients` in the configuration."
             raise UnknownNameError(f"resolve() without a name: there are {len(names)} clients", hint=hint)
         return names[0]

@@ -246,4 +246,21 @@ class LLMRequest:
         return any(isinstance(part, Image) for message in self.messages for part in message.parts)
 
 
+def refuse_no_request(given: object, call: str) -> None:
+    """Refuse what somebody passed for a request; code without type checks passes the text itself.
+
+    Args:
+        given: What was passed.
+        call: The name of the method.
+
+    Raises:
+        LLMValidationError: It is no `LLMRequest`.
+    """
+    if not isinstance(given, LLMRequest):
+        raise LLMValidationError(
+            f"{call}() takes an LLMRequest, not {type(given).__name__}",
+            hint=f'Write `client.{call}(LLMRequest.of("..."))`.',
+        )
+
+
 _COPIED = tuple(f.name for f in fields(LLMRequest) if f.name != "bound")

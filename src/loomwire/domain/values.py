@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, NoReturn, Self, TypeAlias, TypeVar, final
+from functools import cache
+from typing import Final, Literal, NoReturn, Self, TypeAlias, TypeVar, final
 
 from typing_extensions import TypeAliasType, override
 
@@ -106,6 +108,39 @@ class Secret:
     @override
     def __reduce__(self) -> NoReturn:
         raise TypeError("a Secret is never pickled; send the name of the client and resolve it there")
+
+
+LONGEST_SHOWN: Final = 200
+"""Characters of a line or a name in a message."""
+
+
+@cache
+def _look() -> re.Pattern[str]:
+    # Not at import: it takes longer to compile than most modules to import.
+    return re.compile(
+        r"(?i)\b(?:sk|pk|rk|gsk|xai|pplx|key|ghp|hf|xox[a-z])[-_][a-z0-9]|AIza|eyJ[a-z0-9]|\bBearer\s|://[^/\s]*@"
+        r"|\?[\w.~-]+=|(?=[a-z0-9]{0,64}[0-9])(?=[a-z0-9]{0,64}[a-z])[a-z0-9]{20}"
+    )
+
+
+def looks_secret(text: str) -> bool:
+    """Tell whether a text holds something that looks like a key, a token or a URL with a password or a query."""
+    return _look().search(text) is not None
+
+
+def may_be_shown(name: str) -> bool:
+    """Tell whether a name may stand in a message: a key that somebody pasted in the wrong place may not."""
+    return len(name) <= LONGEST_SHOWN and not looks_secret(name)
+
+
+def masked(name: str) -> str:
+    """Return a name for a message, or `***` when it looks like a secret."""
+    return name if may_be_shown(name) else "***"
+
+
+def listed(names: Iterable[str]) -> str:
+    """Return names that somebody made up as a list for a message; what looks like a secret among them is `***`."""
+    return ", ".join(dict.fromkeys(map(masked, names)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from loomwire.application.reload.changes import changes
+from loomwire.infrastructure.configuration.files import absolute
 from loomwire.infrastructure.history.folder import KEPT, HistoryFolder
 
 if TYPE_CHECKING:
@@ -23,9 +25,9 @@ def keep_history(
     """Keep the generations of a container in a folder, beginning with the one in force.
 
     A generation is its YAML files, those they name, and what it changed. Keys that stand in the YAML itself are in the
-    copies, so the folder is made for its owner alone. A generation whose files were edited again before they could be
-    copied is not kept. Never put it below the configuration's folder. Blocks on files now and at every reload, on the
-    thread that reloads: call it outside of event loops.
+    copies, so the folder is made for its owner alone. No generation is missed, but one whose files were edited again
+    before they could be copied is not kept. Never put it below the configuration's folder. Blocks on files now, and
+    at every reload on the thread of listeners.
 
     Args:
         container: Opened from a configuration folder or file.
@@ -38,13 +40,22 @@ def keep_history(
 
     Raises:
         OSError: The folder cannot be written.
+        LLMValidationError: Inside a running event loop.
     """
-    root, history = Path(config), HistoryFolder(Path(folder), keep)
-    first = container.configs.snapshot
-    history.add(root, first.files, first.digest, contents=first.contents)
+    # Whole paths, because the process may change its working directory meanwhile.
+    root, history = Path(absolute(config)), HistoryFolder(Path(absolute(folder)), keep)
+    turn = threading.Lock()
 
     def updated(old: Snapshot, new: Snapshot, _: Diff) -> None:
-        found = [change.to_dict() for change in changes(old, new)]
-        history.add(root, new.files, new.digest, found, new.contents)
+        with turn:
+            found = [change.to_dict() for change in changes(old, new)]
+            history.add(root, new.files, new.digest, found, new.contents)
 
-    return container.on_config_updated(updated)
+    with turn:
+        first, end = container.configs.follow(updated)
+        try:
+            history.add(root, first.files, first.digest, contents=first.contents)
+        except BaseException:
+            end()
+            raise
+    return end

@@ -163,6 +163,12 @@ def test_an_unknown_name_far_from_all_others_is_not_guessed_at(known: tuple[str,
     assert unknown_name("port", "abc", known).hint == hint
 
 
+def test_names_that_look_like_keys_are_neither_listed_nor_guessed_nor_repeated() -> None:
+    error = unknown_name("client", "sk-live-2", ("sk-live-1", "planner"))
+    assert error.message == "there is no client named '***'"
+    assert error.hint == "Configured clients: planner, ***."
+
+
 def test_threads_get_one_handle_and_lose_no_lease_while_generations_are_swapped() -> None:
     leaf = ScriptedClient(then="Hello.")
     registry = registry_of(leaf, "planner")

@@ -39,6 +39,7 @@ SETTINGS: LLMSettings = {
     "free": False,
     "allow_private": True,
     "replay": "tapes",
+    "emulate_tools": False,
 }
 QUICK: Mapping[str, Callable[[str], LLMConfig]] = {
     "openai": LLMConfig.openai,
@@ -76,6 +77,7 @@ def test_every_setting_of_a_quick_constructor_lands_in_its_place() -> None:
         extra={"service_tier": "flex"},
         allow_private=True,
         replay="tapes",
+        emulate_tools=False,
     )
     assert LLMConfig.of("ollama", "m", free=True).free
 

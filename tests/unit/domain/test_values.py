@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loomwire.domain.values import NO_JSON, FrozenDict, Secret, ToolCall
+from loomwire.domain.values import NO_JSON, FrozenDict, Secret, ToolCall, listed, masked, may_be_shown
 
 Frozen: TypeAlias = FrozenDict[str, int]
 DICTS = st.dictionaries(st.text(max_size=3), st.integers(), max_size=5)
@@ -147,6 +147,20 @@ def test_a_secret_that_could_end_a_header_is_refused_without_being_told(text: st
     with pytest.raises(ValueError, match="non-empty printable text") as raised:
         Secret(text)
     assert raised.value.args == ("a secret must be non-empty printable text",)
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [("planner", "planner"), ("sk-live-1", "***"), ("x" * 200, "x" * 200), ("x" * 201, "***"), ("AIzaSy", "***")],
+)
+def test_a_name_that_looks_like_a_key_or_is_endless_is_masked(name: str, shown: str) -> None:
+    assert masked(name) == shown
+    assert may_be_shown(name) == (shown == name)
+
+
+def test_a_list_of_names_says_once_that_some_are_masked() -> None:
+    assert listed(["sk-live-1", "planner", "sk-live-2"]) == "***, planner"
+    assert listed([]) == ""
 
 
 def test_a_tool_call_is_json_and_a_cut_one_keeps_the_wires_text() -> None:

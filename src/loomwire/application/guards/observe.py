@@ -23,6 +23,9 @@ Ending: TypeAlias = Literal["answered", "failed", "cancelled", "abandoned"]
 
 _log = logging.getLogger("loomwire.observe")
 
+# One for all: two sets of its own for each of a thousand clients are work for every garbage collection.
+_NOTHING: frozenset[tuple[type, type]] = frozenset()
+
 
 class Observe(Guard):
     """Times operations, counts them in a tally and tells the sinks. At attempt level it also notes a step.
@@ -59,7 +62,7 @@ class Observe(Guard):
         self.tally = tally
         self.sinks = tuple(sinks)
         self.clock = clock
-        self._complained: set[tuple[type, type]] = set()
+        self._complained = _NOTHING
 
     @override
     def around(self, operation: Operation) -> _Observation:
@@ -73,7 +76,7 @@ class Observe(Guard):
             except Exception as error:  # noqa: BLE001  # a sink is host code; whatever it does, the call goes on
                 kind = (type(sink), type(error))
                 if kind not in self._complained:
-                    self._complained.add(kind)
+                    self._complained |= {kind}
                     _log.warning("event sink %s raised; its records are lost", type(sink).__name__, exc_info=True)
 
     @override

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import inspect
-import logging
-import threading
-from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Generic, TypeAlias, TypeVar
 
+from loomwire.application.reload.ear import Ear
 from loomwire.application.reload.results import Diff
+from loomwire.application.reload.telling import Teller
 from loomwire.domain.config import Snapshot
 from loomwire.domain.errors import LLMValidationError
 from loomwire.domain.faults import Problem
@@ -24,88 +25,49 @@ RejectedListener: TypeAlias = Callable[[Snapshot, tuple[Problem, ...]], Awaitabl
 Remove: TypeAlias = Callable[[], None]
 
 _L = TypeVar("_L")
-_LOGGER = logging.getLogger("loomwire.reload")
-
-
-class Told(Generic[_L]):
-    """A listener, and where it wants to be called.
-
-    Args:
-        listener: The function.
-        loop: The loop that runs it when it is a coroutine function; None calls it on the reloading thread.
-    """
-
-    __slots__ = ("listener", "loop")
-
-    def __init__(self, listener: _L, loop: asyncio.AbstractEventLoop | None) -> None:
-        """Keep both."""
-        self.listener = listener
-        self.loop = loop
 
 
 class Listeners(Generic[_L]):
-    """The listeners of one kind. Safe for threads."""
+    """The listeners of one kind. Safe for threads.
 
-    def __init__(self) -> None:
+    Args:
+        teller: Calls them.
+    """
+
+    def __init__(self, teller: Teller) -> None:
         """Know nobody."""
-        self._told: tuple[Told[_L], ...] = ()
+        self._teller = teller
+        self._known: dict[Ear, _L] = {}
 
     def add(self, listener: _L) -> Remove:
         """Add a listener and return a function that removes it; twice added is twice called.
 
         Raises:
-            LLMValidationError: A coroutine function outside of a running event loop: nobody would run it.
+            LLMValidationError: No function; or a coroutine function outside of a running loop: nobody would run it.
         """
-        told = Told(listener, _loop_of(listener))
-        self._told = (*self._told, told)
+        if not callable(listener):
+            hint = "Give a function, or inside its event loop a coroutine function."
+            raise LLMValidationError(f"a listener is a function, not {type(listener).__name__}", hint=hint)
+        ear = Ear(_name_of(listener), _loop_of(listener))
+        self._known[ear] = listener
 
         def remove() -> None:
-            self._told = tuple(each for each in self._told if each is not told)
+            ear.gone = True
+            self._known.pop(ear, None)
 
         return remove
 
     def tell(self, call: Callable[[_L], Awaitable[None] | None]) -> None:
-        """Call every listener by `call`; what one raises is logged by its type, and the next is called."""
-        for told in self._told:
-            if told.loop is None:
-                _guarded(told.listener, call)
-            else:
-                _scheduled(told.loop, told.listener, call)
+        """Have the teller call every listener there is now by `call`."""
+        for ear, listener in tuple(self._known.items()):
+            self._teller.put(ear, partial(call, listener))
 
 
-class Turns:
-    """Runs what is handed in one after the other, in order, whichever threads hand it in.
-
-    A thread that finds another at work leaves its own to that one, so nobody ever waits, and what is handed in from
-    within comes after.
-    """
-
-    def __init__(self) -> None:
-        """Begin with nothing to do."""
-        self._waiting: deque[Callable[[], None]] = deque()
-        self._working = threading.Lock()
-
-    def put(self, work: Callable[[], None]) -> None:
-        """Hand something in; call `run` once no lock is held."""
-        self._waiting.append(work)
-
-    def run(self) -> None:
-        """Do what waits, unless somebody does already."""
-        while self._waiting:
-            if not self._working.acquire(blocking=False):
-                return
-            try:
-                while self._waiting:
-                    self._waiting.popleft()()
-            finally:
-                self._working.release()
-
-    def after_fork(self) -> None:
-        """Take a new lock in a child: another thread may have held the old one."""
-        self._working = threading.Lock()
-
-
-_tasks: set[asyncio.Task[None]] = set()
+def _name_of(listener: object) -> str:
+    while isinstance(listener, functools.partial):
+        listener = listener.func
+    named = listener if hasattr(listener, "__qualname__") else type(listener)
+    return f"{getattr(named, '__module__', None)}.{getattr(named, '__qualname__', None)}"
 
 
 def _loop_of(listener: object) -> asyncio.AbstractEventLoop | None:
@@ -118,40 +80,3 @@ def _loop_of(listener: object) -> asyncio.AbstractEventLoop | None:
         raise LLMValidationError(
             "an async listener is registered inside the event loop that shall run it", hint="Or give a plain function."
         ) from None
-
-
-def _guarded(listener: _L, call: Callable[[_L], Awaitable[None] | None]) -> None:
-    try:
-        left = call(listener)
-    except Exception as error:  # noqa: BLE001  # a listener's failure is not the configuration's
-        _failed(error)
-        return
-    if isinstance(left, Coroutine):
-        left.close()
-        _LOGGER.error("a listener of reloads returned a coroutine that nobody runs: write it as `async def`")
-
-
-def _scheduled(loop: asyncio.AbstractEventLoop, listener: _L, call: Callable[[_L], Awaitable[None] | None]) -> None:
-    def begin() -> None:
-        task = loop.create_task(_awaited(listener, call))
-        _tasks.add(task)
-        task.add_done_callback(_tasks.discard)
-
-    try:
-        loop.call_soon_threadsafe(begin)
-    except RuntimeError:
-        return  # its loop is closed, so it is nobody's any more
-
-
-async def _awaited(listener: _L, call: Callable[[_L], Awaitable[None] | None]) -> None:
-    try:
-        left = call(listener)
-        if left is not None:
-            await left
-    except Exception as error:  # noqa: BLE001  # a listener's failure is not the configuration's
-        _failed(error)
-
-
-def _failed(error: Exception) -> None:
-    # By type only: its text may hold what it was told, and that is a configuration.
-    _LOGGER.error("a listener of reloads failed: %s", type(error).__name__)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from loomwire.application.loop_thread import refuse_in_loop
 from loomwire.application.registry import ClientRegistry
 from loomwire.application.reload.listeners import RejectedListener, Remove, UpdatedListener
-from loomwire.application.reload.results import Adoption, Rejection, ReloadResult
+from loomwire.application.reload.results import Adoption, Rejection, ReloadResult, SlowListener
 from loomwire.application.reload.store import ConfigStore
 from loomwire.domain.config import ClientConfig, Snapshot
 
@@ -40,8 +40,18 @@ class LLMConfigManager:
 
     @property
     def rejection(self) -> Rejection | None:
-        """The edit that is not in force, or None when the files say what is in force."""
+        """The edit that is bad and so not in force, or None; a rollback leaves it standing, the next edit ends it."""
         return self._store.rejection
+
+    @property
+    def rolled_back_to(self) -> int | None:
+        """The generation that is in force again instead of what the files say, or None."""
+        return self._store.rolled_back_to
+
+    @property
+    def slow_listeners(self) -> tuple[SlowListener, ...]:
+        """The plain listeners that have been running for more than a second, or missed something since they had."""
+        return self._store.slow
 
     def get_client_config(self, name: str) -> ClientConfig:
         """Return the configuration a client in force was built from, its provider's defaults filled in.
@@ -61,7 +71,11 @@ class LLMConfigManager:
         return self._store.reload(allow_shrink=allow_shrink)
 
     def rollback(self, number: int) -> ReloadResult:
-        """Put an earlier configuration in force again until the next valid edit; blocks for the building.
+        """Put an earlier configuration in force again, as a new generation; blocks for the building.
+
+        The files stay as they are, and out of force as long as they hold just what they hold now: what is edited in
+        any of them brings all of them into force again, as does a restart. `loomwire config rollback` is the one that
+        changes the files. `rolled_back_to` says that it holds, and `rejection` goes on telling of a bad edit.
 
         Raises:
             UnknownNameError: The history does not know this generation.
@@ -73,13 +87,27 @@ class LLMConfigManager:
     def on_config_updated(self, listener: UpdatedListener) -> Remove:
         """Call `listener(old, new, diff)` after every swap; returns a function that ends that.
 
-        A plain function is called on the thread that reloads, so it delays the next listener; a coroutine function is
+        A plain function is called on a thread of ours, one after the other in the order of events, and a reload returns
+        when all were told. One that runs for more than a second is left to itself: the others are told without it, the
+        log and `health()` say so, and up to 32 events wait for it, the oldest is dropped first. A coroutine function is
         run by the event loop it was registered in. What it raises is logged and disturbs nobody.
 
         Raises:
             LLMValidationError: A coroutine function, outside of a running event loop.
         """
         return self._store.updated.add(listener)
+
+    def follow(self, listener: UpdatedListener) -> tuple[Snapshot, Remove]:
+        """Return the configuration in force, and have `listener` told of every change from that one on.
+
+        Else as `on_config_updated`, which may leave a gap for an edit between the call and a look at `snapshot`.
+        Blocks while a reload goes on.
+
+        Raises:
+            LLMValidationError: Inside a running event loop, or a coroutine function.
+        """
+        refuse_in_loop("follow()", "`await asyncio.to_thread(configs.follow, listener)`")
+        return self._store.follow(listener)
 
     def on_config_rejected(self, listener: RejectedListener) -> Remove:
         """Call `listener(kept, problems)` once per edit that does not come into force; else as `on_config_updated`.

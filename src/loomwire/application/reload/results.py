@@ -136,3 +136,25 @@ class Rejection:
             "line": None if first is None else first.line,
             "message": None if first is None else first.message,
         }
+
+
+@dataclass(frozen=True, slots=True)
+class SlowListener:
+    """A plain listener of reloads that takes too long, or took: it is told late, and everybody else without it.
+
+    Attributes:
+        name: Its qualified name.
+        running_s: For how long it has been running; 0 when it is done.
+        waiting: How many events it has yet to be told of.
+        dropped: How many it never is, because too many waited.
+    """
+
+    name: str
+    running_s: float
+    waiting: int
+    dropped: int
+
+    def to_dict(self) -> dict[str, JSON]:
+        """Return it as JSON."""
+        running_s = round(self.running_s, 3)
+        return {"name": self.name, "running_s": running_s, "waiting": self.waiting, "dropped": self.dropped}

@@ -6,6 +6,7 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
@@ -15,12 +16,13 @@ from loomwire.application.pipeline import Parts
 from loomwire.application.registry import ClientRegistry
 from loomwire.application.reload.drains import Drains
 from loomwire.application.reload.guards import shrinkage
-from loomwire.application.reload.listeners import Listeners, RejectedListener, Turns, UpdatedListener
-from loomwire.application.reload.results import Adoption, Diff, Outcome, Rejection, ReloadResult
+from loomwire.application.reload.listeners import Listeners, RejectedListener, Remove, UpdatedListener
+from loomwire.application.reload.results import Adoption, Diff, Outcome, Rejection, ReloadResult, SlowListener
+from loomwire.application.reload.telling import Teller
 from loomwire.domain.config import Snapshot
 from loomwire.domain.errors import ConfigError, UnknownNameError
 from loomwire.domain.faults import Problem
-from loomwire.domain.ports.config import IConfigSource
+from loomwire.domain.ports.config import ConfigReading, IConfigSource
 
 KEPT: Final = 10
 """Generations that the history remembers."""
@@ -33,12 +35,22 @@ def wall_clock() -> datetime:
     return datetime.now(UTC)
 
 
+@dataclass(frozen=True, slots=True)
+class _Rollback:
+    """What a rollback left in the files: it stays out as long as they hold just that."""
+
+    number: int
+    left: str
+    rejection: Rejection | None
+
+
 class ConfigStore:
     """Keeps a registry up to date with a source. One reload at a time, from any thread; it blocks on the source.
 
     Content decides: the same digest as last time changes nothing. What is not valid, shrinks too much or cannot be
     built leaves the generation in force alone. A swap is one store, so no call ever sees half of it; clients whose
-    configuration is the same keep their chains.
+    configuration is the same keep their chains. Listeners are told in order, on a thread of their own, before a reload
+    returns; see `Teller` for those that take too long.
 
     Args:
         registry: Whose generation is swapped.
@@ -64,15 +76,16 @@ class ConfigStore:
         today: Callable[[], datetime] = wall_clock,
     ) -> None:
         """Take over what is in force; read nothing."""
-        self.updated: Listeners[UpdatedListener] = Listeners()
-        self.rejected: Listeners[RejectedListener] = Listeners()
+        self._teller = Teller()
+        self.updated: Listeners[UpdatedListener] = Listeners(self._teller)
+        self.rejected: Listeners[RejectedListener] = Listeners(self._teller)
         self._registry = registry
         self._source = source
         self._parts = parts
         self._drains = drains
         self._today = today
-        self._turns = Turns()
         self._rejection: Rejection | None = None
+        self._rollback: _Rollback | None = None
         snapshot = registry.generation.snapshot
         self._seen = snapshot.digest
         first = Diff(added=tuple(sorted(snapshot.clients)))
@@ -82,9 +95,8 @@ class ConfigStore:
         renew_after_fork(self)
 
     def after_fork(self) -> None:
-        """Take new locks in a child, where another thread of the parent may have held the old ones."""
+        """Take a new lock in a child, where another thread of the parent may have held the old one."""
         self._lock = threading.Lock()
-        self._turns.after_fork()
 
     @property
     def history(self) -> tuple[Adoption, ...]:
@@ -93,8 +105,18 @@ class ConfigStore:
 
     @property
     def rejection(self) -> Rejection | None:
-        """What was rejected last, or None when the source says what is in force."""
+        """What was read last and may not come into force, or None; putting something else in force leaves it."""
         return self._rejection
+
+    @property
+    def rolled_back_to(self) -> int | None:
+        """The generation whose configuration is in force instead of what the source says, or None."""
+        return None if self._rollback is None else self._rollback.number
+
+    @property
+    def slow(self) -> tuple[SlowListener, ...]:
+        """The listeners that take too long."""
+        return self._teller.slow
 
     @property
     def age_s(self) -> float:
@@ -109,7 +131,7 @@ class ConfigStore:
         """
         with self._lock:
             result = self._reloaded(allow_shrink=allow_shrink)
-        self._turns.run()
+        self._teller.run()
         self._drains.sweep()
         return result
 
@@ -136,7 +158,10 @@ class ConfigStore:
         return True
 
     def rollback(self, number: int) -> ReloadResult:
-        """Put the configuration of an earlier generation in force again, as a new one, until the next valid edit.
+        """Put the configuration of an earlier generation in force again, as a new one.
+
+        It holds as long as the source says just what it said when it was read last, valid or not. What it says anew
+        comes into force as ever; when that is what is in force already, the rollback is over too.
 
         Args:
             number: A generation of the history. It is not guarded against shrinking: somebody asked for it by name.
@@ -151,59 +176,101 @@ class ConfigStore:
             if number not in known:
                 numbers = ", ".join(map(str, known))
                 raise UnknownNameError(f"there is no generation {number}", hint=f"The history knows {numbers}.")
-            result = self._adopted(known[number].snapshot, (), number)
-        self._turns.run()
+            # Its own number: `True` is 1 to Python and not to JSON.
+            result = self._rolled_back(known[number].snapshot, known[number].number)
+        self._teller.run()
+        self._drains.sweep()
         return result
+
+    def follow(self, listener: UpdatedListener) -> tuple[Snapshot, Remove]:
+        """Add a listener of updates; return what is in force, from which on it is told of every one, and its end.
+
+        Raises:
+            LLMValidationError: A coroutine function outside of a running event loop.
+        """
+        with self._lock:
+            return self._registry.generation.snapshot, self.updated.add(listener)
 
     def _reloaded(self, *, allow_shrink: bool) -> ReloadResult:
-        before = self._registry.generation
+        before = self._registry.generation.snapshot
         if self._source is None or self._registry.closed:
             return self._result("unchanged", self._seen)
-        reading = self._source.read(before.snapshot)
+        reading = self._source.read(before)
+        self._seen = reading.digest
         if reading.snapshot is None:
             return self._refused(reading.digest, reading.problems)
-        if reading.digest in (self._seen, before.snapshot.digest):
-            self._seen = reading.digest
-            self._rejection = None
+        if reading.digest == before.digest:
+            if self._rejection is not None:
+                _LOGGER.info("the bad edit was undone, generation %d stays", self._registry.generation.number)
+            self._rejection = self._rollback = None
             return self._result("unchanged", reading.digest)
-        if not (allow_shrink or reading.snapshot.allow_shrink):
-            guarded = tuple(shrinkage(before.snapshot, reading.snapshot))
+        held = self._held(reading.digest, allow_shrink=allow_shrink)
+        return held or self._tried(reading.snapshot, reading, allow_shrink=allow_shrink)
+
+    def _tried(self, snapshot: Snapshot, reading: ConfigReading, *, allow_shrink: bool) -> ReloadResult:
+        if not (allow_shrink or snapshot.allow_shrink):
+            guarded = tuple(shrinkage(self._registry.generation.snapshot, snapshot))
             if guarded:
                 return self._refused(reading.digest, guarded)
-        result = self._adopted(reading.snapshot, reading.problems, None)
-        if result.outcome == "adopted":
-            self._seen = reading.digest
-        return result
+        after = self._built(snapshot)
+        if isinstance(after, Problem):
+            return self._refused(reading.digest, (after,))
+        self._rejection = self._rollback = None
+        return self._adopted(after, reading.problems)
 
-    def _adopted(self, snapshot: Snapshot, problems: tuple[Problem, ...], rolled_back_to: int | None) -> ReloadResult:
+    def _held(self, digest: str, *, allow_shrink: bool) -> ReloadResult | None:
+        """Return the result of a reading that a rollback keeps out, or None."""
+        rollback = self._rollback
+        if rollback is None or rollback.left != digest or (allow_shrink and rollback.rejection is not None):
+            return None
+        self._rejection = rollback.rejection
+        if rollback.rejection is None:
+            return self._result("unchanged", digest)
+        return self._result("rejected", digest, problems=rollback.rejection.problems)
+
+    def _rolled_back(self, snapshot: Snapshot, number: int) -> ReloadResult:
+        after = self._built(snapshot)
+        if isinstance(after, Problem):
+            # Nobody edited anything, so nothing is said to listeners, or of the files.
+            return self._result("rejected", snapshot.digest, problems=(after,))
+        if snapshot.digest == self._seen:
+            self._rejection = self._rollback = None
+        else:
+            self._rollback = _Rollback(number, self._seen, self._rejection)
+        return self._adopted(after, rolled_back_to=number)
+
+    def _built(self, snapshot: Snapshot) -> Generation | Problem:
         before = self._registry.generation
         try:
-            after = build_generation(before.number + 1, snapshot, self._parts, before)
+            return build_generation(before.number + 1, snapshot, self._parts, before)
         except ConfigError as error:
-            return self._refused(snapshot.digest, (_unbuilt(error),))
+            return Problem(error.reason, error.message, hint=error.hint)
         except Exception as error:  # noqa: BLE001  # a host's own factory must not take the last good generation away
-            message = f"a client cannot be built ({type(error).__name__})"
-            return self._refused(snapshot.digest, (Problem("rejected", message),))
-        self._registry.swap(after)
+            return Problem("rejected", f"a client cannot be built ({type(error).__name__})")
+
+    def _adopted(
+        self, after: Generation, problems: tuple[Problem, ...] = (), rolled_back_to: int | None = None
+    ) -> ReloadResult:
+        before = self._registry.swap(after)
         self._since = self._parts.clock.now()
-        self._rejection = None
-        diff = Diff.between(before.snapshot, snapshot)
+        old, new = before.snapshot, after.snapshot
+        diff = Diff.between(old, new)
         self._history.append(self._adoption(after, diff, rolled_back_to))
         self._drains.retire(before)
-        old = before.snapshot
-        self._turns.put(lambda: self.updated.tell(lambda listener: listener(old, snapshot, diff)))
+        self.updated.tell(lambda listener: listener(old, new, diff))
         counts = f"{len(diff.added)} added, {len(diff.removed)} removed, {len(diff.changed)} changed"
+        counts += "" if rolled_back_to is None else f", rolled back to generation {rolled_back_to}"
         _LOGGER.info("configuration generation %d is in force: %s", after.number, counts)
-        return self._result("adopted", snapshot.digest, diff, problems)
+        return self._result("adopted", new.digest, diff, problems)
 
     def _refused(self, digest: str, problems: tuple[Problem, ...]) -> ReloadResult:
         if self._rejection is None or self._rejection.digest != digest:
             self._rejection = rejection = Rejection(digest, self._today(), problems)
-            kept = self._registry.generation.snapshot
-            self._turns.put(lambda: self.rejected.tell(lambda listener: listener(kept, problems)))
+            kept = self._registry.generation
+            self.rejected.tell(lambda listener: listener(kept.snapshot, problems))
             first = rejection.first
             says = "" if first is None else f": {first.place}: {first.code} {first.message}"
-            _LOGGER.warning("the edit is not in force, generation %d stays%s", self._registry.generation.number, says)
+            _LOGGER.warning("the edit is not in force, generation %d stays%s", kept.number, says)
         return self._result("rejected", digest, problems=problems)
 
     def _result(
@@ -226,7 +293,3 @@ class ConfigStore:
             rolled_back_to,
             snapshot=snapshot,
         )
-
-
-def _unbuilt(error: ConfigError) -> Problem:
-    return Problem(error.reason, error.message, hint=error.hint)

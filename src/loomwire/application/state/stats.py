@@ -100,7 +100,10 @@ class CallStats:
     def tally(self, key: str) -> Tally:
         """Return the tally of a key, the same one for ever, so that a reload loses nothing. Called at build time."""
         with self._lock:
-            return self._tallies.setdefault(key, Tally())
+            tally = self._tallies.get(key)
+            if tally is None:
+                tally = self._tallies[key] = Tally()
+            return tally
 
     def counts(self, key: str) -> CallCounts:
         """Return the totals of a key; all 0 when it was never built."""

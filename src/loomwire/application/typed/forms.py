@@ -11,7 +11,7 @@ from loomwire.application.typed.strict import is_strict
 from loomwire.domain.capabilities import ModelCapabilities
 from loomwire.domain.errors import CapabilityError, LLMError, LLMValidationError
 from loomwire.domain.messages import Message, Text, ToolResult
-from loomwire.domain.requests import LLMRequest, OutputSpec
+from loomwire.domain.requests import LLMRequest, OutputSpec, refuse_no_request
 from loomwire.domain.responses import LLMResponse
 from loomwire.domain.tools import Tool, ToolNamed
 from loomwire.domain.values import JSONObject
@@ -125,8 +125,9 @@ def check_request(request: LLMRequest, mode: TypedMode) -> None:
     """Refuse a request that leaves no room for the schema.
 
     Raises:
-        LLMValidationError: It sets `output`, forces a tool call, or has tools in mode `tool`.
+        LLMValidationError: It sets `output`, forces a tool call, or has tools in mode `tool`; or it is no request.
     """
+    refuse_no_request(request, "generate")
     if request.output is not None:
         raise LLMValidationError(
             "a typed client sets `output` itself", hint="Leave output out, or use ILLMClient with your own schema."

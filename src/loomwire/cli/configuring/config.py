@@ -10,7 +10,7 @@ from loomwire.cli.configuring.show import show
 from loomwire.cli.configuring.watch import watch
 
 
-@click.group()
+@click.group(short_help="Look at a configuration: what is in force, and why.")
 def config() -> None:
     """Look at a configuration: what is in force and why, and what another one would change."""
 

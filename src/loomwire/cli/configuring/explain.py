@@ -28,8 +28,9 @@ _LABEL = 13
 def key(path: str, config: Path, *, as_json: bool) -> None:
     """Say what the key PATH means, what it is, and who was asked for it: files, variables, defaults.
 
-    PATH is written with dots: clients.planner.timeouts.total. It need not be set. Exit code 0, 2 when there is no such
-    key, 3 when there is no valid configuration.
+    PATH is written with dots: clients.planner.timeouts.total. It need not be set, and the section may be left
+    out: planner.timeouts.total. Exit code 0, 2 when there is no such key or several, 3 when there is no valid
+    configuration.
     """
     from loomwire.cli.configuring.opening import key_path, opened
     from loomwire.cli.output import show_json
@@ -40,7 +41,7 @@ def key(path: str, config: Path, *, as_json: bool) -> None:
     if facts.kind != "value" and origins.below(where):
         _show_block(where, facts, origins, config, as_json=as_json)
     elif as_json:
-        show_json({"schema": "loomwire/explain-key/1", "path": path, **_facts(where, facts, origins)})
+        show_json({"schema": "loomwire/explain-key/1", "path": ".".join(where), **_facts(where, facts, origins)})
     else:
         _show(where, facts, origins, config)
 

@@ -57,8 +57,9 @@ def history(folder: Path, last: int, *, as_json: bool) -> None:
 def rollback(number: int, folder: Path, config: Path, *, as_json: bool) -> None:
     """Put the files of generation NUMBER back in place; every process that watches them adopts them as an edit.
 
-    What stands there now is saved in the history's folder first. Variables and secret files stay as they are. Exit
-    code 0, or 3 when there is no such generation, or when its files are not valid any more.
+    A host that called `configs.rollback()` keeps to that while its files hold just what it left, so putting those back
+    changes nothing there. What stands there now is saved in the history's folder first. Variables and secret files stay
+    as they are. Exit code 0, or 3 when there is no such generation, or when its files are not valid any more.
     """
     from loomwire.cli.configuring.opening import load
     from loomwire.cli.output import show_json

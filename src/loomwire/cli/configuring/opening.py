@@ -104,17 +104,23 @@ def rows(manager: ProviderManager, type_: str) -> Mapping[KeyPath, JSON]:
 def key_path(text: str, origins: Origins) -> KeyPath:
     """Return the key that a dotted path means; free keys may hold dots themselves.
 
+    A path may begin with a name instead of a section, such as that of a client, when only one section has the name.
+
     Raises:
-        BadParameter: There is no such key, or name; the message says what was probably meant.
+        BadParameter: There is no such key, or name, or there are several; the message says what was probably meant.
     """
     path: KeyPath = ()
     rest = text.split(".")
     while rest:
         known = origins.below(path)
-        joined = (".".join(rest[:count]) for count in range(1, len(rest) + 1))
-        step = next((word for word in joined if word in known), None)
+        step = _step(rest, known)
+        if step is None and not path and (sections := _having(rest, origins)):
+            if len(sections) > 1:
+                raise click.BadParameter(_several(rest, sections), param_hint="PATH")
+            path = sections
+            continue
         if step is None and not (step := _free(path, rest[0], origins)):
-            raise click.BadParameter(_unknown(path, rest[0], known), param_hint="PATH")
+            raise click.BadParameter(_unknown(path, rest[0], origins), param_hint="PATH")
         rest = rest[step.count(".") + 1 :]
         path = (*path, step)
     return path
@@ -133,18 +139,40 @@ def complete_keys(ctx: click.Context, _: click.Parameter, incomplete: str) -> li
     return [f"{head}{dot}{name}" for name in names if name.startswith(begun)]
 
 
+def _step(rest: Sequence[str], known: Sequence[str]) -> str | None:
+    joined = (".".join(rest[:count]) for count in range(1, len(rest) + 1))
+    return next((word for word in joined if word in known), None)
+
+
+def _having(rest: Sequence[str], origins: Origins) -> tuple[str, ...]:
+    """Return the sections that have what the path begins with."""
+    return tuple(section for section in origins.below(()) if _step(rest, origins.below((section,))) is not None)
+
+
+def _several(rest: Sequence[str], sections: Sequence[str]) -> str:
+    candidates = [".".join((section, *rest)) for section in sections]
+    return f"{rest[0]!r} is in several sections; say {', '.join(candidates[:-1])} or {candidates[-1]}."
+
+
 def _free(path: KeyPath, word: str, origins: Origins) -> str | None:
     facts = origins.schema.facts(path)
     return word if facts is not None and facts.kind == "free" and word else None
 
 
-def _unknown(path: KeyPath, word: str, known: Sequence[str]) -> str:
+def _unknown(path: KeyPath, word: str, origins: Origins) -> str:
+    from loomwire.domain.values import listed, may_be_shown
+
+    known = origins.below(path)
     above = ".".join(path)
     where = f" in {above}" if above else ""
     if not known:
         return f"there is no key below {above}."
-    near = difflib.get_close_matches(word, known, n=1)
+    named = {name: (*path, name) for name in known}
+    if not path:
+        deeper = {name: (section, name) for section in known for name in origins.below((section,))}
+        named = {**deeper, **named}
+    near = difflib.get_close_matches(word, list(filter(may_be_shown, named)), n=1)
     if near:
-        return f"there is no {word!r}{where}. Did you mean {'.'.join((*path, near[0]))}?"
+        return f"there is no {word!r}{where}. Did you mean {'.'.join(named[near[0]])}?"
     more = f" and {len(known) - _LISTED} more" if len(known) > _LISTED else ""
-    return f"there is no {word!r}{where}; there are {', '.join(known[:_LISTED])}{more}."
+    return f"there is no {word!r}{where}; there are {listed(known[:_LISTED])}{more}."

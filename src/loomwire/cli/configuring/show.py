@@ -31,9 +31,9 @@ _LONGEST_KEY, _LONGEST_VALUE = 30, 16
 def show(path: str, config: Path, *, everything: bool, as_json: bool) -> None:
     """Show the configuration with everything put in, and the file, variable or default that every value came from.
 
-    PATH, such as clients.planner.timeouts, shows only what stands below it. Secrets are never shown. Without --all,
-    only what somebody said: a file, a variable, or loomwire about a provider's type. Exit code 0, or 3 when there is
-    no valid configuration.
+    PATH, such as clients.planner.timeouts or just planner, shows only what stands below it. Secrets are
+    never shown. Without --all, only what somebody said: a file, a variable, or loomwire about a provider's type. Exit
+    code 0, 2 when there is no such key or several, 3 when there is no valid configuration.
     """
     from loomwire.cli.configuring.opening import key_path, opened
 

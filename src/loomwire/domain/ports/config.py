@@ -15,7 +15,8 @@ class ConfigReading:
     """What one reading of a configuration gave, valid or not.
 
     Attributes:
-        digest: Identifies everything that was read, also when it is not valid: equal content, equal digest.
+        digest: Identifies everything that was read, also when it is not valid: equal content, equal digest. That of a
+            valid reading is its snapshot's.
         snapshot: The configuration, or None when it may not come into force.
         problems: Every problem found, errors and warnings, in the order of the files.
         watched: Absolute paths of every file it was read from or would have been, whether it exists or not.

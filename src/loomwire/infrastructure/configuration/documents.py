@@ -11,14 +11,13 @@ from functools import cached_property
 from typing import Final, Literal, TypeAlias
 
 from loomwire.domain.faults import Problem
-from loomwire.domain.values import JSON
+from loomwire.domain.values import JSON, LONGEST_SHOWN, may_be_shown
 from loomwire.infrastructure.configuration.scalars import Flaw, KeyPath, Reference, decode
 from loomwire.infrastructure.configuration.schema.secrecy import (
-    LONGEST_SHOWN,
     dotted,
     is_bare_reference,
     is_secret_word,
-    looks_secret,
+    line_looks_secret,
 )
 from loomwire.infrastructure.configuration.yaml_tree import Branch, Items, Marks, Table, Value, read_tree
 
@@ -34,8 +33,8 @@ _TOKEN = re.compile(r""""(?:[^"\\]|\\.)*"|'(?:[^']|'')*'|[^\s:,\[\]{}]+""")
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
-    """Return the known name that was probably meant."""
-    return next(iter(get_close_matches(name, list(known), 1)), None)
+    """Return the known name that was probably meant; never one that looks like a secret."""
+    return next(iter(get_close_matches(name, list(filter(may_be_shown, known)), 1)), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +186,7 @@ class Document:
         # Without a tree nobody knows what a line belongs to, but for its indentation.
         if self.root is None and any(is_secret_word(key) for key in self._keys_above(number)):
             return True
-        return looks_secret(line[: 2 * LONGEST_SHOWN])
+        return line_looks_secret(line[: 2 * LONGEST_SHOWN])
 
     def _keys_above(self, line: int) -> Iterator[str]:
         """Yield the keys in a line and in those it is indented under, for a file that has no tree."""

@@ -29,10 +29,16 @@ from loomwire.infrastructure.configuration.checks.seal import is_sealed_file, se
 from loomwire.infrastructure.configuration.checks.targets import TargetCheck, TargetReader
 from loomwire.infrastructure.configuration.documents import MAX_BYTES
 from loomwire.infrastructure.configuration.environment import Overrides, find_overrides, overlay, read_dotenv
-from loomwire.infrastructure.configuration.files import CONFIG_SUFFIXES, NO_FILE, UnreadableError, read_regular
+from loomwire.infrastructure.configuration.files import (
+    CONFIG_SUFFIXES,
+    NO_FILE,
+    UnreadableError,
+    absolute,
+    read_regular,
+)
 from loomwire.infrastructure.configuration.injection import Injector
 from loomwire.infrastructure.configuration.options import OPTIONS, OptionCheck, OptionReader
-from loomwire.infrastructure.configuration.reading.memory import Memory, absolute
+from loomwire.infrastructure.configuration.reading.memory import Memory
 from loomwire.infrastructure.configuration.reading.words import Words
 from loomwire.infrastructure.configuration.scalars import Plain
 from loomwire.infrastructure.configuration.schema.secrecy import without_controls
@@ -140,7 +146,8 @@ class ConfigLoader:
         values = _merged(tree, overrides)
         reader = OptionReader(tree, folder, injector, self._option_checks, memory.document)
         options = reader.read(values.get("providers"))
-        problems += [*_first(tree.problems), *seal_problems(documents), *_first(options.problems)]
+        cut = seal_problems([*documents, *options.documents])
+        problems += [*_first(tree.problems), *cut, *_first(options.problems)]
         return Words(folder, documents, injector, tree, overrides, values, options)
 
     def _judged(self, words: Words, problems: list[Problem]) -> Settings | None:

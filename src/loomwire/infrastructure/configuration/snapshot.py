@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeAlias
 
 from loomwire.domain.capabilities import ModelCapabilities
 from loomwire.domain.config import ClientConfig, LLMConfig
@@ -19,6 +20,7 @@ from loomwire.infrastructure.configuration.schema.knowledge import Catalogue
 from loomwire.infrastructure.configuration.schema.settings import Settings
 
 _NOTHING_SAID = ModelCapabilities()
+_Alike: TypeAlias = dict[tuple[int, TimeoutPolicy, WireLimits], LLMConfig]
 
 
 def resolved_models(
@@ -64,6 +66,7 @@ def resolved_clients(
     """
     before: Mapping[str, ClientConfig] = {} if memory.before is None else memory.before.clients
     raw = _section(values, "clients")
+    alike: _Alike = {}
 
     def client(name: str, entity: entities.Client) -> ClientConfig:
         recorded = "" if entity.replay is None else memory.recorded(folder / entity.replay)
@@ -71,7 +74,7 @@ def resolved_clients(
             name,
             raw.get(name),
             tuple(models[model] for model in entity.models),
-            lambda: _client(name, entity, models, folder, recorded),
+            lambda: _client(name, entity, models, folder, recorded, alike),
             before.get(name),
             recorded,
         )
@@ -129,9 +132,9 @@ def _section(values: Mapping[str, Plain], name: str) -> Mapping[str, Plain]:
 
 
 def _client(
-    name: str, client: entities.Client, models: Mapping[str, LLMConfig], folder: Path, recorded: str
+    name: str, client: entities.Client, models: Mapping[str, LLMConfig], folder: Path, recorded: str, alike: _Alike
 ) -> ClientConfig:
-    targets = tuple(_tuned(models[model], client.timeouts, client.limits, None) for model in client.models)
+    targets = tuple(_target(models[model], client, alike) for model in client.models)
     if client.replay is not None:
         replay = str(folder / client.replay)
         targets = tuple(replace(target, replay=replay, recorded=recorded) for target in targets)
@@ -167,6 +170,12 @@ def detection_policy(block: Catalogue, folder: Path) -> DetectionPolicy:
     """
     file = None if block.file is None else str(folder / block.file)
     return DetectionPolicy(block.detect, block.max_age, block.at_once, block.timeout, file)
+
+
+def _target(model: LLMConfig, client: entities.Client, alike: _Alike) -> LLMConfig:
+    """Return a model as a client asks it; clients that say the same of it share the object, and what is built of it."""
+    made = _tuned(model, client.timeouts, client.limits, None)
+    return made if made is model else alike.setdefault((id(model), made.timeouts, made.limits), made)
 
 
 def _tuned(

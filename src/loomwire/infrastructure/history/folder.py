@@ -20,7 +20,16 @@ from typing import Final, final
 
 from loomwire.domain.errors import ConfigError, UnknownNameError
 from loomwire.domain.values import JSON, JSONObject
-from loomwire.infrastructure.history.copies import copied, folder_of, is_as_read, mode_of, own_files, put, save
+from loomwire.infrastructure.history.copies import (
+    copied,
+    folder_of,
+    is_as_read,
+    mode_of,
+    own_files,
+    places_of,
+    put,
+    save,
+)
 
 KEPT: Final = 20
 """Generations that are kept unless somebody says otherwise."""
@@ -117,7 +126,9 @@ class HistoryFolder:
     def restore(self, number: int, root: Path) -> tuple[str, ...]:
         """Write the files of a generation back, so that whoever watches the configuration adopts them as an edit.
 
-        What stands there now is moved into the history first, also files that the generation did not have.
+        What stands there now is moved into the history first, also files that the generation did not have. A file
+        that is a link stays one: what it leads to is written, also outside the folder. Nothing is written when a file
+        leads to a place that cannot be, or into a mounted ConfigMap or Secret, which is changed at its source.
 
         Args:
             number: Of a generation that is kept.
@@ -128,7 +139,7 @@ class HistoryFolder:
 
         Raises:
             UnknownNameError: It is not kept.
-            ConfigError: A copy is gone, or a file cannot be written.
+            ConfigError: A copy is gone, or a file cannot be written; it says which.
         """
         entry = self._entry(number)
         if entry is None:
@@ -147,11 +158,13 @@ class HistoryFolder:
         folder, copies = folder_of(root), self._folder / _name(entry.number) / _FILES
         contents = {name: ((copies / name).read_bytes(), mode_of(copies / name)) for name in entry.files}
         own = {path.name for path in own_files(root)}
+        written = {name: content for name, (content, _) in contents.items()}
+        places = places_of(folder, written, sorted(own - contents.keys()))
         saved = Path(mkdtemp(prefix="before-rollback-", dir=self._folder))
         for name in sorted({*own, *entry.files}):
             save(folder / name, saved / name)
         for name, (content, mode) in contents.items():
-            put(folder / name, content, mode)
+            put(places[name], content, mode)
         for name in own - contents.keys():
             (folder / name).unlink()
 

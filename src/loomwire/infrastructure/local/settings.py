@@ -5,14 +5,15 @@ from __future__ import annotations
 import importlib.util
 import os
 import stat
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Literal
 
 from loomwire.domain.config import LLMConfig
 from loomwire.domain.errors import ConfigError
-from loomwire.domain.values import JSON, JSONObject
+from loomwire.domain.values import JSON
+from loomwire.infrastructure.local.refusals import refused
 
 PACKAGE: Final = "xllamacpp"
 INSTALL: Final = 'pip install "loomwire[llama]"'
@@ -60,7 +61,7 @@ def local_settings(config: LLMConfig) -> LocalSettings:
     path = config.options.get("model_path")
     if not isinstance(path, str) or not path:
         says = f"type {config.type} needs a model_path"
-        raise _refused(config, says, "Name a GGUF file.", "missing_key", needs=("model_path",))
+        raise refused(config, says, "Name a GGUF file.", needs=("model_path",))
     numbers = {name: _number(config, name) for name in _BOUNDS if name in config.options}
     unsaid = LocalSettings(model_path=str(Path(path).absolute()))
     settings = replace(
@@ -72,7 +73,7 @@ def local_settings(config: LLMConfig) -> LocalSettings:
     )
     if settings.context * settings.parallel > _INT32:
         says = f"`context` of {settings.context} tokens is too large for {settings.parallel} calls at once"
-        raise _refused(config, says, "Lower `context` or `parallel`; their product is what is kept.", key=("context",))
+        raise refused(config, says, "Lower `context` or `parallel`; their product is what is kept.", key=("context",))
     return settings
 
 
@@ -85,10 +86,10 @@ def local_problems(config: LLMConfig, package: str = PACKAGE) -> Iterator[Config
     """
     if importlib.util.find_spec(package) is None:
         says = f"type {config.type} needs the package {package}, which is not installed"
-        yield _refused(config, says, INSTALL, key=("type",))
+        yield refused(config, says, INSTALL, key=("type",))
     if config.base_url is not None:
         says = f"type {config.type} serves the model itself and takes no base_url"
-        yield _refused(config, says, "Remove it; for a server of your own use type llamacpp.", key=("base_url",))
+        yield refused(config, says, "Remove it; for a server of your own use type llamacpp.", key=("base_url",))
     try:
         path = local_settings(config).model_path
     except ConfigError as error:
@@ -96,7 +97,7 @@ def local_problems(config: LLMConfig, package: str = PACKAGE) -> Iterator[Config
         return
     if complaint := file_complaint(path):
         hint = "Name a GGUF file; a relative path counts from the configuration's folder."
-        yield _refused(config, complaint, hint, key=("model_path",))
+        yield refused(config, complaint, hint, key=("model_path",))
 
 
 def file_complaint(path: str) -> str | None:
@@ -123,18 +124,5 @@ def _number(config: LLMConfig, name: str) -> int:
     value: JSON = config.options[name]
     if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
         says = f"`{name}` must be a whole number, {least} " + ("or more" if most == _INT32 else f"to {most}")
-        raise _refused(config, says, "Correct or remove it.", key=(name,))
+        raise refused(config, says, "Correct or remove it.", key=(name,))
     return value
-
-
-def _refused(
-    config: LLMConfig,
-    says: str,
-    hint: str,
-    reason: str = "out_of_range",
-    key: Sequence[str] = (),
-    needs: Sequence[str] = (),
-) -> ConfigError:
-    metadata: JSONObject = {"key": tuple(key), "needs": tuple(needs)}
-    message = f"provider {config.name!r}: {says}"
-    return ConfigError(message, reason=reason, provider=config.name, hint=hint, metadata=metadata)

@@ -10,21 +10,24 @@ from typing import TypeAlias, final
 
 from typing_extensions import override
 
+from loomwire.domain.capabilities import ModelCapabilities
 from loomwire.domain.config import LLMConfig
 from loomwire.domain.errors import ConfigError, LLMValidationError
 from loomwire.domain.ports.client import ILLMClient, ILLMClientFactory
 from loomwire.domain.ports.clock import IClock
 from loomwire.domain.ports.models import IModelRegistry
 from loomwire.domain.ports.pool import IConnectionPool
+from loomwire.domain.pricing import Prices
 from loomwire.domain.requests import LLMRequest
 from loomwire.infrastructure.local.engine import Engine
+from loomwire.infrastructure.local.refusals import refused, unknown
 from loomwire.infrastructure.local.server import LocalServers
 from loomwire.infrastructure.local.settings import local_problems, local_settings
 from loomwire.infrastructure.providers.known import Merging, known
-from loomwire.infrastructure.providers.placing import chatless, check_key, checked_place, placed
-from loomwire.infrastructure.providers.refusals import refused, unknown
+from loomwire.infrastructure.providers.placing import Endpoints, chatless, check_key, checked_place, placed
+from loomwire.infrastructure.providers.rows.kinds import Also, DialectType, ProviderType
 from loomwire.infrastructure.providers.speech import dialect_of, speech
-from loomwire.infrastructure.providers.table import DIALECTS, PROVIDERS, Also, DialectType, ProviderType
+from loomwire.infrastructure.providers.table import DIALECTS, PROVIDERS
 from loomwire.infrastructure.providers.wire.dialect import Dialect
 from loomwire.infrastructure.recordings.pools import Replays
 
@@ -44,7 +47,17 @@ class ClientFactory(ILLMClientFactory):
         models: Fills in what configurations leave open; None knows no model.
     """
 
-    __slots__ = ("_clock", "_dialects", "_merging", "_models", "_pool", "_providers", "_replays", "_servers")
+    __slots__ = (
+        "_clock",
+        "_dialects",
+        "_endpoints",
+        "_merging",
+        "_models",
+        "_pool",
+        "_providers",
+        "_replays",
+        "_servers",
+    )
 
     def __init__(
         self,
@@ -59,6 +72,7 @@ class ClientFactory(ILLMClientFactory):
         self._dialects = dialects
         self._models = models
         self._merging = Merging()
+        self._endpoints = Endpoints()
         self._servers = servers or LocalServers()
         self._replays = Replays(clock)
         self._pool = pool
@@ -75,7 +89,7 @@ class ClientFactory(ILLMClientFactory):
         dialect = dialect_of(spoken, self._dialects)
         if _is_served(config, row):
             return self._served(target, dialect)
-        endpoint = checked_place(target)
+        endpoint = checked_place(target, self._endpoints)
         pool = self._pool if config.replay is None else self._replays.pool(config.replay, config.recorded)
         # At build time, on no event loop: the first call would otherwise stop the loop for the import of aiohttp.
         importlib.import_module("loomwire.infrastructure.transport.pool")
@@ -90,14 +104,14 @@ class ClientFactory(ILLMClientFactory):
             if row.needs_key:
                 check_key(config, row, chatless(row))
             capabilities, prices = known(config, row, None, self._merging)
-            return replace(config, capabilities=capabilities, prices=prices, free=config.free or row.free)
+            return _filled(config, config, capabilities, prices, free=config.free or row.free)
         spoken = speech(config, row, self._dialects)
         check_key(config, row, spoken)
         found = config if _is_served(config, row) else placed(config, row, spoken)
-        if not row.keepalive:
+        if found.pool.keepalive and not row.keepalive:
             found = replace(found, pool=replace(found.pool, keepalive=0))
         capabilities, prices = known(found, row, self._models, self._merging)
-        return replace(found, capabilities=capabilities, prices=prices, free=config.free or row.free)
+        return _filled(config, found, capabilities, prices, free=config.free or row.free)
 
     def problems(self, config: LLMConfig) -> Iterator[ConfigError]:
         """Yield everything that keeps a target from being built or asked, without building it; opens no connection.
@@ -119,17 +133,17 @@ class ClientFactory(ILLMClientFactory):
         if row.client is not None:
             if row.needs_key:
                 yield from _caught(partial(check_key, config, row, chatless(row)))
-                yield from _place_problems(config, row, chatless(row))
+                yield from self._place_problems(config, row, chatless(row))
             return
         try:
             spoken = speech(config, row, self._dialects)
             dialect = dialect_of(spoken, self._dialects)
         except ConfigError as error:
-            yield from _place_problems(config, row, Also(dialect="", path=row.path, base_url=row.base_url))
+            yield from self._place_problems(config, row, chatless(row))
             yield error
             return
         yield from _caught(partial(check_key, config, row, spoken))
-        yield from _place_problems(config, row, spoken)
+        yield from self._place_problems(config, row, spoken)
         yield from _added_problems(config, dialect, spoken)
 
     def _served(self, config: LLMConfig, dialect: Dialect) -> ILLMClient:
@@ -145,6 +159,12 @@ class ClientFactory(ILLMClientFactory):
 
         return LocalClient(config, self._servers.lease(local_settings(config)), self._clock, wired)
 
+    def _place_problems(self, config: LLMConfig, row: ProviderType, spoken: Also) -> Iterator[ConfigError]:
+        if _is_served(config, row):
+            yield from local_problems(config)
+        else:
+            yield from _caught(lambda: checked_place(placed(config, row, spoken), self._endpoints))
+
     def _row(self, config: LLMConfig) -> ProviderType:
         row = self._providers.get(config.type)
         if row is None:
@@ -152,15 +172,17 @@ class ClientFactory(ILLMClientFactory):
         return row
 
 
+def _filled(
+    config: LLMConfig, found: LLMConfig, capabilities: ModelCapabilities, prices: Prices | None, *, free: bool
+) -> LLMConfig:
+    """Return what was found with its gaps filled; the configuration itself when it had none."""
+    if found is config and (capabilities, prices, free) == (config.capabilities, config.prices, config.free):
+        return config
+    return replace(found, capabilities=capabilities, prices=prices, free=free)
+
+
 def _is_served(config: LLMConfig, row: ProviderType) -> bool:
     return row.in_process and config.replay is None
-
-
-def _place_problems(config: LLMConfig, row: ProviderType, spoken: Also) -> Iterator[ConfigError]:
-    if _is_served(config, row):
-        yield from local_problems(config)
-    else:
-        yield from _caught(lambda: checked_place(placed(config, row, spoken)))
 
 
 def _caught(check: Callable[[], object]) -> Iterator[ConfigError]:

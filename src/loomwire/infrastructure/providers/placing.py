@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Final
+from typing import Final, final
 
 from loomwire.domain.config import LLMConfig
 from loomwire.domain.errors import ConfigError
-from loomwire.infrastructure.providers.refusals import refused
-from loomwire.infrastructure.providers.table import Also, ProviderType
+from loomwire.infrastructure.local.refusals import refused
+from loomwire.infrastructure.providers.rows.kinds import Also, ProviderType
+
+KEPT: Final = 256
+"""How many places are remembered; whoever has more is served as well, only slower."""
 
 _REGION: Final = "{region}"
 
@@ -28,9 +31,11 @@ def check_key(config: LLMConfig, row: ProviderType, spoken: Also) -> None:
 
 def placed(config: LLMConfig, row: ProviderType, spoken: Also) -> LLMConfig:
     """Return the configuration with its base URL filled in; raises ConfigError when nobody says one."""
-    own = config.base_url is None
-    allow_private = config.allow_private or (own and row.private)
-    return replace(config, base_url=_base_url(config, row, spoken), allow_private=allow_private)
+    base_url = _base_url(config, row, spoken)
+    allow_private = config.allow_private or (config.base_url is None and row.private)
+    if (base_url, allow_private) == (config.base_url, config.allow_private):
+        return config
+    return replace(config, base_url=base_url, allow_private=allow_private)
 
 
 def _base_url(config: LLMConfig, row: ProviderType, spoken: Also) -> str:
@@ -64,15 +69,42 @@ def _regional(config: LLMConfig, row: ProviderType, base_url: str | None) -> str
     return base_url.replace(_REGION, checked_region(config, region))
 
 
-def checked_place(config: LLMConfig) -> str:
-    """Return what errors call the place; raises ConfigError for a base URL that is not allowed."""
-    from loomwire.infrastructure.transport.addresses import split_base_url
+@final
+class Endpoints:
+    """Remembers what base URLs were found to be, because a configuration has a thousand targets of few places.
 
+    Threads may share it.
+    """
+
+    __slots__ = ("_known",)
+
+    def __init__(self) -> None:
+        """Remember nothing yet."""
+        self._known: dict[tuple[str, bool], str] = {}
+
+    def of(self, base_url: str, *, allow_private: bool) -> str:
+        """Return scheme, host and port of a base URL.
+
+        Raises:
+            ConfigError: The URL is not allowed; see `split_base_url`.
+        """
+        known = self._known.get((base_url, allow_private))
+        if known is None:
+            from loomwire.infrastructure.transport.addresses import split_base_url
+
+            known = split_base_url(base_url, allow_private=allow_private)[0].endpoint
+            if len(self._known) >= KEPT:
+                self._known.clear()
+            self._known[base_url, allow_private] = known
+        return known
+
+
+def checked_place(config: LLMConfig, endpoints: Endpoints) -> str:
+    """Return what errors call the place; raises ConfigError for a base URL that is not allowed."""
     try:
-        origin, _ = split_base_url(config.base_url or "", allow_private=config.allow_private)
+        return endpoints.of(config.base_url or "", allow_private=config.allow_private)
     except ConfigError as error:
         raise refused(config, error.message, error.hint, reason=error.reason, key=("base_url",)) from None
-    return origin.endpoint
 
 
 def chatless(row: ProviderType) -> Also:

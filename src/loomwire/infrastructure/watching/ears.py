@@ -6,6 +6,7 @@ import errno
 import logging
 import os
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final, TypeAlias, final
 
 from typing_extensions import override
@@ -38,6 +39,8 @@ STOP_S: Final = 2.0
 
 _LOGGER = logging.getLogger("loomwire.watching")
 _WATCHDOG = logging.getLogger("watchdog.observers.inotify")
+_THREAD: Final = "loomwire-hints"
+# The reader of inotify keeps the name that watchdog gives it: nothing public leads to that thread.
 _EXHAUSTED: Final = (errno.EMFILE, errno.ENFILE, errno.ENOSPC)
 # Kinds by word, and no method but on_any_event: watchdog 7 tells apart what 6 does not.
 _HINTS: Final[Mapping[str, Hint]] = {
@@ -108,8 +111,9 @@ class Ears:
         observer, self._observer = self._observer, None
         self._ears.clear()
         if observer is not None:
-            observer.stop()
-            observer.join(STOP_S)
+            with suppress(OSError):  # who becomes a daemon closes every descriptor it finds, these too
+                observer.stop()
+                observer.join(STOP_S)
             _WATCHDOG.removeFilter(self._calm)
 
     def _add(self, path: str, place: Place) -> None:
@@ -120,6 +124,7 @@ class Ears:
         try:
             if self._observer is None:
                 observer = self._make()
+                observer.name = _THREAD
                 observer.start()
                 _WATCHDOG.addFilter(self._calm)
                 self._observer = observer
@@ -132,6 +137,8 @@ class Ears:
         except RuntimeError:
             self._give_up("no more threads")
             return
+        for emitter in self._observer.emitters:
+            emitter.name = f"{_THREAD}-in"
         self._ears[path] = ear
 
     def _give_up(self, why: str) -> None:

@@ -26,23 +26,10 @@ from loomwire.domain.ports.client import ILLMClient, ILLMClientFactory
 from loomwire.infrastructure.telemetry.clock import SystemClock
 from loomwire.testing import FakeClock, ScriptedClient
 from support.chains import HI, parts, registry_of
-from support.reloading import NOON, NotingPool, QueuedSource, bad, client, good, named, store_of
+from support.reloading import NOON, BreakingFactory, NotingPool, QueuedSource, bad, client, good, named, store_of
 
 A, B = client("a"), client("b")
 ONE = named(A, B, digest="one")
-
-
-class BreakingFactory(ILLMClientFactory):
-    """Cannot build the model `bad`."""
-
-    def __init__(self, error: Exception) -> None:
-        self.error = error
-
-    @override
-    def create(self, config: LLMConfig) -> ILLMClient:
-        if config.model == "bad":
-            raise self.error
-        return ScriptedClient(then="answer")
 
 
 async def test_what_is_new_is_in_force_and_what_is_the_same_keeps_its_chain() -> None:
@@ -75,6 +62,15 @@ def test_the_same_content_changes_nothing() -> None:
     result = store.reload()
     assert (result.outcome, result.generation) == ("unchanged", 1)
     assert registry.generation is before
+
+
+def test_a_bad_edit_that_is_undone_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "loomwire.reload")
+    store, _ = store_of(ONE, good(ONE), bad("x"), good(ONE), good(ONE))
+    for _ in range(4):
+        store.reload()
+    assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
+    assert caplog.records[1].getMessage() == "the bad edit was undone, generation 1 stays"
 
 
 def test_a_bad_edit_changes_nothing_and_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
@@ -155,31 +151,6 @@ def test_a_file_that_lost_its_last_key_is_cut_off() -> None:
     cut = named(A, digest="cut")
     again, _ = store_of(bare, good(type(cut)(digest="cut", clients=cut.clients, models={})))
     assert [problem.file for problem in again.reload().problems] == [None]
-
-
-def test_a_rollback_holds_until_the_next_valid_edit() -> None:
-    two, three = named(client("a", "x"), B, digest="two"), named(A, digest="three")
-    made = Parts(BreakingFactory(ValueError()), SystemClock(), CallStats())
-    store, registry = store_of(ONE, good(two), bad("bad"), good(two), good(three), made=made)
-    entry = registry.generation.entries["b"]
-    store.reload()
-    result = store.rollback(1)
-    assert (result.outcome, result.generation, result.digest) == ("adopted", 3, "one")
-    assert registry.generation.snapshot is ONE
-    assert registry.generation.entries["b"] is entry
-    assert store.reload().outcome == "rejected"
-    assert (store.reload().outcome, store.rejection) == ("unchanged", None)
-    assert registry.generation.snapshot is ONE
-    assert store.reload().generation == 4
-    assert [(each.number, each.digest, each.rolled_back_to) for each in store.history] == [
-        (1, "one", None),
-        (2, "two", None),
-        (3, "one", 1),
-        (4, "three", None),
-    ]
-    with pytest.raises(UnknownNameError, match="there is no generation 9") as caught:
-        store.rollback(9)
-    assert caught.value.hint == "The history knows 1, 2, 3, 4."
 
 
 def test_the_history_remembers_the_last_generations_and_says_what_they_changed() -> None:

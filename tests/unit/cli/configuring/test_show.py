@@ -88,6 +88,7 @@ def test_one_file_is_named_without_its_folder(config: Path) -> None:
     [
         ("clients.chatt", "there is no 'chatt' in clients. Did you mean clients.chat?"),
         ("clents", "Did you mean clients?"),
+        ("chatt", "there is no 'chatt'. Did you mean clients.chat?"),
         ("clients.chat.timeouts.totl", "Did you mean clients.chat.timeouts.total?"),
         ("clients.zzz", "there is no 'zzz' in clients; there are chat, reader."),
         ("zzz", "there is no 'zzz'; there are version, providers, models, clients, defaults, limits, budgets, "),
@@ -100,6 +101,34 @@ def test_a_wrong_path_is_a_usage_error_that_says_what_was_meant(config: Path, pa
         ran = loomwire(*command, path, "--config", config)
         assert (ran.code, ran.out) == (2, "")
         assert said in ran.err
+
+
+@pytest.mark.parametrize(
+    ("path", "meant"),
+    [
+        ("chat", "clients.chat"),
+        ("chat.timeouts.total", "clients.chat.timeouts.total"),
+        ("quick", "models.quick"),
+        ("far", "providers.far"),
+        ("timeouts", "defaults.timeouts"),
+    ],
+)
+def test_a_bare_name_is_found_in_its_section(config: Path, path: str, meant: str) -> None:
+    for command in (("config", "show"), ("config", "show", "--all"), ("explain", "key"), ("config", "show", "--json")):
+        bare, whole = (loomwire(*command, words, "--config", config) for words in (path, meant))
+        assert (bare.code, bare.out, bare.err) == (0, whole.out, whole.err)
+    assert json.loads(loomwire("explain", "key", path, "--config", config, "--json").out)["path"] == meant
+
+
+def test_a_name_that_two_sections_have_is_asked_back(config: Path) -> None:
+    file = config / "loomwire.yaml"
+    file.write_text(file.read_text(encoding="utf-8").replace("  chat: {", "  quick: {", 1), encoding="utf-8")
+    for command in (("config", "show"), ("explain", "key")):
+        ran = loomwire(*command, "quick.timeouts", "--config", config)
+        assert (ran.code, ran.out) == (2, "")
+        assert "'quick' is in several sections; say models.quick.timeouts or clients.quick.timeouts." in ran.err
+    failed = loomwire("config", "show", "quick", "--config", config, "--json")
+    assert (failed.code, json.loads(failed.out)["schema"]) == (2, "loomwire/error/1")
 
 
 def test_a_header_with_dots_in_its_name_is_found(config: Path) -> None:

@@ -8,8 +8,7 @@ from loomwire.infrastructure.configuration.documents import MAX_BYTES, Document,
 from loomwire.infrastructure.configuration.schema.secrecy import (
     dotted,
     is_secret_word,
-    looks_secret,
-    may_be_shown,
+    line_looks_secret,
     quoted,
 )
 
@@ -97,15 +96,19 @@ def test_without_a_tree_harmless_lines_are_shown() -> None:
 def test_what_looks_like_a_secret_is_in_no_message() -> None:
     assert quoted("planner") == "`planner`"
     assert quoted("sk-live-1") == "this name"
-    assert not may_be_shown("x" * 201)
     assert dotted(("clients", "sk-live-1", "models", 0)) == "clients.***.models.0"
     assert dotted(("providers", "a", "keys", 0, "hush")) == "providers.a.keys.0.***"
     assert dotted(("providers", "a", "headers", "X-Key", "hush")) == "providers.a.headers.X-Key.***"
-    assert looks_secret("see https://a:b@c")
-    assert not looks_secret("see https://a/b")
+    assert line_looks_secret("see https://a:b@c")
+    assert not line_looks_secret("see https://a/b")
+    assert not line_looks_secret("api_key: ${OPENAI_KEY_OF_2026_AND_LATER}")
     assert is_secret_word("keyes")
 
 
 def test_the_nearest_name_is_found_or_none() -> None:
     assert nearest("planer", ["reader", "planner"]) == "planner"
     assert nearest("xyz", ["reader", "planner"]) is None
+
+
+def test_a_known_name_that_looks_like_a_key_is_not_suggested() -> None:
+    assert nearest("sk-live-2", ["sk-live-1", "planner"]) is None

@@ -133,6 +133,24 @@ def test_a_reference_with_a_default_is_not(folder: Folder) -> None:
     assert [problem.excerpt for problem in problems] == [""]
 
 
+PASTED = "sk-canary-xq7"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "models: {quick: {provider: far, model: m}, other: {provider: sk-canary-xq8, model: m}}",
+        "models: {sk-canary-xq7: {provider: near, model: m}}\nclients: {planner: {models: [zebra, sk-canary-xq]}}",
+        "clients: {sk-canary-xq7: {models: []}, other: {modles: [sk-canary-xq7]}}",
+    ],
+)
+def test_a_name_that_is_a_pasted_key_is_in_no_part_of_a_problem(folder: Folder, line: str) -> None:
+    text = f"version: 1\nproviders: {{{PASTED}: {{type: opnai, base_url: 3}}, near: {{type: vllm}}}}\n{line}\n"
+    environ = {"LOOMWIRE__PROVIDERS__SK_CANARY_XQ__TYPE": "vllm"}
+    error = folder.refusal(text, environ)
+    assert PASTED not in f"{error}{error.explain()}{error.to_dict()!r}{error.problems!r}"
+
+
 GOOD = """\
 version: 1
 providers:

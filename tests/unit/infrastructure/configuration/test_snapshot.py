@@ -120,6 +120,19 @@ def test_a_client_overrides_its_models_and_shares_them_when_it_says_nothing(fold
     assert other.targets[0] is snapshot.models["plain"]
 
 
+def test_clients_that_say_the_same_of_a_model_share_what_they_ask(folder: Folder) -> None:
+    text = "version: 1\nproviders: {p: {type: openai, api_key: any}}\n"
+    text += "models: {m: {provider: p, model: m}, n: {provider: p, model: m}}\nclients:\n"
+    for name, model, total in (("one", "m", 30), ("two", "m", 30), ("three", "m", 40), ("four", "n", 30)):
+        text += f"  {name}: {{models: [{model}], timeouts: {{total: {total}}}}}\n"
+    clients = folder.load(text).clients
+    one, two, three, four = (clients[name].targets[0] for name in ("one", "two", "three", "four"))
+    assert one is two
+    assert one is not three
+    assert one is not four
+    assert (one.timeouts.total_s, three.timeouts.total_s) == (30.0, 40.0)
+
+
 def test_a_snapshot_cannot_be_changed_and_hashes(folder: Folder) -> None:
     snapshot = folder.load(TEXT)
     assert isinstance(hash(snapshot), int)

@@ -238,3 +238,88 @@ def test_a_file_in_the_place_of_the_folder_is_an_error(kept: Kept) -> None:
     kept.folder.write_text("", encoding="utf-8")
     with pytest.raises(FileExistsError):
         kept.add("d1")
+
+
+def test_a_file_that_is_a_link_stays_one_and_what_it_leads_to_is_written(kept: Kept, tmp_path: Path) -> None:
+    shared = tmp_path / "shared" / "real.yaml"
+    shared.parent.mkdir()
+    (kept.root / "a.yaml").rename(shared)
+    shared.chmod(0o640)
+    (kept.root / "a.yaml").symlink_to("../shared/real.yaml")
+    number = kept.add("d1")
+    shared.write_text("two", encoding="utf-8")
+    kept.history.restore(number, kept.root)
+    assert (kept.root / "a.yaml").readlink() == Path("../shared/real.yaml")
+    assert shared.read_text(encoding="utf-8") == "one"
+    assert stat.S_IMODE(shared.stat().st_mode) == 0o640
+    assert list(shared.parent.iterdir()) == [shared]
+
+
+def test_a_link_that_the_generation_did_not_have_goes_and_what_it_leads_to_stays(kept: Kept, tmp_path: Path) -> None:
+    number = kept.add("d1")
+    (tmp_path / "shared.yaml").write_text("shared", encoding="utf-8")
+    (kept.root / "b.yaml").symlink_to(tmp_path / "shared.yaml")
+    kept.history.restore(number, kept.root)
+    assert not (kept.root / "b.yaml").is_symlink()
+    assert (tmp_path / "shared.yaml").read_text(encoding="utf-8") == "shared"
+
+
+def config_map(kept: Kept, version: str, *names: str) -> None:
+    """Mount files as the kubelet does: links to links to a folder that it swaps."""
+    for name in names:
+        kept.write(f"..{version}/{name}", version)
+        if not (kept.root / name).is_symlink():
+            (kept.root / name).unlink(missing_ok=True)
+            (kept.root / name).symlink_to(f"..data/{name}")
+    (kept.root / "..data_tmp").symlink_to(f"..{version}")
+    (kept.root / "..data_tmp").replace(kept.root / "..data")
+
+
+def test_a_mounted_config_map_is_refused_before_anything_is_written(kept: Kept) -> None:
+    config_map(kept, "2026_11_21", "a.yaml")
+    number = kept.history.add(kept.root, [str(kept.root / "a.yaml")], "d1")
+    assert number is not None
+    config_map(kept, "2026_11_22", "a.yaml", "b.yaml")
+    with pytest.raises(ConfigError, match=r"cannot be put back \(a.yaml is mounted by Kubernetes"):
+        kept.history.restore(number.number, kept.root)
+    assert (kept.root / "a.yaml").read_text(encoding="utf-8") == "2026_11_22"
+    assert (kept.root / "b.yaml").exists()
+    assert not list(kept.folder.glob("before-rollback-*"))
+
+
+def test_a_link_into_a_place_that_cannot_be_written_is_refused_before_anything_is_written(
+    kept: Kept, tmp_path: Path
+) -> None:
+    kept.write("b.yaml", "two")
+    number = kept.add("d1")
+    kept.write("a.yaml", "edited")
+    (kept.root / "b.yaml").unlink()
+    (kept.root / "b.yaml").symlink_to("/proc/sys/kernel/version.yaml")
+    with pytest.raises(ConfigError, match=r"cannot be put back \(b.yaml leads to a place that cannot be written"):
+        kept.history.restore(number, kept.root)
+    assert (kept.root / "a.yaml").read_text(encoding="utf-8") == "edited"
+
+
+def test_links_that_lead_to_one_file_are_refused_when_the_generation_had_two(kept: Kept) -> None:
+    kept.write("b.yaml", "two")
+    number = kept.add("d1")
+    (kept.root / "b.yaml").unlink()
+    (kept.root / "b.yaml").symlink_to("a.yaml")
+    with pytest.raises(ConfigError, match=r"\(a.yaml and b.yaml are one file now\)"):
+        kept.history.restore(number, kept.root)
+    assert kept.contents() == {"a.yaml": "one", "b.yaml": "one"}
+    kept.write("a.yaml", "both")
+    same = kept.add("d2")
+    kept.write("a.yaml", "edited")
+    kept.history.restore(same, kept.root)
+    assert kept.contents() == {"a.yaml": "both", "b.yaml": "both"}
+    assert (kept.root / "b.yaml").is_symlink()
+
+
+def test_a_link_that_leads_to_itself_is_refused(kept: Kept) -> None:
+    number = kept.add("d1")
+    (kept.root / "a.yaml").unlink()
+    (kept.root / "a.yaml").symlink_to("a.yaml")
+    with pytest.raises(ConfigError, match="cannot be put back"):
+        kept.history.restore(number, kept.root)
+    assert (kept.root / "a.yaml").is_symlink()

@@ -5,13 +5,14 @@ from __future__ import annotations
 import errno
 import logging
 import queue
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from typing_extensions import override
 from watchdog.events import EVENT_TYPE_MODIFIED, FileSystemEvent, FileSystemEventHandler
-from watchdog.observers.api import BaseObserver, EventEmitter, ObservedWatch
+from watchdog.observers.api import BaseObserver, EventDispatcher, EventEmitter, ObservedWatch
 
 from loomwire.infrastructure.watching.ears import Ears
 from loomwire.infrastructure.watching.settling import Hint
@@ -152,6 +153,29 @@ def test_stopping_twice_or_before_anything_was_listened_to_is_fine(ears: Ears) -
     ears.stop()
 
 
+class Closed(Observing):
+    """Finds its descriptors closed by somebody else, once."""
+
+    is_closed = True
+
+    @override
+    def on_thread_stop(self) -> None:
+        if self.is_closed:
+            self.is_closed = False
+            raise OSError(errno.EBADF, "bad file descriptor")
+
+
+def test_it_stops_although_somebody_closed_its_descriptors(tmp_path: Path) -> None:
+    observer = Closed()
+    ears = Ears(lambda _, __: None, lambda: observer)
+    ears.listen(place(tmp_path, listed=True))
+    ears.stop()
+    assert not observer.is_closed
+    assert logging.getLogger("watchdog.observers.inotify").filters == []
+    observer.stop()
+    observer.join()
+
+
 @pytest.mark.parametrize(
     ("refusal", "why"),
     [
@@ -215,3 +239,16 @@ def test_watchdog_s_noise_about_directories_that_go_does_not_reach_the_log(
     ears.stop()
     watchdog.error(noise)
     assert [record.getMessage() for record in caplog.records] == ["something else", noise]
+
+
+def test_the_threads_that_listen_are_named_after_us(tmp_path: Path, ears: Ears) -> None:
+    before = set(threading.enumerate())
+    ears.listen(place(tmp_path, "a.yaml"))
+    (tmp_path / "more").mkdir()
+    ears.listen({**place(tmp_path, "a.yaml"), **place(tmp_path / "more", "b.yaml")})
+    ours = [
+        each
+        for each in threading.enumerate()
+        if each not in before and isinstance(each, EventDispatcher | EventEmitter)
+    ]
+    assert sorted(each.name for each in ours) == ["loomwire-hints", "loomwire-hints-in", "loomwire-hints-in"]

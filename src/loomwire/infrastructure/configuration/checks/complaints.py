@@ -8,6 +8,7 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, Final
 
 from loomwire.domain.faults import Problem
+from loomwire.domain.values import listed
 from loomwire.infrastructure.configuration.documents import nearest
 from loomwire.infrastructure.configuration.scalars import KeyPath, Plain
 from loomwire.infrastructure.configuration.schema.reserved import reserved_keys
@@ -188,7 +189,7 @@ def _unknown_names(
 def _listed(names: Collection[str]) -> str:
     # The provider manager's tables say whose a name is.
     described: Callable[[], str] | None = getattr(names, "described", None)
-    return ", ".join(names) if described is None else described()
+    return listed(names) if described is None else described()
 
 
 def _section(values: Mapping[str, Plain], name: str) -> dict[str, Mapping[str, Plain]]:

@@ -11,12 +11,12 @@ from pydantic import BaseModel, ValidationError
 from loomwire.domain.config import LLMConfig
 from loomwire.domain.errors import ConfigError
 from loomwire.domain.faults import Problem
-from loomwire.domain.values import NO_JSON, JSONObject
+from loomwire.domain.values import NO_JSON, JSONObject, may_be_shown
 from loomwire.infrastructure.configuration.checks.replays import replayed_providers
 from loomwire.infrastructure.configuration.documents import Part
 from loomwire.infrastructure.configuration.scalars import KeyPath, Plain
 from loomwire.infrastructure.configuration.schema.entities import Model, Provider
-from loomwire.infrastructure.configuration.schema.secrecy import dotted, may_be_shown
+from loomwire.infrastructure.configuration.schema.secrecy import dotted
 from loomwire.infrastructure.configuration.schema.settings import Settings
 from loomwire.infrastructure.configuration.snapshot import frozen_values, provider_config
 from loomwire.infrastructure.configuration.tree import ConfigTree

@@ -9,7 +9,7 @@ from typing import Final, TypeAlias
 from loomwire.domain.values import JSON, Secret
 from loomwire.infrastructure.configuration.injection import Ingredient
 from loomwire.infrastructure.configuration.scalars import CoreScalar, KeyPath
-from loomwire.infrastructure.configuration.schema.secrecy import is_sealed, is_secret_word, looks_secret
+from loomwire.infrastructure.configuration.schema.secrecy import is_sealed, is_secret_word, line_looks_secret
 
 MASK: Final = "***"
 
@@ -53,7 +53,7 @@ def shown(value: Valid, path: KeyPath, *, secret: bool = False) -> JSON:
 def _scalar(value: CoreScalar | Secret | Decimal, *, secret: bool) -> JSON:
     if value is None or isinstance(value, bool):
         return value
-    if secret or isinstance(value, Secret) or looks_secret(str(value)):
+    if secret or isinstance(value, Secret) or line_looks_secret(str(value)):
         return MASK
     return str(value) if isinstance(value, Decimal) else value
 

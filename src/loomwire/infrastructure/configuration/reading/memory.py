@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,7 +13,6 @@ from loomwire.domain.errors import ConfigError
 from loomwire.infrastructure.configuration.documents import Document
 from loomwire.infrastructure.configuration.files import UnreadableError, read_regular
 from loomwire.infrastructure.configuration.scalars import Plain
-from loomwire.infrastructure.recordings.folder import MAX_FILE, read_folder
 
 _T = TypeVar("_T")
 
@@ -156,6 +154,9 @@ def recordings_in(folder: Path) -> list[Path]:
 
 
 def _content(folder: Path) -> str:
+    # Here and below, because few configurations have recordings.
+    from loomwire.infrastructure.recordings.folder import MAX_FILE
+
     whole = hashlib.blake2b(digest_size=16)
     for path in recordings_in(folder):
         try:
@@ -168,6 +169,8 @@ def _content(folder: Path) -> str:
 
 
 def _wrong(folder: Path) -> ConfigError | None:
+    from loomwire.infrastructure.recordings.folder import read_folder
+
     try:
         read_folder(folder)
     except ConfigError as error:
@@ -177,9 +180,3 @@ def _wrong(folder: Path) -> ConfigError | None:
 
 def _are(some: tuple[LLMConfig, ...], others: tuple[LLMConfig, ...]) -> bool:
     return len(some) == len(others) and all(one is other for one, other in zip(some, others, strict=True))
-
-
-def absolute(path: Path | str) -> str:
-    """Return a path from the root of the file system, links not followed."""
-    # Not resolve(): a link that is swapped must be watched by its own name.
-    return os.path.normpath(Path(path).absolute())

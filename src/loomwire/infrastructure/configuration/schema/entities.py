@@ -164,7 +164,9 @@ class Provider(Tuned):
     """Where models are: a vendor, a server of your own, or an offline stand-in."""
 
     type: Text = Field(description="Which kind of server: openai, vllm, custom, rule, ...")
-    dialect: Text | None = Field(default=None, description="The wire dialect, for type custom and where a type speaks several.")
+    dialect: Text | None = Field(
+        default=None, description="The wire dialect, for type custom and where a type speaks several."
+    )
     base_url: Url | None = Field(default=None, description="Where the API stands; null takes the type's own address.")
     api_version: Text | None = Field(
         default=None, description="The version of the API, for types that want one said, such as azure_openai."

@@ -10,18 +10,12 @@ from functools import lru_cache
 from typing import Final
 
 from loomwire.domain.faults import Problem
+from loomwire.domain.values import LONGEST_SHOWN, looks_secret, masked, may_be_shown
 from loomwire.infrastructure.configuration.scalars import KeyPath
-
-LONGEST_SHOWN: Final = 200
-"""Characters of a line or a name in a problem."""
 
 _SEALED: Final = frozenset({"api_key", "keys", "headers"})
 _WORD = re.compile(
     r"(?i)(?:^|[^a-z])(?:api_?)?keys?$|apikey|(?<!max_)tokens?$|secret|passw|authori|credential|^headers?$|cookie|bearer"
-)
-_LOOK = re.compile(
-    r"(?i)\b(?:sk|pk|rk|gsk|xai|pplx|key|ghp|hf|xox[a-z])[-_][a-z0-9]|AIza|eyJ[a-z0-9]|\bBearer\s|://[^/\s]*@"
-    r"|\?[\w.~-]+=|(?=[a-z0-9]{0,64}[0-9])(?=[a-z0-9]{0,64}[a-z])[a-z0-9]{20}"
 )
 # With a default or a message it would hold text of the operator, and nobody knows which.
 _BARE_REFERENCE = re.compile(r"\$\{(?:[A-Za-z_]\w*|file:[^{}]*)\}")
@@ -44,14 +38,9 @@ def is_bare_reference(text: str) -> bool:
     return _BARE_REFERENCE.fullmatch(text) is not None
 
 
-def looks_secret(line: str) -> bool:
-    """Tell whether a line holds something that looks like a key, a token or a URL with a password or a query."""
-    return _LOOK.search(_BARE_REFERENCE.sub("", line)) is not None
-
-
-def may_be_shown(name: str) -> bool:
-    """Tell whether a name may stand in a message: a key that somebody pasted in the wrong place may not."""
-    return len(name) <= LONGEST_SHOWN and not looks_secret(name)
+def line_looks_secret(line: str) -> bool:
+    """Tell whether a line holds, beside references, what looks like a secret."""
+    return looks_secret(_BARE_REFERENCE.sub("", line))
 
 
 def quoted(name: str) -> str:
@@ -87,9 +76,11 @@ def _is_control(char: str) -> bool:
 
 def dotted(path: KeyPath) -> str:
     """Return a key path as text, without what may be a secret in the place of a key."""
-    return ".".join(str(step) if _is_shown(step, path[:place]) else "***" for place, step in enumerate(path))
+    return ".".join(_step(step, path[:place]) for place, step in enumerate(path))
 
 
-def _is_shown(step: str | int, above: KeyPath) -> bool:
+def _step(step: str | int, above: KeyPath) -> str:
+    if isinstance(step, int):
+        return str(step)
     is_key_of_key = is_sealed(above) and (above[2] != "headers" or len(above) > 3)
-    return isinstance(step, int) or (may_be_shown(step) and not is_key_of_key)
+    return "***" if is_key_of_key else masked(step)

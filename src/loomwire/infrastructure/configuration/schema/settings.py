@@ -43,25 +43,36 @@ from loomwire.infrastructure.configuration.schema.knowledge import Catalogue
 class Defaults(Block):
     """What holds where a provider, model or client says nothing else."""
 
-    timeouts: Timeouts = Field(default_factory=Timeouts, description="How long things may take, everywhere.")
-    retry: Retry = Field(default_factory=Retry, description="When the same target is asked again.")
+    # model_construct and not the class: a call of it would build a validator of its own for every block.
+    timeouts: Timeouts = Field(
+        default_factory=Timeouts.model_construct, description="How long things may take, everywhere."
+    )
+    retry: Retry = Field(default_factory=Retry.model_construct, description="When the same target is asked again.")
     retry_budget: RetryBudget = Field(
-        default_factory=RetryBudget, description="How many retries a provider is given in all."
+        default_factory=RetryBudget.model_construct, description="How many retries a provider is given in all."
     )
-    breaker: Breaker = Field(default_factory=Breaker, description="When a failing target is left alone.")
-    limits: WireSizes = Field(default_factory=WireSizes, description="How much may be sent and received, everywhere.")
-    pool: Pool = Field(default_factory=Pool, description="Connections to one origin, per event loop.")
-    rate: Rate = Field(default_factory=Rate, description="How calls wait for the limits of a provider.")
-    cache: Cache = Field(default_factory=Cache, description="Which answers are kept and for how long.")
-    ledger: Ledger = Field(default_factory=Ledger, description="How spending is written down.")
-    budget: BudgetRules = Field(default_factory=BudgetRules, description="What budgets do.")
+    breaker: Breaker = Field(
+        default_factory=Breaker.model_construct, description="When a failing target is left alone."
+    )
+    limits: WireSizes = Field(
+        default_factory=WireSizes.model_construct, description="How much may be sent and received, everywhere."
+    )
+    pool: Pool = Field(default_factory=Pool.model_construct, description="Connections to one origin, per event loop.")
+    rate: Rate = Field(default_factory=Rate.model_construct, description="How calls wait for the limits of a provider.")
+    cache: Cache = Field(default_factory=Cache.model_construct, description="Which answers are kept and for how long.")
+    ledger: Ledger = Field(default_factory=Ledger.model_construct, description="How spending is written down.")
+    budget: BudgetRules = Field(default_factory=BudgetRules.model_construct, description="What budgets do.")
     balance: BalanceBlock = Field(
-        default_factory=Balance, description="In which order the models of a client are asked."
+        default_factory=Balance.model_construct, description="In which order the models of a client are asked."
     )
-    health: Health = Field(default_factory=Health, description="How targets without traffic are looked after.")
-    shutdown: Shutdown = Field(default_factory=Shutdown, description="How the container closes.")
-    memory: Memory = Field(default_factory=Memory, description="What happens when the process grows.")
-    reload: Reload = Field(default_factory=Reload, description="How edits of these files come into force.")
+    health: Health = Field(
+        default_factory=Health.model_construct, description="How targets without traffic are looked after."
+    )
+    shutdown: Shutdown = Field(default_factory=Shutdown.model_construct, description="How the container closes.")
+    memory: Memory = Field(default_factory=Memory.model_construct, description="What happens when the process grows.")
+    reload: Reload = Field(
+        default_factory=Reload.model_construct, description="How edits of these files come into force."
+    )
 
 
 class _Quiet(dict[str, Plain]):
@@ -113,7 +124,9 @@ class Settings(BaseSettings):
     providers: dict[Name, Provider] = Field(default_factory=dict, description="Where models are, by name.")
     models: dict[Name, Model] = Field(default_factory=dict, description="Models of these providers, by name.")
     clients: dict[Name, Client] = Field(default_factory=dict, description="What hosts resolve, by name.")
-    defaults: Defaults = Field(default_factory=Defaults, description="What holds where nothing else is said.")
+    defaults: Defaults = Field(
+        default_factory=Defaults.model_construct, description="What holds where nothing else is said."
+    )
     limits: dict[Name, RateLimit] = Field(
         default_factory=dict, description="How fast providers, keys or models are asked."
     )

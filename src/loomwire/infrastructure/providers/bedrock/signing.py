@@ -14,7 +14,7 @@ from typing import Final, Protocol
 from loomwire.domain.config import LLMConfig
 from loomwire.domain.ports.pool import WireRequest
 from loomwire.domain.values import Secret
-from loomwire.infrastructure.providers.refusals import refused
+from loomwire.infrastructure.local.refusals import refused
 from loomwire.infrastructure.providers.wire.exchange.headers import HiddenHeaders
 
 PACKAGE: Final = "botocore"

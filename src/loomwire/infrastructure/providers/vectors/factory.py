@@ -16,6 +16,7 @@ from loomwire.domain.ports.clock import IClock
 from loomwire.domain.ports.embedding import BatchPolicy, IEmbedder, IEmbeddingFactory, IReranker
 from loomwire.domain.ports.pool import IConnectionPool
 from loomwire.infrastructure.local.engine import Engine
+from loomwire.infrastructure.local.refusals import unknown
 from loomwire.infrastructure.local.server import LocalLease, LocalServers
 from loomwire.infrastructure.local.settings import local_settings
 from loomwire.infrastructure.providers.embeddings.columns import (
@@ -26,9 +27,9 @@ from loomwire.infrastructure.providers.embeddings.columns import (
     Place,
     Reranks,
 )
-from loomwire.infrastructure.providers.placing import check_key, checked_place, placed
-from loomwire.infrastructure.providers.refusals import unknown
-from loomwire.infrastructure.providers.table import PROVIDERS, Also, ProviderType
+from loomwire.infrastructure.providers.placing import Endpoints, check_key, checked_place, placed
+from loomwire.infrastructure.providers.rows.kinds import Also, ProviderType
+from loomwire.infrastructure.providers.table import PROVIDERS
 from loomwire.infrastructure.recordings.pools import Replays
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ class EmbeddingFactory(IEmbeddingFactory):
         servers: Model servers in this process. Whoever made them closes them.
     """
 
-    __slots__ = ("_clock", "_pool", "_providers", "_replays", "_servers")
+    __slots__ = ("_clock", "_endpoints", "_pool", "_providers", "_replays", "_servers")
 
     def __init__(
         self,
@@ -60,6 +61,7 @@ class EmbeddingFactory(IEmbeddingFactory):
         servers: LocalServers | None = None,
     ) -> None:
         """Build nothing yet."""
+        self._endpoints = Endpoints()
         self._pool = pool
         self._clock = clock
         self._providers = providers
@@ -144,7 +146,7 @@ class EmbeddingFactory(IEmbeddingFactory):
     def _carried(self, config: LLMConfig, row: ProviderType, spoken: Also) -> tuple[LLMConfig, IConnectionPool, str]:
         check_key(config, row, spoken)
         target = _kept(placed(config, row, spoken), row)
-        endpoint = checked_place(target)
+        endpoint = checked_place(target, self._endpoints)
         # At build time: the first call would otherwise stop the loop for the import of aiohttp.
         importlib.import_module("loomwire.infrastructure.transport.pool")
         pool = self._pool if config.replay is None else self._replays.deferred(config.replay, config.recorded)

@@ -6,10 +6,11 @@ Sources: `2.1` is the table of behaviour.md, a number is one of TRAPS.md, a name
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from typing import TypeAlias
 
 import pytest
 
@@ -17,8 +18,9 @@ from loomwire.domain.config import LLMConfig
 from loomwire.domain.errors import LLMError
 from loomwire.domain.faults import FAULTS
 from loomwire.domain.values import JSON, FrozenDict
+from loomwire.infrastructure.providers.rows.kinds import Also
 from loomwire.infrastructure.providers.speech import dialect_of
-from loomwire.infrastructure.providers.table import DIALECTS, Also
+from loomwire.infrastructure.providers.table import DIALECTS
 
 CONFIG = LLMConfig.custom("m", name="vendor", api_key="canary-key-0123456789")
 
@@ -97,15 +99,20 @@ def test_the_servers_advice_outranks_the_status_but_nothing_certain(
     assert (error.retryable, error.disposition.retry_same) == (again, again)
 
 
-SOON = datetime.now(UTC) + timedelta(hours=1)
-HEADER_WAITS: Mapping[str, tuple[Mapping[str, str], float | None]] = {
+def soon() -> datetime:
+    """Return the instant in an hour, as it is when the test runs."""
+    return datetime.now(UTC) + timedelta(hours=1)
+
+
+Headers: TypeAlias = Mapping[str, str]
+HEADER_WAITS: Mapping[str, tuple[Headers | Callable[[], Headers], float | None]] = {
     "51 Anthropic, Azure, Groq: seconds": ({"retry-after": "17"}, 17.0),
     "2.1: seconds with a fraction": ({"retry-after": "0.75"}, 0.75),
-    "2.1: an HTTP date": ({"retry-after": format_datetime(SOON, usegmt=True)}, 3600.0),
+    "2.1: an HTTP date": (lambda: {"retry-after": format_datetime(soon(), usegmt=True)}, 3600.0),
     "51 Azure: milliseconds": ({"retry-after-ms": "644"}, 0.644),
     "51 Azure: 0 ms beside 1 s (azure-ai-...-error-429-65efad)": ({"retry-after-ms": "0", "retry-after": "1"}, 1.0),
-    "51 OpenRouter: epoch milliseconds": ({"x-ratelimit-reset": str(int(SOON.timestamp() * 1000))}, 3600.0),
-    "2.1 Cohere: epoch seconds": ({"x-ratelimit-reset": str(int(SOON.timestamp()))}, 3600.0),
+    "51 OpenRouter: epoch milliseconds": (lambda: {"x-ratelimit-reset": str(int(soon().timestamp() * 1000))}, 3600.0),
+    "2.1 Cohere: epoch seconds": (lambda: {"x-ratelimit-reset": str(int(soon().timestamp()))}, 3600.0),
     "51 Groq, OpenAI: what is used up": (
         {"x-ratelimit-remaining-tokens": "0", "x-ratelimit-reset-tokens": "7.66s"},
         7.66,
@@ -113,7 +120,7 @@ HEADER_WAITS: Mapping[str, tuple[Mapping[str, str], float | None]] = {
     "51 OpenAI: minutes": ({"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "6m0s"}, 360.0),
     "51: what is left needs no wait": ({"x-ratelimit-remaining-tokens": "9", "x-ratelimit-reset-tokens": "9s"}, None),
     "51 Anthropic: RFC 3339": (
-        {"anthropic-ratelimit-tokens-remaining": "0", "anthropic-ratelimit-tokens-reset": SOON.isoformat()},
+        lambda: {"anthropic-ratelimit-tokens-remaining": "0", "anthropic-ratelimit-tokens-reset": soon().isoformat()},
         3600.0,
     ),
     "2.1: not a number": ({"retry-after": "nan"}, None),
@@ -130,7 +137,8 @@ HEADER_WAITS: Mapping[str, tuple[Mapping[str, str], float | None]] = {
 @pytest.mark.parametrize("dialect", DIALECTS)
 @pytest.mark.parametrize("source", HEADER_WAITS)
 def test_a_wait_in_headers_is_found_over_every_dialect(dialect: str, source: str) -> None:
-    headers, wait = HEADER_WAITS[source]
+    told, wait = HEADER_WAITS[source]
+    headers = told() if callable(told) else told
     assert refused(dialect, 429, None, headers).retry_after == pytest.approx(wait, abs=60 if wait == 3600.0 else 0)
 
 

@@ -1,4 +1,4 @@
-"""Errors for what keeps a target from being built; returned, not raised."""
+"""What a provider's configuration is refused with. Nothing here is raised."""
 
 from __future__ import annotations
 
@@ -14,23 +14,25 @@ def refused(
     config: LLMConfig,
     says: str,
     hint: str,
-    reason: str = "missing_key",
+    reason: str = "out_of_range",
     key: Sequence[str] = (),
     needs: Sequence[str] = (),
 ) -> ConfigError:
-    """Return the error for a provider's block.
+    """Return the error of a provider that cannot be asked as it is configured.
 
     Args:
-        config: The target.
+        config: One of its targets.
         says: What is wrong.
         hint: What to do.
         reason: A reason of the fault table.
-        key: The way to what is wrong, from the provider's block.
-        needs: Keys of which none is there.
+        key: The way to what is wrong, in the provider's block.
+        needs: Keys of which none is there; the reason is then `missing_key`.
     """
     metadata: JSONObject = {"key": tuple(key), "needs": tuple(needs)}
     message = f"provider {config.name!r}: {says}"
-    return ConfigError(message, reason=reason, provider=config.name, hint=hint, metadata=metadata)
+    return ConfigError(
+        message, reason="missing_key" if needs else reason, provider=config.name, hint=hint, metadata=metadata
+    )
 
 
 def listed(names: Collection[str]) -> str:
@@ -40,7 +42,7 @@ def listed(names: Collection[str]) -> str:
 
 
 def unknown(what: str, name: str, existing: Collection[str], key: Sequence[str] = ()) -> UnknownNameError:
-    """Return the error for a name that does not exist; lists those that do."""
+    """Return the error of a name that is none of ours; the hint lists those that exist, none of them a user's."""
     near = get_close_matches(name, existing, 1)
     meant = f"Did you mean `{near[0]}`? " if near else ""
     hint = f"{meant}There are: {listed(existing)}."
