@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import importlib
 import os
 import threading
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
@@ -19,18 +18,18 @@ from loomwire.application.composed import snapshot_of
 from loomwire.application.loop_thread import LoopThread, refuse_in_loop
 from loomwire.application.pinned import PinnedRegistry
 from loomwire.application.pipeline import Parts, client_key, target_key
-from loomwire.application.registry import ClientRegistry, Reduced
+from loomwire.application.registry import ClientRegistry
 from loomwire.application.reload.drains import Drains
 from loomwire.application.reload.listeners import RejectedListener, Remove, UpdatedListener
 from loomwire.application.reload.manager import LLMConfigManager
 from loomwire.application.reload.results import ReloadResult
 from loomwire.application.reload.store import ConfigStore
 from loomwire.application.state.stats import CallStats
-from loomwire.container.checks import check
 from loomwire.container.detecting import Detecting
-from loomwire.container.graph import WiringGraph
 from loomwire.container.health import ContainerHealth
-from loomwire.container.lifetime import ending_with, watcher_of
+from loomwire.container.inspection.checks import check
+from loomwire.container.inspection.graph import WiringGraph
+from loomwire.container.lifetime import Home, ending_with, run_all, watcher_of
 from loomwire.container.parents import Parent, parts_of
 from loomwire.container.pinning import Pinning
 from loomwire.container.resolving import Resolver
@@ -211,7 +210,7 @@ class LLMContainer(Resolver):
         container = cls(wiring, watch=watch)
         if not overrides:
             # With parts of this process another one would find a client that is not the same.
-            container._registry.home = _Home(absolute(config))
+            container._registry.home = Home(absolute(config))
         return container
 
     @property
@@ -320,7 +319,7 @@ class LLMContainer(Resolver):
         Everything is tried; errors come together in one ExceptionGroup. Connections of event loops that still run
         close with their loop.
         """
-        _run_all(self._closers())
+        run_all(self._closers())
 
     async def aclose(self) -> None:
         """Close from async code: as `close`, and the running loop's connections are closed here. Idempotent."""
@@ -333,7 +332,7 @@ class LLMContainer(Resolver):
         finally:
             # Also when this task is cancelled meanwhile: our threads would outlive the container. Shielded, because
             # what is cancelled before a thread is free never runs.
-            closing = asyncio.get_running_loop().run_in_executor(None, _run_all, self._closers(), errors)
+            closing = asyncio.get_running_loop().run_in_executor(None, run_all, self._closers(), errors)
             await asyncio.shield(closing)
 
     def _closers(self) -> Iterator[Callable[[], None]]:
@@ -385,26 +384,3 @@ def _let_go(opening: asyncio.Future[_C]) -> None:
     """Close what was opened for somebody who had left meanwhile: it would go on watching."""
     if not opening.cancelled() and opening.exception() is None:
         threading.Thread(target=opening.result().close, name="loomwire-close").start()
-
-
-def _run_all(closers: Iterator[Callable[[], None]], errors: list[Exception] | None = None) -> None:
-    failed = list(errors or ())
-    for closer in closers:
-        try:
-            closer()
-        except Exception as error:  # noqa: BLE001  # everything runs; what failed is reported together
-            failed.append(error)
-    if failed:
-        raise ExceptionGroup("closing the container failed", failed)
-
-
-class _Home:
-    """Tells other processes where to find a client."""
-
-    def __init__(self, root: str) -> None:
-        self._root = root
-
-    def __call__(self, name: str, blocking: bool) -> Reduced:  # noqa: FBT001  # see `Home`
-        # By name: that module opens containers, so it imports this one.
-        process = importlib.import_module("loomwire.container.process")
-        return process.sync_client_of if blocking else process.client_of, (self._root, name)

@@ -49,7 +49,7 @@ def threads() -> int:
 
 def eventually(condition: Callable[[], bool]) -> None:
     """Wait until something is so."""
-    end = time.monotonic() + 5
+    end = time.monotonic() + 30
     while not condition():
         assert time.monotonic() < end
         threading.Event().wait(0.005)

@@ -7,8 +7,8 @@ from typing import Protocol
 import pytest
 from dependency_injector import containers, providers
 
-from loomwire.container.checks import check, fits
 from loomwire.container.facade import NEEDS
+from loomwire.container.inspection.checks import check, fits
 from loomwire.container.wiring import Wiring
 from loomwire.domain.errors import WiringError
 from loomwire.domain.ports.clock import IClock

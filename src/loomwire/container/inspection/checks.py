@@ -13,8 +13,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dependency_injector import containers, providers
 from typing_extensions import get_protocol_members, is_protocol
 
-from loomwire.container.graph import WiringGraph
-from loomwire.container.parts import Part
+from loomwire.container.inspection.graph import WiringGraph
+from loomwire.container.inspection.parts import Part
 from loomwire.domain.errors import WiringError
 
 

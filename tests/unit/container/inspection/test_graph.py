@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from dependency_injector import containers, providers
 
-from loomwire.container.graph import WiringGraph
+from loomwire.container.inspection.graph import WiringGraph
 
 
 def a_door() -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from loomwire.container.parts import Part
+from loomwire.container.inspection.parts import Part
 
 if TYPE_CHECKING:
     from dependency_injector import containers, providers
