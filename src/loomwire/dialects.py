@@ -42,7 +42,7 @@ from loomwire.domain.values import JSON, JSONObject, ToolCall
 from loomwire.infrastructure.providers.manager import GROUP, ProviderManager
 from loomwire.infrastructure.providers.quirks import Quirks
 from loomwire.infrastructure.providers.registering import Registration
-from loomwire.infrastructure.providers.table import Also, DialectType, ProviderType
+from loomwire.infrastructure.providers.rows.kinds import Also, DialectType, ProviderType
 from loomwire.infrastructure.providers.wire.answer import Answer, made_up_id
 from loomwire.infrastructure.providers.wire.dialect import Dialect, EventReader, Framer
 from loomwire.infrastructure.providers.wire.errors import ErrorTable, provider_error

@@ -67,7 +67,8 @@ def test_a_row_is_complete(name: str) -> None:
     assert (row.client is None) or (row.dialect is None and (row.embeds is not None or not row.needs_key))
     assert row.dialect is None or row.dialect in DIALECTS
     assert row.base_url is None or re.fullmatch(
-        r"https://[a-z.]+(/[a-z0-9/]+)?|https://[a-z-]+\.\{region\}\.[a-z.]+|http://127\.0\.0\.1:\d+(/v1)?", row.base_url
+        r"https://[a-z.]+(/[a-z0-9/]+)?|https://[a-z-]+\.\{region\}\.[a-z.]+|http://127\.0\.0\.1:\d+(/v1)?",
+        row.base_url,
     )
     assert row.private == (row.base_url or "").startswith("http://")
     assert not row.needs_key or re.fullmatch(r"[A-Z_]+_API_KEY|AWS_BEARER_TOKEN_BEDROCK", row.hint)

@@ -11,7 +11,8 @@ import pytest
 from loomwire.domain.config import LLMConfig
 from loomwire.domain.values import JSON, FrozenDict, JSONObject, Secret
 from loomwire.domain.vectors.embeddings import EmbedRequest, EmbedResponse, Purpose, RerankRequest, RerankResponse
-from loomwire.infrastructure.providers.table import PROVIDERS, ProviderType
+from loomwire.infrastructure.providers.rows.kinds import ProviderType
+from loomwire.infrastructure.providers.table import PROVIDERS
 from support.wire_playback import Recording
 
 EMBED_APIS = ("embeddings", "embed_v2", "ollama_embed")

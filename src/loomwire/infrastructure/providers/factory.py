@@ -23,8 +23,9 @@ from loomwire.infrastructure.local.settings import local_problems, local_setting
 from loomwire.infrastructure.providers.known import Merging, known
 from loomwire.infrastructure.providers.placing import chatless, check_key, checked_place, placed
 from loomwire.infrastructure.providers.refusals import refused, unknown
+from loomwire.infrastructure.providers.rows.kinds import Also, DialectType, ProviderType
 from loomwire.infrastructure.providers.speech import dialect_of, speech
-from loomwire.infrastructure.providers.table import DIALECTS, PROVIDERS, Also, DialectType, ProviderType
+from loomwire.infrastructure.providers.table import DIALECTS, PROVIDERS
 from loomwire.infrastructure.providers.wire.dialect import Dialect
 from loomwire.infrastructure.recordings.pools import Replays
 
@@ -129,7 +130,8 @@ class ClientFactory(ILLMClientFactory):
             yield error
             return
         yield from _caught(partial(check_key, config, row, spoken))
-        yield from _place_problems(config, row, spoken)
+        misplaced = list(_place_problems(config, row, spoken))
+        yield from misplaced or _caught(partial(dialect.headers, config))
         yield from _added_problems(config, dialect, spoken)
 
     def _served(self, config: LLMConfig, dialect: Dialect) -> ILLMClient:
@@ -174,9 +176,6 @@ def _added_problems(config: LLMConfig, dialect: Dialect, spoken: Also) -> Iterat
     """Yield what is wrong with headers and fields that are added to what the dialect writes."""
     from loomwire.infrastructure.providers.wire.exchange.headers import request_headers
 
-    if config.base_url is not None or "region" in config.options:
-        # What a dialect says of the key; without a place there is already a problem.
-        yield from _caught(partial(dialect.headers, config))
     # One at a time, because both stop at the first that is wrong.
     for name, value in config.headers.items():
         alone = replace(config, headers={name: value}, keys=())

@@ -10,7 +10,7 @@ from loomwire.domain.config import LLMConfig
 from loomwire.domain.ports.models import NOTHING_KNOWN, IModelRegistry, ModelFacts
 from loomwire.domain.pricing import Prices
 from loomwire.domain.values import FrozenDict
-from loomwire.infrastructure.providers.table import ProviderType
+from loomwire.infrastructure.providers.rows.kinds import ProviderType
 
 KEPT: Final = 1024
 """How many mergers are remembered; whoever has more is served as well, only slower."""

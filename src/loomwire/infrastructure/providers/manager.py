@@ -11,7 +11,8 @@ from typing_extensions import override
 
 from loomwire.domain.errors import ConfigError
 from loomwire.infrastructure.providers.registering import Registration, check_registration, unfit
-from loomwire.infrastructure.providers.table import DIALECTS, PROVIDERS, DialectType, ProviderType
+from loomwire.infrastructure.providers.rows.kinds import DialectType, ProviderType
+from loomwire.infrastructure.providers.table import DIALECTS, PROVIDERS
 
 R = TypeVar("R")
 

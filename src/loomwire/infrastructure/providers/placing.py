@@ -8,7 +8,7 @@ from typing import Final
 from loomwire.domain.config import LLMConfig
 from loomwire.domain.errors import ConfigError
 from loomwire.infrastructure.providers.refusals import refused
-from loomwire.infrastructure.providers.table import Also, ProviderType
+from loomwire.infrastructure.providers.rows.kinds import Also, ProviderType
 
 _REGION: Final = "{region}"
 

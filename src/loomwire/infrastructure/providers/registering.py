@@ -12,7 +12,7 @@ from loomwire.domain.capabilities import ModelCapabilities
 from loomwire.domain.errors import ConfigError
 from loomwire.domain.values import FrozenDict
 from loomwire.infrastructure.providers.quirks import Quirks
-from loomwire.infrastructure.providers.table import DialectType, ProviderType
+from loomwire.infrastructure.providers.rows.kinds import DialectType, ProviderType
 
 _NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _PLACE: Final = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")

@@ -14,7 +14,8 @@ from loomwire.infrastructure.local.settings import LOCAL_OPTIONS
 from loomwire.infrastructure.providers.openai_chat.quirks import ChatQuirks
 from loomwire.infrastructure.providers.quirks import Quirks
 from loomwire.infrastructure.providers.refusals import refused, unknown
-from loomwire.infrastructure.providers.table import DIALECTS, Also, DialectType, ProviderType
+from loomwire.infrastructure.providers.rows.kinds import Also, DialectType, ProviderType
+from loomwire.infrastructure.providers.table import DIALECTS
 from loomwire.infrastructure.providers.wire.dialect import Dialect
 
 

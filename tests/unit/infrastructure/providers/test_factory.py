@@ -15,8 +15,9 @@ from loomwire.domain.values import JSON, Secret
 from loomwire.infrastructure.providers.factory import ClientFactory
 from loomwire.infrastructure.providers.mock import MockClient
 from loomwire.infrastructure.providers.openai_chat.quirks import ChatQuirks
+from loomwire.infrastructure.providers.rows.kinds import ProviderType
 from loomwire.infrastructure.providers.rule import RuleClient
-from loomwire.infrastructure.providers.table import PROVIDERS, ProviderType
+from loomwire.infrastructure.providers.table import PROVIDERS
 from loomwire.infrastructure.telemetry.clock import SystemClock
 from loomwire.infrastructure.transport.pool import ConnectionPool
 from support.wire_server import Exchange, WireServer

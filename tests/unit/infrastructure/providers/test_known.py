@@ -15,7 +15,8 @@ from loomwire.domain.ports.models import IModelRegistry, ModelFacts, Provenance
 from loomwire.domain.pricing import Prices
 from loomwire.domain.values import Source
 from loomwire.infrastructure.providers.known import KEPT, Merging, known, merged
-from loomwire.infrastructure.providers.table import PROVIDERS, ProviderType
+from loomwire.infrastructure.providers.rows.kinds import ProviderType
+from loomwire.infrastructure.providers.table import PROVIDERS
 
 FLAGS = tuple(field.name for field in fields(ModelCapabilities) if field.name.startswith("supports_"))
 NUMBERS = ("max_tokens", "context_window")

@@ -15,7 +15,8 @@ from loomwire.infrastructure.providers.manager import GROUP, ProviderManager, in
 from loomwire.infrastructure.providers.quirks import Quirks
 from loomwire.infrastructure.providers.refusals import listed, unknown
 from loomwire.infrastructure.providers.registering import Registration
-from loomwire.infrastructure.providers.table import DIALECTS, PROVIDERS, Also, DialectType, ProviderType
+from loomwire.infrastructure.providers.rows.kinds import Also, DialectType, ProviderType
+from loomwire.infrastructure.providers.table import DIALECTS, PROVIDERS
 
 CHAT = DIALECTS["openai_chat"]
 ACME = ProviderType(name="acme", base_url="https://llm.acme.example/v1")

@@ -20,8 +20,9 @@ from loomwire.infrastructure.catalogue.detected import Asked, DetectedFacts, Lis
 from loomwire.infrastructure.catalogue.detection.listings import Listing, listing_of
 from loomwire.infrastructure.catalogue.detection.native import ollama_show
 from loomwire.infrastructure.catalogue.detection.reading import Page
+from loomwire.infrastructure.providers.rows.kinds import DialectType, ProviderType
 from loomwire.infrastructure.providers.speech import dialect_of, speech
-from loomwire.infrastructure.providers.table import DIALECTS, PROVIDERS, DialectType, ProviderType
+from loomwire.infrastructure.providers.table import DIALECTS, PROVIDERS
 from loomwire.infrastructure.providers.wire.dialect import Dialect
 from loomwire.infrastructure.providers.wire.exchange.headers import HiddenHeaders, request_headers
 from loomwire.infrastructure.providers.wire.exchange.unary import Exchanges

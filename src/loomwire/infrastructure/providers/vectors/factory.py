@@ -28,7 +28,8 @@ from loomwire.infrastructure.providers.embeddings.columns import (
 )
 from loomwire.infrastructure.providers.placing import check_key, checked_place, placed
 from loomwire.infrastructure.providers.refusals import unknown
-from loomwire.infrastructure.providers.table import PROVIDERS, Also, ProviderType
+from loomwire.infrastructure.providers.rows.kinds import Also, ProviderType
+from loomwire.infrastructure.providers.table import PROVIDERS
 from loomwire.infrastructure.recordings.pools import Replays
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from loomwire.infrastructure.catalogue.detected import DetectedFacts
 from loomwire.infrastructure.catalogue.detection.detector import CapabilityDetector, Detection
 from loomwire.infrastructure.catalogue.registry import ModelRegistry
 from loomwire.infrastructure.providers.factory import ClientFactory
-from loomwire.infrastructure.providers.table import ProviderType
+from loomwire.infrastructure.providers.rows.kinds import ProviderType
 from loomwire.infrastructure.telemetry.clock import SystemClock
 from loomwire.infrastructure.transport.pool import ConnectionPool
 from loomwire.testing import End, FakeProvider, HttpReply, RawReply

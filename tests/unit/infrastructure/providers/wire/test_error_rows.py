@@ -17,8 +17,9 @@ from loomwire.domain.config import LLMConfig
 from loomwire.domain.errors import LLMError
 from loomwire.domain.faults import FAULTS
 from loomwire.domain.values import JSON, FrozenDict
+from loomwire.infrastructure.providers.rows.kinds import Also
 from loomwire.infrastructure.providers.speech import dialect_of
-from loomwire.infrastructure.providers.table import DIALECTS, Also
+from loomwire.infrastructure.providers.table import DIALECTS
 
 CONFIG = LLMConfig.custom("m", name="vendor", api_key="canary-key-0123456789")
 
