@@ -128,9 +128,9 @@ def _where(name: str) -> str:
 _INTRODUCTION: Final = f"""# What survives what
 
 Every fault that `loomwire.testing.FakeProvider` can play, asked for by the real chain in every dialect, plain and
-streamed, with the server in another process. Bars: the right answer or a typed error; nothing later than the deadline ({DEADLINE_S:g} s,
-{LARGE_S:g} s for what is large) and {LATE_S:g} s; less than {MOST_MB:g} MB of extra memory, with the default
-limits; no key and no prompt in an error; and the next call right. `python3 dev.py test -k faults` plays it
+streamed, with the server in another process. Bars: the right answer or a typed error; nothing later than the deadline
+({DEADLINE_S:g} s, {LARGE_S:g} s for what is large) and {LATE_S:g} s; less than {MOST_MB:g} MB of extra memory, with the
+default limits; no key and no prompt in an error; and the next call right. `python3 dev.py test -k faults` plays it
 again, prints it, and fails when this page says anything else; with `--write-tables` it writes the page. Seconds and
 memory are of one run on one machine; faults that only wait are played side by side; their memory is what all took.
 
@@ -162,7 +162,8 @@ What an honest client does where standards leave it open or nobody can know, and
   that arrives only after the next request was sent cannot be told from its answer in HTTP/1.1.
 - `duplicate_keys`: the last one counts, as in the JSON readers of all vendors' own libraries. RFC 8259 leaves it open.
 - `negative_usage`: the answer is right; the usage is clamped to 0 and marked as estimated, so that no bill believes it.
-- `long_number`: an answer whose accounting cannot be read is refused, although its text could be read.
+- `long_number`: an answer whose accounting cannot be read is refused, although its text could be read. Gemini's is read
+  apart, with every chunk, so there the usage is unknown and the answer right.
 - `lone_surrogates`: right means U+FFFD, because half a character can be written to no file and no log.
 - `u2028`: right means untouched; only CR and LF end a line of SSE.
 - `bad_sse`, `html_as_promised`: SSE tells readers to ignore fields they do not know. What is left has no terminal sign,

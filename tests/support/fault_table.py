@@ -40,7 +40,9 @@ MOST_MB: Final = 32.0
 WAITING: Final = frozenset({"hang", "hang_after_headers", "stall", "slow_loris", "slow_ok", "dns_slow", "byte_split"})
 """Faults that mostly wait, so that they are played side by side; what memory they take, they take together."""
 
-LARGE: Final = frozenset({"endless_body", "endless_line", "endless_header", "gzip_bomb", "deep_json", "long_number"})
+LARGE: Final = frozenset(
+    {"endless_body", "endless_line", "endless_header", "gzip_bomb", "deep_json", "long_number", "byte_split"}
+)
 """Faults that send much: what ends them is a limit, on a slow machine too, so they get a longer deadline."""
 
 _STATUS: Final = Path("/proc/self/status")

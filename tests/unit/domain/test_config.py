@@ -86,6 +86,11 @@ def test_a_key_may_be_given_as_text_or_as_a_secret() -> None:
     assert LLMConfig.openai("m", api_key=CANARY) == LLMConfig.openai("m", api_key=Secret(CANARY))
 
 
+def test_a_region_is_an_option_of_the_type_that_has_one() -> None:
+    assert LLMConfig.bedrock("m", region="eu-west-1").options == {"region": "eu-west-1"}
+    assert LLMConfig.bedrock("m").options == {}
+
+
 def test_a_custom_server_speaks_the_dialect_it_is_said_to_speak() -> None:
     assert LLMConfig.custom("m", dialect="anthropic", base_url="https://a.example").dialect == "anthropic"
 

@@ -143,7 +143,8 @@ class ClientFactory(ILLMClientFactory):
             yield error
             return
         yield from _caught(partial(check_key, config, row, spoken))
-        yield from self._place_problems(config, row, spoken)
+        misplaced = list(self._place_problems(config, row, spoken))
+        yield from misplaced or _caught(partial(dialect.headers, config))
         yield from _added_problems(config, dialect, spoken)
 
     def _served(self, config: LLMConfig, dialect: Dialect) -> ILLMClient:
@@ -196,9 +197,6 @@ def _added_problems(config: LLMConfig, dialect: Dialect, spoken: Also) -> Iterat
     """Yield what is wrong with headers and fields that are added to what the dialect writes."""
     from loomwire.infrastructure.providers.wire.exchange.headers import request_headers
 
-    if config.base_url is not None or "region" in config.options:
-        # What a dialect says of the key; without a place there is already a problem.
-        yield from _caught(partial(dialect.headers, config))
     # One at a time, because both stop at the first that is wrong.
     for name, value in config.headers.items():
         alone = replace(config, headers={name: value}, keys=())

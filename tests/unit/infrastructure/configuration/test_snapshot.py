@@ -96,6 +96,12 @@ def test_a_provider_and_a_model_become_one_config(folder: Folder) -> None:
     )
 
 
+def test_a_region_becomes_part_of_the_config_beside_the_quirks(folder: Folder) -> None:
+    model = folder.load(TEXT.replace("    quirks:", "    region: eu-west-1\n    quirks:")).models["full"]
+    assert model.options["region"] == "eu-west-1"
+    assert model.options.keys() == {"region", "quirks"}
+
+
 def test_what_nobody_says_is_left_to_the_domain(folder: Folder) -> None:
     plain = folder.load(TEXT.split("defaults:", maxsplit=1)[0]).models["plain"]
     assert plain == LLMConfig(type="openai", model="m", name="bare", free=True)

@@ -39,7 +39,7 @@ def test_a_client_says_its_dialect_and_target_and_never_its_key() -> None:
 
 
 @pytest.mark.parametrize(
-    ("type_", "hint"), [("opnai", "Did you mean `openai`?"), ("zzz", "There are: openai, azure_openai, ")]
+    ("type_", "hint"), [("opnai", "Did you mean `openai`?"), ("zzz", "There are: openai, deepseek, ")]
 )
 def test_an_unknown_type_lists_what_exists(type_: str, hint: str) -> None:
     with pytest.raises(UnknownNameError) as caught:

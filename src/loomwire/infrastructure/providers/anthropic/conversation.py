@@ -11,7 +11,7 @@ from loomwire.domain.messages import Image, Message, Reasoning, Role, Text, Tool
 from loomwire.domain.values import ToolCall
 from loomwire.infrastructure.providers.anthropic.layout import ORIGIN, arranged, is_layout
 from loomwire.infrastructure.providers.anthropic.quirks import AnthropicQuirks
-from loomwire.infrastructure.providers.wire.call_ids import fitting_id
+from loomwire.infrastructure.providers.wire.calls.ids import fitting_id
 from loomwire.infrastructure.providers.wire.request_body import Body, base64_text, encoded
 
 _ID = re.compile(r"[a-zA-Z0-9_-]+")

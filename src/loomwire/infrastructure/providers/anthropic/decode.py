@@ -21,7 +21,7 @@ from loomwire.infrastructure.providers.anthropic.errors import messages_error
 from loomwire.infrastructure.providers.anthropic.usage import read_usage
 from loomwire.infrastructure.providers.wire.answer import Answer
 from loomwire.infrastructure.providers.wire.dialect import EventReader
-from loomwire.infrastructure.providers.wire.json_bytes import deeper_than, read_json
+from loomwire.infrastructure.providers.wire.json_bytes import check_depth, read_json
 from loomwire.infrastructure.providers.wire.words import label
 
 _SMALL = 1024
@@ -103,7 +103,7 @@ class MessagesReader(EventReader):
         elif kind == "message_delta":
             self._read_usage(chunk.usage, events)
             if chunk.delta is not None:
-                self._read_finish(chunk.delta.stop_reason)
+                self._answer.note_finish(chunk.delta.stop_reason, _FINISHES)
         elif kind == "message_start":
             self._read_message(chunk.message, events)
         elif kind == "message":
@@ -140,7 +140,7 @@ class MessagesReader(EventReader):
             raise self._reported(data)  # a gateway's word, and no part of an answer
         # A small piece holds texts only; what else is handed on is checked.
         if chunk.delta is None or len(data) > _SMALL:
-            self._check_depth(data)
+            check_depth(data, self._answer.config.limits.json_depth)
         self._is_begun = True
         return chunk
 
@@ -180,7 +180,7 @@ class MessagesReader(EventReader):
             return
         self._read_names(told.get("id"), told.get("model"))
         self._read_usage(told.get("usage"), events)
-        self._read_finish(told.get("stop_reason"))
+        self._answer.note_finish(told.get("stop_reason"), _FINISHES)
 
     def _read_whole(self, chunk: _Chunk, events: list[StreamEvent]) -> None:
         content = chunk.content
@@ -197,7 +197,7 @@ class MessagesReader(EventReader):
         for block in read:
             self._blocks.start(None, block, events)
         self._read_usage(chunk.usage, events)
-        self._read_finish(chunk.stop_reason)
+        self._answer.note_finish(chunk.stop_reason, _FINISHES)
 
     def _read_names(self, id: object, model: object) -> None:
         answer = self._answer
@@ -214,12 +214,6 @@ class MessagesReader(EventReader):
         usage = read_usage(self._usage)
         if usage is not None and usage != self._answer.usage:
             events.append(self._answer.set_usage(usage))
-
-    def _read_finish(self, word: object) -> None:
-        if isinstance(word, str) and word:
-            known = _FINISHES.get(word)
-            self._answer.finish = known or "other"
-            self._answer.finish_wire = word if known else label(word, self._answer.config)
 
     def _stopped(self) -> Sequence[StreamEvent]:
         if self._answer.finish_wire is None and not self._answer.delivered:
@@ -245,10 +239,6 @@ class MessagesReader(EventReader):
         # Like an error's body; a longer one would be decoded once more as a whole, and its rest is no sentence.
         config = self._answer.config
         return messages_error(200, _NO_HEADERS, data if len(data) <= config.limits.error_body else b"", config)
-
-    def _check_depth(self, data: bytes) -> None:
-        if deeper_than(data, self._answer.config.limits.json_depth):
-            raise llm_error("protocol", "the answer's JSON is nested deeper than limits.json_depth allows")
 
 
 def _object(value: object) -> Wire | None:

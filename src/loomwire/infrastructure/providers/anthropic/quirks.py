@@ -21,7 +21,7 @@ class AnthropicQuirks(Quirks):
             added to it. Every Claude since 2024 can say so much.
         hottest: The highest temperature it takes.
         thinking: How the reasoning effort is said; `by_model` knows which Claude wants which.
-        signed_thinking: Thinking without a signature, as servers of others say it, does not go back: it would be refused.
+        signed_thinking: Thinking without a signature, as others' servers say it, does not go back: it is refused.
         json_form: How an answer is held to a schema: `format` is `output_config.format`, which knows a part of JSON
             Schema and refuses the rest; `tool` must be called, sees the whole schema and is held to none of it;
             `by_model` takes the first where model and schema allow it.

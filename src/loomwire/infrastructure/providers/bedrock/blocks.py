@@ -11,7 +11,7 @@ import msgspec
 from loomwire.domain.errors import llm_error
 from loomwire.domain.events import StreamEvent
 from loomwire.domain.messages import Reasoning
-from loomwire.domain.values import JSON, JSONObject
+from loomwire.domain.values import JSON, NO_JSON, JSONObject
 from loomwire.infrastructure.providers.bedrock.layout import ORIGIN, layout_of, needs_layout
 from loomwire.infrastructure.providers.bedrock.output import OUTPUT_TOOL
 from loomwire.infrastructure.providers.wire.answer import Answer, PendingCall, made_up_id
@@ -67,7 +67,7 @@ class Blocks:
         self._is_mixed = False
         self.answered_by_tool = False
 
-    def begin(self, index: object, kind: str, wire: Wire = {}) -> Block:  # noqa: B006  # nobody writes into it
+    def begin(self, index: object, kind: str, wire: Wire = NO_JSON) -> Block:
         """Note a block.
 
         Raises:

@@ -78,7 +78,8 @@ class _Told(Struct, gc=False, rename="camel"):
     @property
     def reports_error(self) -> bool:
         """Whether it says what an error says."""
-        return bool(self.message or self.loud or self.error)
+        said = (self.message, self.loud)
+        return bool(self.error) or any(isinstance(text, str) and text for text in said)
 
 
 _PIECE = msgspec.json.Decoder(_Piece)
@@ -108,12 +109,14 @@ class ConverseReader(EventReader):
         if event == "contentBlockDelta":
             events: list[StreamEvent] = []
             piece = read_json(data, _PIECE)
-            if len(data) > _SMALL:
+            delta = piece.delta
+            if delta is None:
+                raise llm_error("protocol", "the stream has a piece of a block that holds nothing")
+            # A small piece holds texts only; what else is handed on is checked.
+            if len(data) > _SMALL or delta.citation is not None or delta.tool_result is not None:
                 self._check_depth(data)
             self._is_begun = True
-            if piece.delta is None:
-                raise llm_error("protocol", "the stream has a piece of a block that holds nothing")
-            self._read_delta(piece.content_block_index, piece.delta, events)
+            self._read_delta(piece.content_block_index, delta, events)
             return events
         if event.startswith((EXCEPTION, ERROR)):
             raise self._reported(data, event.partition(":")[2])

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from loomwire.domain.messages import Image, Message, Part, Reasoning, Text, ToolResult
 from loomwire.domain.values import JSON, ToolCall
 from loomwire.infrastructure.providers.cohere.quirks import CohereQuirks
-from loomwire.infrastructure.providers.wire.request_body import Body, base64_text, encoded
+from loomwire.infrastructure.providers.wire.request_body import Body, encoded, picture_url
 
 ORIGIN = "cohere"
 """What `Reasoning.origin` says of what came over this dialect."""
@@ -45,10 +45,7 @@ def _content(parts: Sequence[Part], quirks: CohereQuirks) -> object:
 
 
 def _image(image: Image, quirks: CohereQuirks) -> Body:
-    url = image.url
-    if image.data is not None:
-        url = f"data:{image.media_type};base64,{base64_text(image.data)}"
-    form: Body = {"url": url}
+    form: Body = {"url": picture_url(image)}
     if image.detail != "auto" and quirks.image_detail:
         form["detail"] = image.detail
     return {"type": "image_url", "image_url": form}

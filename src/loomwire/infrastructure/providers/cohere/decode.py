@@ -18,10 +18,10 @@ from loomwire.domain.events import StreamEvent
 from loomwire.domain.responses import Finish
 from loomwire.infrastructure.providers.cohere.extras import Extras
 from loomwire.infrastructure.providers.cohere.usage import read_usage
-from loomwire.infrastructure.providers.openai_chat.calls import CallTracker, WireCall
 from loomwire.infrastructure.providers.wire.answer import Answer
+from loomwire.infrastructure.providers.wire.calls.fragments import CallTracker, WireCall
 from loomwire.infrastructure.providers.wire.dialect import EventReader
-from loomwire.infrastructure.providers.wire.json_bytes import deeper_than, read_json
+from loomwire.infrastructure.providers.wire.json_bytes import check_depth, read_json
 from loomwire.infrastructure.providers.wire.words import label
 
 ErrorMaker: TypeAlias = Callable[[bytes], LLMError]
@@ -102,7 +102,7 @@ class CohereReader(EventReader):
         if not data or self._answer.finished or data.startswith(_DONE):
             return ()  # [DONE] follows message-end, which is the end (4)
         if event == "error":
-            raise self._reported(data)
+            raise self._error_in(data)
         piece = self._piece(data)
         if piece.message is not None:
             raise llm_error("protocol", "the stream says whole messages in place of their pieces")
@@ -147,10 +147,10 @@ class CohereReader(EventReader):
         piece = read_json(data, _PIECE)
         # The error of an end that failed is read with the end.
         if isinstance(piece.message, str) or (piece.error and piece.finish_reason is None):
-            raise self._reported(data)
+            raise self._error_in(data)
         # What is handed on from a small event is checked where it is parsed.
-        if len(data) > _SMALL and deeper_than(data, self._answer.config.limits.json_depth):
-            raise llm_error("protocol", "the answer's JSON is nested deeper than limits.json_depth allows")
+        if len(data) > _SMALL:
+            check_depth(data, self._answer.config.limits.json_depth)
         if not self._is_begun:
             self._begin(piece)
         return piece
@@ -159,9 +159,6 @@ class CohereReader(EventReader):
         self._is_begun = piece.delta is not None or piece.message is not None
         if isinstance(piece.id, str) and piece.id:
             self._answer.response_id = label(piece.id, self._answer.config)
-
-    def _reported(self, data: bytes) -> LLMError:
-        return self._error_in(data if len(data) <= self._answer.config.limits.error_body else b"")
 
     def _read_message(self, message: _Message, index: object, events: list[StreamEvent]) -> None:
         content = message.content
@@ -208,16 +205,13 @@ class CohereReader(EventReader):
             events.append(self._answer.set_usage(usage))
         if word in ("ERROR", "TIMEOUT") or end.error:
             raise self._failed(end)
-        if isinstance(word, str) and word:
-            known = _FINISHES.get(word)
-            self._answer.finish = known or "other"
-            self._answer.finish_wire = word if known else label(word, self._answer.config)
+        self._answer.note_finish(word, _FINISHES)
 
     def _failed(self, end: _Delta) -> LLMError:
         if end.finish_reason == "TIMEOUT":
             return llm_error("gateway", "the provider took too long and broke its answer off")
         # The shape of an error's body, so that the same table reads it (53).
-        return self._reported(msgspec.json.encode({"message": end.error or "", "error_type": end.error_type}))
+        return self._error_in(msgspec.json.encode({"message": end.error or "", "error_type": end.error_type}))
 
     def _closed(self) -> Sequence[StreamEvent]:
         self._calls.check()

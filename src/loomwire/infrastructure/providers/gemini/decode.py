@@ -22,7 +22,7 @@ from loomwire.infrastructure.providers.gemini.kept import Kept, Place
 from loomwire.infrastructure.providers.gemini.usage import read_usage
 from loomwire.infrastructure.providers.wire.answer import Answer, made_up_id
 from loomwire.infrastructure.providers.wire.dialect import EventReader
-from loomwire.infrastructure.providers.wire.json_bytes import deeper_than, read_json
+from loomwire.infrastructure.providers.wire.json_bytes import check_depth, read_json
 from loomwire.infrastructure.providers.wire.words import label
 
 ErrorMaker: TypeAlias = Callable[[bytes], LLMError]
@@ -105,7 +105,7 @@ class GeminiReader(EventReader):
     @override
     def decode_event(self, event: str, data: bytes) -> Sequence[StreamEvent]:
         if event == "error":
-            raise self._reported(data)
+            raise self._error_in(data)
         if not data or data == b"[DONE]":  # never Google's, but of gateways that speak like it
             return ()
         chunk = self._chunk(data)
@@ -135,7 +135,7 @@ class GeminiReader(EventReader):
             LLMError: It reports an error, or holds no answer.
         """
         if body.lstrip().startswith(b"["):
-            raise self._reported(body)  # Google puts errors into a list of one
+            raise self._error_in(body)  # Google puts errors into a list of one
         chunk = self._chunk(body)
         found = chunk.candidates or []
         candidate = next((each for each in found if each.index in (0, None)), found[0] if found else None)
@@ -151,11 +151,11 @@ class GeminiReader(EventReader):
     def _chunk(self, data: bytes) -> _Chunk:
         chunk = read_json(data, _CHUNK)
         if chunk.error:
-            raise self._reported(data)
+            raise self._error_in(data)
         if chunk.candidates is None and (chunk.detail or chunk.message):
-            raise self._reported(data)  # a gateway's word, and no part of an answer
-        if len(data) > _SMALL and deeper_than(data, self._answer.config.limits.json_depth):
-            raise llm_error("protocol", "the answer's JSON is nested deeper than limits.json_depth allows")
+            raise self._error_in(data)  # a gateway's word, and no part of an answer
+        if len(data) > _SMALL:
+            check_depth(data, self._answer.config.limits.json_depth)
         if not self._is_named:
             self._read_names(chunk)
         return chunk
@@ -274,9 +274,6 @@ class GeminiReader(EventReader):
             return self._answer.interrupted("the stream ended without a finish reason")
         # A page, for example: no chunk ever came.
         return llm_error("protocol", "the stream held no answer")
-
-    def _reported(self, data: bytes) -> LLMError:
-        return self._error_in(data if len(data) <= self._answer.config.limits.error_body else b"")
 
 
 def _is_word(reason: object) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from loomwire.domain.errors import CapabilityError
 from loomwire.domain.messages import Image, Message, Part, Reasoning, ToolResult
@@ -13,7 +13,7 @@ from loomwire.infrastructure.providers.wire.request_body import Body, base64_tex
 _BASE64 = ";base64,"
 
 
-def wire_messages(messages: Sequence[Message], quirks: OllamaQuirks) -> list[Body]:
+def wire_messages(messages: Iterable[Message], quirks: OllamaQuirks) -> list[Body]:
     """Return messages in the form of the wire; a message with several tool results becomes several.
 
     Ollama takes system messages anywhere and several messages of one role in a row. Content is one text, with pictures
@@ -24,13 +24,13 @@ def wire_messages(messages: Sequence[Message], quirks: OllamaQuirks) -> list[Bod
         LLMValidationError: A tool's arguments or result are no JSON.
     """
     wire: list[Body] = []
+    names: dict[str, str] = {}
     for message in messages:
         if message.role == "tool":
-            results = [part for part in message.parts if isinstance(part, ToolResult)]
-            names = {} if all(part.name for part in results) else _names(messages)
-            wire += [_result(part, names, quirks) for part in results]
+            wire += [_result(part, names, quirks) for part in message.parts if isinstance(part, ToolResult)]
         elif message.role == "assistant":
             wire.append(_assistant(message, quirks))
+            names.update((part.id, part.name) for part in message.parts if isinstance(part, ToolCall))
         else:
             entry: Body = {"role": message.role, "content": message.text}
             images = _images(message.parts)
@@ -92,8 +92,3 @@ def _result(result: ToolResult, names: dict[str, str], quirks: OllamaQuirks) -> 
     if quirks.call_ids:
         entry["tool_call_id"] = result.call_id
     return entry
-
-
-def _names(messages: Iterable[Message]) -> dict[str, str]:
-    parts = (part for message in messages for part in message.parts)
-    return {part.id: part.name for part in parts if isinstance(part, ToolCall)}

@@ -19,7 +19,7 @@ from loomwire.domain.responses import Finish
 from loomwire.infrastructure.providers.ollama.usage import read_usage
 from loomwire.infrastructure.providers.wire.answer import Answer, made_up_id
 from loomwire.infrastructure.providers.wire.dialect import EventReader
-from loomwire.infrastructure.providers.wire.json_bytes import deeper_than, read_json
+from loomwire.infrastructure.providers.wire.json_bytes import check_depth, read_json
 from loomwire.infrastructure.providers.wire.words import label
 
 ErrorMaker: TypeAlias = Callable[[bytes], LLMError]
@@ -104,12 +104,12 @@ class OllamaReader(EventReader):
     def _line(self, data: bytes) -> _Line:
         line = read_json(data, _LINE)
         if line.error:
-            raise self._error_in(data if len(data) <= self._answer.config.limits.error_body else b"")
+            raise self._error_in(data)
         if line.message is None and line.done is not True:
             raise llm_error("protocol", "the answer has no message")
         # What is handed on from a small line is checked where it is parsed.
-        if len(data) > _SMALL and deeper_than(data, self._answer.config.limits.json_depth):
-            raise llm_error("protocol", "the answer's JSON is nested deeper than limits.json_depth allows")
+        if len(data) > _SMALL:
+            check_depth(data, self._answer.config.limits.json_depth)
         if not self._is_begun:
             self._begin(line)
         return line
@@ -152,12 +152,8 @@ class OllamaReader(EventReader):
         usage = read_usage(line.prompt_eval_count, line.eval_count)
         if usage is not None:
             events.append(self._answer.set_usage(usage))
-        word = line.done_reason
         # Servers of before 2024-10 say done and no reason; that is no guess at one.
-        if isinstance(word, str) and word:
-            known = _FINISHES.get(word)
-            self._answer.finish = known or "other"
-            self._answer.finish_wire = word if known else label(word, self._answer.config)
+        self._answer.note_finish(line.done_reason, _FINISHES)
 
 
 def _content(value: object) -> str:

@@ -12,8 +12,8 @@ from loomwire.domain.messages import Image, Message, Part, Reasoning, Text, Tool
 from loomwire.domain.values import JSON, ToolCall
 from loomwire.infrastructure.providers.openai_chat.quirks import ChatQuirks
 from loomwire.infrastructure.providers.openai_chat.reasoning import reasoning_back
-from loomwire.infrastructure.providers.wire.call_ids import fitting_id
-from loomwire.infrastructure.providers.wire.request_body import Body, base64_text, encoded
+from loomwire.infrastructure.providers.wire.calls.ids import fitting_id
+from loomwire.infrastructure.providers.wire.request_body import Body, encoded, picture_url
 
 MOST_CACHE_POINTS = 4
 """Anthropic takes no more in one request; the last ones cover what the first ones do."""
@@ -85,10 +85,7 @@ def _content(parts: Sequence[Part], quirks: ChatQuirks) -> object:
 
 
 def _image(image: Image, quirks: ChatQuirks) -> Body:
-    url = image.url
-    if image.data is not None:
-        url = f"data:{image.media_type};base64,{base64_text(image.data)}"
-    form: Body = {"url": url}
+    form: Body = {"url": picture_url(image)}
     if image.detail != "auto" and quirks.image_detail:
         form["detail"] = image.detail
     return {"type": "image_url", "image_url": form}

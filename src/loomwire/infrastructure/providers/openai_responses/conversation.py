@@ -9,8 +9,8 @@ from loomwire.domain.messages import Image, Message, Part, Reasoning, Text, Tool
 from loomwire.domain.values import JSONObject, ToolCall
 from loomwire.infrastructure.providers.openai_responses.kept import goes_back, said_in, wire_of
 from loomwire.infrastructure.providers.openai_responses.quirks import ResponsesQuirks
-from loomwire.infrastructure.providers.wire.call_ids import fitting_id
-from loomwire.infrastructure.providers.wire.request_body import Body, base64_text, encoded
+from loomwire.infrastructure.providers.wire.calls.ids import fitting_id
+from loomwire.infrastructure.providers.wire.request_body import Body, encoded, picture_url
 
 _CALL_ID = re.compile(r".{1,64}", re.DOTALL)
 
@@ -125,10 +125,7 @@ def _content(parts: Sequence[Part], quirks: ResponsesQuirks) -> object:
 
 
 def _image(image: Image, quirks: ResponsesQuirks) -> Body:
-    url = image.url
-    if image.data is not None:
-        url = f"data:{image.media_type};base64,{base64_text(image.data)}"
-    form: Body = {"type": "input_image", "image_url": url}
+    form: Body = {"type": "input_image", "image_url": picture_url(image)}
     if quirks.image_detail:
         form["detail"] = image.detail  # vLLM requires the field
     return form

@@ -20,7 +20,7 @@ from loomwire.infrastructure.providers.openai_responses.items import ItemTracker
 from loomwire.infrastructure.providers.openai_responses.usage import read_usage
 from loomwire.infrastructure.providers.wire.answer import Answer
 from loomwire.infrastructure.providers.wire.dialect import EventReader
-from loomwire.infrastructure.providers.wire.json_bytes import deeper_than, read_json
+from loomwire.infrastructure.providers.wire.json_bytes import check_depth, read_json
 from loomwire.infrastructure.providers.wire.words import label
 
 _DONE = b"[DONE]"
@@ -90,7 +90,7 @@ class ResponsesReader(EventReader):
         said = read_json(data, _EVENT)
         # What is handed on from a small event is checked where it is parsed.
         if len(data) > _SMALL:
-            self._check_depth(data)
+            check_depth(data, self._answer.config.limits.json_depth)
         kind = said.type if isinstance(said.type, str) else event
         if kind == _TEXT:
             self._is_begun = True
@@ -115,7 +115,7 @@ class ResponsesReader(EventReader):
         """
         response = read_json(body, _RESPONSE)
         if len(body) > _SMALL:
-            self._check_depth(body)
+            check_depth(body, self._answer.config.limits.json_depth)
         if response.output is None and not response.error and (response.detail or response.message):
             raise reported(response.detail or response.message, self._answer.config)  # a gateway's word
         return self._last(response, ())
@@ -206,10 +206,6 @@ class ResponsesReader(EventReader):
             return self._answer.interrupted("the stream ended without response.completed")
         # A page, for example: no event of an answer ever came.
         return llm_error("protocol", "the stream held no answer")
-
-    def _check_depth(self, data: bytes) -> None:
-        if deeper_than(data, self._answer.config.limits.json_depth):
-            raise llm_error("protocol", "the answer's JSON is nested deeper than limits.json_depth allows")
 
     def _read_names(self, response: _Response) -> None:
         if self._is_named:

@@ -58,6 +58,4 @@ def reported(error: object, config: LLMConfig) -> LLMError:
         code = error.get("code")
         error = {**error, "status_code": 429} if isinstance(code, str) and code in _PACE else error
     body = msgspec.json.encode({"error": error})
-    # A longer one would be decoded once more as a whole, and its rest is no sentence.
-    body = body if len(body) <= config.limits.error_body else b""
     return provider_error(200, _NO_HEADERS, body, config, RESPONSES_ERRORS)

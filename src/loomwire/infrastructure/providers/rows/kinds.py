@@ -1,4 +1,4 @@
-"""What a row of the provider table says, and a row of the table of dialects."""
+"""What a row of the provider table and of the table of dialects says."""
 
 from __future__ import annotations
 

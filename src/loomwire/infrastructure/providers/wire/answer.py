@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
 
 from typing_extensions import Unpack, override
@@ -28,6 +28,7 @@ from loomwire.domain.responses import Finish, LLMResponse, RateLimits
 from loomwire.domain.values import ToolCall
 from loomwire.infrastructure.providers.wire.json_bytes import parse_arguments
 from loomwire.infrastructure.providers.wire.said import Said
+from loomwire.infrastructure.providers.wire.words import label
 
 MOST_CALLS = 1024
 """Calls of one answer; vendors take 128 tools at most."""
@@ -167,6 +168,18 @@ class Answer:
         """Note the usage so far; it replaces what was known."""
         self.usage = usage
         return UsageUpdate(usage)
+
+    def note_finish(self, word: object, known: Mapping[str, Finish]) -> None:
+        """Note why it ends; a word that nobody knows is kept, and anything but text says nothing.
+
+        Args:
+            word: The provider's.
+            known: What its words mean.
+        """
+        if isinstance(word, str) and word:
+            meaning = known.get(word)
+            self.finish = meaning or "other"
+            self.finish_wire = word if meaning else label(word, self.config)
 
     def end(self) -> list[StreamEvent]:
         """Close the calls and the answer; returns their last events and `Finished`. Idempotent."""

@@ -80,7 +80,7 @@ def provider_error(
         config: The target; its keys and header values never appear in the error.
         table: The dialect's words.
     """
-    said = read_error_body(body)
+    said = _read(body, config)
     told = status if status >= 400 else said.status
     reason, is_specific = _reason(told, said, table)
     what = "the provider reports an error" if status < 400 else f"the provider answered with status {status}"
@@ -102,6 +102,11 @@ def provider_error(
     if not is_specific:
         _take_advice(error, headers.get("x-should-retry", "").lower())
     return error
+
+
+def _read(body: bytes, config: LLMConfig) -> ErrorBody:
+    # A longer one is no error's: it would be decoded once more as a whole, and its rest is no sentence.
+    return read_error_body(body if len(body) <= config.limits.error_body else b"")
 
 
 def _pace_error(error: LLMError) -> LLMRateLimitError:

@@ -9,6 +9,7 @@ from typing import TypeAlias
 import msgspec
 
 from loomwire.domain.errors import LLMValidationError
+from loomwire.domain.messages import Image
 from loomwire.domain.values import JSON
 
 Body: TypeAlias = dict[str, object]
@@ -56,6 +57,13 @@ def add_extra(body: Body, extras: Sequence[Mapping[str, JSON]], reserved: Set[st
                 hint="Remove them from `extra`; they follow from the request, the configuration and the method called.",
             )
         body.update(extra)
+
+
+def picture_url(image: Image) -> str:
+    """Return a picture as an address: its own, or its bytes as a data URL."""
+    if image.data is None:
+        return image.url or ""
+    return f"data:{image.media_type};base64,{base64_text(image.data)}"
 
 
 def base64_text(data: bytes) -> str:

@@ -144,3 +144,11 @@ def test_cache_points_mark_the_last_block_that_can_be_marked() -> None:
     assert "cache_control" not in json.dumps(unmarked)
     thinking_only = Message("assistant", (SIGNED,), cache_point=True)
     assert blocks(Message.user("Hi"), thinking_only) == [WIRE_SIGNED]
+
+
+def test_unsigned_thinking_goes_only_where_nobody_checks_signatures() -> None:
+    said_by_others = Message.assistant("Yes.", reasoning=[Reasoning("Hm.", origin="anthropic"), SIGNED])
+    _, turns = said(Message.user("Hi"), said_by_others, quirks=AnthropicQuirks(signed_thinking=True))
+    assert objects(turns)[-1]["content"] == [WIRE_SIGNED, {"type": "text", "text": "Yes."}]
+    unsigned = {**WIRE_SIGNED, "signature": ""}
+    assert blocks(Message.user("Hi"), said_by_others) == [unsigned, WIRE_SIGNED, {"type": "text", "text": "Yes."}]

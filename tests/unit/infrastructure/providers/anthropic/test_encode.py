@@ -245,3 +245,14 @@ def test_every_further_vendor_takes_a_full_request(name: str) -> None:
     body = json.loads(dialect.encode(request, config, stream=True))
     assert body["max_tokens"] >= 4096
     assert body["tools"][0]["name"] == "look"
+
+
+@pytest.mark.parametrize(
+    "request_", [asked(LOOK, choice="required"), asked(LOOK, choice=ToolNamed("look")), asked(output=OutputSpec(CITY))]
+)
+def test_claude_does_not_think_beside_a_call_that_it_must_make(request_: LLMRequest) -> None:
+    thoughtful = replace(request_, parameters=Parameters(reasoning_effort="high"))
+    body = written(thoughtful, OLD)
+    assert "tool_choice" in body
+    assert "thinking" not in body
+    assert "thinking" in written(thoughtful, OLD, replace(LOCAL, thinking="budget"))

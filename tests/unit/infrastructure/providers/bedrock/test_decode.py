@@ -141,6 +141,11 @@ def test_usage_that_never_comes_does_not_spoil_a_stream_that_said_why_it_stopped
     assert streamed(delta({"text": "Hi"}), stop())[1].usage == NO_USAGE
 
 
+def test_an_event_that_nobody_knows_says_nothing() -> None:
+    _, response = streamed(("weather", {"message": {"a": 1}}), delta({"text": "Hi"}), stop(), END)
+    assert response.text == "Hi"
+
+
 def test_usage_before_the_stop_does_not_end_the_stream() -> None:
     assert streamed(END, delta({"text": "Hi"}), stop())[1].usage == Usage(7, 3, reported_total=10)
 
@@ -248,6 +253,7 @@ def test_what_is_no_answer_is_a_protocol_error(body: JSON | bytes) -> None:
         ("contentBlockDelta", {"delta": {"toolUse": "x"}}),
         ("contentBlockDelta", {"delta": {"toolUse": {"input": "{}"}}}),
         ("contentBlockDelta", {"delta": {"text": "x"}, "deep": json.loads("[" * 600 + "]" * 600)}),
+        ("contentBlockDelta", {"delta": {"citation": {"deep": json.loads("[" * 70 + "]" * 70)}}}),
         ("contentBlockStart", {"contentBlockIndex": 0, "start": {"toolUse": {"toolUseId": "t"}}}),
     ],
 )

@@ -119,6 +119,21 @@ def test_half_an_access_key_is_refused_and_never_sent(key: str) -> None:
     assert "AWS_SECRET_ACCESS_KEY" in (caught.value.hint or "")
 
 
+@pytest.mark.parametrize(
+    ("config", "key", "needs"),
+    [
+        (LLMConfig.bedrock("m", api_key="k"), (), ("region", "base_url")),
+        (LLMConfig.bedrock("m", region="here", api_key=f"{ACCESS}:{SECRET}"), ("region",), ()),
+        (LLMConfig.bedrock("m", region="us-east-1", api_key=ACCESS), ("api_key",), ()),
+        (LLMConfig.bedrock("m", base_url=PLACE, api_key=f"{ACCESS}:"), ("api_key",), ()),
+        (LLMConfig.bedrock("m", base_url="https://example.com", api_key=f"{ACCESS}:{SECRET}"), (), ("region",)),
+    ],
+)
+def test_what_is_wrong_is_told_once_and_where(config: LLMConfig, key: tuple[str], needs: tuple[str]) -> None:
+    (problem,) = ClientFactory(DeferredPool(), SystemClock()).problems(config)
+    assert (problem.metadata["key"], problem.metadata["needs"]) == (key, needs)
+
+
 def test_without_the_package_an_access_key_is_refused_with_the_way_to_it() -> None:
     with pytest.raises(ConfigError, match="cannot be imported") as caught:
         check_signing(LONG, package="no_such_package")

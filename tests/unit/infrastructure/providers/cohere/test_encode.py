@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TypeAlias
 
 import pytest
@@ -104,7 +105,12 @@ def test_a_tool_forced_by_name_is_the_only_one_offered(
 
 
 def test_tools_are_strict_when_all_want_it() -> None:
-    assert written(LLMRequest((Message.user("Hi"),), (LOOK,)))["strict_tools"] is True
+    demanding = replace(LOOK, parameters={**LOOK.parameters, "required": ["city"]})
+    assert written(LLMRequest((Message.user("Hi"),), (demanding,)))["strict_tools"] is True
+
+
+def test_tools_are_not_strict_when_one_demands_no_parameter() -> None:
+    assert "strict_tools" not in written(LLMRequest((Message.user("Hi"),), (LOOK,)))
 
 
 def test_pictures_are_addresses_or_data_urls() -> None:
