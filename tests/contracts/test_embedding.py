@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 import pytest
 from typing_extensions import override
 
-from loomwire.application.embedding.chains import VectorChains
+from loomwire.application.embedding.first_use import VectorChains
 from loomwire.application.pipeline import Parts
 from loomwire.application.state.stats import CallStats
 from loomwire.domain.config import ClientConfig, LLMConfig

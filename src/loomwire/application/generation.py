@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
-from loomwire.application.embedding.chains import VectorChains
+from loomwire.application.embedding.first_use import VectorChains
 from loomwire.application.forks import renew_after_fork
 from loomwire.application.pipeline import Parts, build_client
 from loomwire.domain.config import ClientConfig, LLMConfig, Snapshot

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from loomwire.application.clients.deadline import DeadlineClient
-from loomwire.application.clients.emulated import EmulatedClient
 from loomwire.application.clients.fitted import FittedClient
 from loomwire.application.clients.guarded import GuardedClient
 from loomwire.application.clients.instructed import InstructedClient
@@ -85,6 +84,9 @@ def _build_target(client: str, config: LLMConfig, parts: Parts) -> ILLMClient:
     # A request the target cannot serve is refused before it counts as a send.
     chain = FittedClient(chain, config)
     if config.capabilities.supports_tools is False and config.emulate_tools:
+        # What reads calls out of prose takes 20 ms to make, and few models have no tools.
+        from loomwire.application.clients.emulated import EmulatedClient
+
         # Above Fitted, which refuses tools there; and above the attempt, whose send is counted and paid whatever it is.
         chain = EmulatedClient(chain, config)
     return chain

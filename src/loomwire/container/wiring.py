@@ -27,7 +27,6 @@ from loomwire.domain.ports.events import IEventSink
 from loomwire.domain.ports.models import IModelRegistry
 from loomwire.domain.ports.output import IOutputSchemas
 from loomwire.domain.ports.pool import IConnectionPool
-from loomwire.infrastructure.catalogue.bundle import complaint
 from loomwire.infrastructure.catalogue.detected import DetectedFacts
 from loomwire.infrastructure.catalogue.registry import ModelRegistry
 from loomwire.infrastructure.configuration.loader import ConfigLoader, rejected
@@ -57,10 +56,17 @@ def _output_schemas() -> IOutputSchemas:
     return PydanticOutputSchemas()
 
 
+def _catalogue_complaint(folder: Path) -> str | None:
+    # Only a configuration with a catalogue of its own has it looked at.
+    from loomwire.infrastructure.catalogue.bundle import complaint
+
+    return complaint(folder)
+
+
 def _config_loader(environ: Mapping[str, str], factory: ILLMClientFactory, manager: ProviderManager) -> ConfigLoader:
     # A host's own factory may build what ours cannot.
     check = factory.problems if isinstance(factory, ClientFactory) else None
-    return ConfigLoader(manager.providers, manager.dialects, option_checks(), environ, check, complaint)
+    return ConfigLoader(manager.providers, manager.dialects, option_checks(), environ, check, _catalogue_complaint)
 
 
 def _client_factory(

@@ -171,3 +171,17 @@ def test_a_line_of_a_search_ends_with_what_show_takes() -> None:
 @pytest.mark.parametrize("words", [("--provider", "martian"), ("--max-price", "-1"), ("--max-price", "much")])
 def test_a_search_that_cannot_be_is_a_usage_error(words: tuple[str, ...]) -> None:
     assert loomwire("models", "search", *words).code == 2
+
+
+def test_a_pattern_shows_every_model_that_fits_wherever_it_is_listed(mine: Path) -> None:
+    known = shown("claude-*")["known"]
+    assert isinstance(known, list)
+    assert {(each["at"], each["name"]) for each in known if isinstance(each, dict)} >= {
+        ("anthropic", "claude-sonnet-4-5"),
+        ("anthropic", "claude-opus-4-1"),
+    }
+    told = loomwire("models", "show", "anthropic/claude-*", *NOWHERE)
+    assert told.out.count("  at          anthropic\n") == told.out.count("  price       ") > 5
+    assert "also known" not in told.err
+    assert first(shown("qui*", "--config", mine))["name"] == "quick"
+    assert shown("no-such-*")["known"] == []

@@ -1,15 +1,13 @@
-"""The one module that orders the chain of an embedder and of a reranker, and builds it when it is first asked for."""
+"""The one module that orders the chain of an embedder and of a reranker."""
 
 from __future__ import annotations
 
-import threading
 from typing import TypeVar
 
 from typing_extensions import override
 
 from loomwire.application.embedding.batches import Batched
 from loomwire.application.embedding.layers import Asking, Deadlined, Guarded, Limited, Located, Named
-from loomwire.application.forks import renew_after_fork
 from loomwire.application.guard import OperationName
 from loomwire.application.guards.observe import Observe
 from loomwire.application.pipeline import Parts, client_key, target_key
@@ -126,53 +124,3 @@ def _factory(parts: Parts) -> IEmbeddingFactory:
             "nobody here builds embedders and rerankers", hint="Give `Parts` an `IEmbeddingFactory` as `embedding`."
         )
     return parts.embedding
-
-
-class VectorChains:
-    """The embedder and the reranker of one client, each built when it is first asked for. Safe for threads.
-
-    Args:
-        config: The client as it stands in the snapshot.
-        parts: What chains are made from.
-    """
-
-    __slots__ = ("__weakref__", "_config", "_embedder", "_lock", "_parts", "_reranker")
-
-    def __init__(self, config: ClientConfig, parts: Parts) -> None:
-        """Build nothing."""
-        self._config = config
-        self._parts = parts
-        self._embedder: IEmbedder | None = None
-        self._reranker: IReranker | None = None
-        self.after_fork()
-        renew_after_fork(self)
-
-    def after_fork(self) -> None:
-        """Take a lock of its own in a child."""
-        self._lock = threading.RLock()
-
-    def embedder(self) -> IEmbedder:
-        """Return the embedder, always the same one.
-
-        Raises:
-            CapabilityError: The provider type has no embeddings.
-            ConfigError: It cannot be built.
-        """
-        found = self._embedder
-        if found is None:
-            with self._lock:
-                found = self._embedder = self._embedder or build_embedder(self._config, self._parts)
-        return found
-
-    def reranker(self) -> IReranker:
-        """Return the reranker, always the same one.
-
-        Raises:
-            CapabilityError: The provider type cannot rerank.
-            ConfigError: It cannot be built.
-        """
-        found = self._reranker
-        if found is None:
-            with self._lock:
-                found = self._reranker = self._reranker or build_reranker(self._config, self._parts)
-        return found

@@ -111,7 +111,8 @@ class EnvelopeReader(Reader):
         text = _object_in(raw)
         value = read_value(text)
         shown = "".join(self._said)
-        if isinstance(value, Mapping) and value and value.keys() <= {CALLS, ANSWER}:
+        # Models that no grammar holds add fields of their own, such as a reason.
+        if isinstance(value, Mapping) and (CALLS in value or value.keys() == {ANSWER} or shown):
             calls = _listed(value.get(CALLS))
             said = _words(value.get(ANSWER))
             if shown and not said.startswith(shown):

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from typing import NoReturn, TypeAlias
+from typing import TYPE_CHECKING, NoReturn, TypeAlias
 
 from typing_extensions import override
 
-from loomwire.application.embedding.chains import build_embedder, build_reranker
 from loomwire.application.loop_thread import LoopThread
 from loomwire.application.pipeline import Parts
 from loomwire.application.registry import ClientHandle, not_pickled
 from loomwire.domain.config import ClientConfig, LLMConfig
 from loomwire.domain.ports.embedding import IEmbedder, IEmbeddingFactory, IReranker
-from loomwire.domain.vectors.embeddings import EmbedRequest, EmbedResponse, RerankRequest, RerankResponse
+
+if TYPE_CHECKING:
+    from loomwire.domain.vectors.embeddings import EmbedRequest, EmbedResponse, RerankRequest, RerankResponse
 
 _AnEmbedder: TypeAlias = "tuple[type[EmbedderHandle], tuple[ClientHandle]]"
 _AReranker: TypeAlias = "tuple[type[RerankerHandle], tuple[ClientHandle]]"
@@ -179,10 +180,14 @@ class ComposedEmbeddings(IEmbeddingFactory):
 
     @override
     def embedder(self, config: LLMConfig) -> IEmbedder:
+        from loomwire.application.embedding.chains import build_embedder
+
         return build_embedder(_single(config), self._parts)
 
     @override
     def reranker(self, config: LLMConfig) -> IReranker:
+        from loomwire.application.embedding.chains import build_reranker
+
         return build_reranker(_single(config), self._parts)
 
 

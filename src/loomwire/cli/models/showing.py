@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -56,7 +57,7 @@ def show(model_id: str, config: Path, *, as_json: bool) -> None:
     """Show what is known of the model ID, and from where. No network.
 
     ID is a name of your configuration, an id of its provider, a provider type and an id such as openai/gpt-4o, or an
-    id alone; for those two no configuration is needed.
+    id alone; for those two no configuration is needed. With a * in it, as in 'claude-*', every model that fits.
 
     An id that nobody knows is no error: all about it is unknown, and says so.
     """
@@ -68,7 +69,7 @@ def show(model_id: str, config: Path, *, as_json: bool) -> None:
         show_json({"schema": "loomwire/model/1", "id": model_id, "known": described, "near": [*near]})
         return
     columns = facts.width()
-    for each in found[:1]:
+    for each in found if _is_pattern(model_id) else found[:1]:
         _show(each, columns)
     if not found:
         click.echo(click.style(model_id, bold=True))
@@ -77,11 +78,11 @@ def show(model_id: str, config: Path, *, as_json: bool) -> None:
         if near:
             facts.show_line("alike", ", ".join(near), columns)
         click.echo()
-    facts.show_note(_ending(found), columns)
+    facts.show_note(_ending(found, all_shown=_is_pattern(model_id)), columns)
 
 
-def _ending(found: list[Known]) -> Iterator[str]:
-    if len(found) > 1:
+def _ending(found: list[Known], *, all_shown: bool) -> Iterator[str]:
+    if len(found) > 1 and not all_shown:
         yield f"also known: {', '.join(f'{each.type_}/{each.title}'.lstrip('/') for each in found[1:])}"
     yield "say more yourself at `capabilities` and `prices` of a model" if found else "see `loomwire models search`"
     yield "ask its provider with `loomwire models probe`"
@@ -94,7 +95,7 @@ def _found(model_id: str, config: Path) -> tuple[list[Known], tuple[str, ...]]:
     if config.exists():
         wiring = wiring_of(config)
         registry = wiring.model_registry()
-        configured = [row for row in rows(wiring) if model_id in _names(row)]
+        configured = [row for row in rows(wiring) if _fits(model_id, *_names(row))]
         if configured:
             return [_of_row(row, registry) for row in configured], ()
     known = _listed(model_id, registry)
@@ -103,9 +104,20 @@ def _found(model_id: str, config: Path) -> tuple[list[Known], tuple[str, ...]]:
 
 def _listed(model_id: str, registry: ModelRegistry) -> list[Known]:
     """Return the providers whose own list has a model, or else the first that has one of its family."""
+    if _is_pattern(model_id):
+        listed = registry.entries()
+        return [_of_type(type_, name, registry) for type_, name, _ in listed if _fits(model_id, name, f"{type_}/{name}")]
     found = [_of_type(type_, name, registry) for type_, name in _typed(model_id)]
     exact = [each for each in found if any(about.source == "catalogue" for about in each.facts.said.values())]
     return exact or [each for each in found if each.facts.known][:1]
+
+
+def _is_pattern(model_id: str) -> bool:
+    return "*" in model_id
+
+
+def _fits(model_id: str, *names: str) -> bool:
+    return any(fnmatchcase(name, model_id) for name in names) if _is_pattern(model_id) else model_id in names
 
 
 def _names(row: Row) -> tuple[str, ...]:

@@ -82,26 +82,27 @@ class VendorFile:
         """As of which day the file was made."""
         return self._file.date
 
-    def facts(self, match: Match, *, source: Source = "catalogue") -> ModelFacts:
+    def facts(self, match: Match, *, source: Source = "catalogue", hopeful: bool = False) -> ModelFacts:
         """Return what an entry says of a model that was matched to it.
 
         Args:
             match: Of prices and of whatever could refuse a call, only what the match allows is taken over.
             source: Who says so; a family match is always `family`.
+            hopeful: Take over nothing that could refuse a call, however well the name matches.
 
         Raises:
             ConfigError: The entry is none.
         """
         try:
-            return self._facts(match, source)
+            return self._facts(match, source, hopeful=hopeful or match.kind == "begins")
         except (ValueError, msgspec.MsgspecError):
             raise _unusable(self._place) from None
 
-    def _facts(self, match: Match, source: Source) -> ModelFacts:
+    def _facts(self, match: Match, source: Source, *, hopeful: bool) -> ModelFacts:
         entry = msgspec.json.decode(self._file.models[match.id], type=Entry)
         itself = match.kind in ("exact", "alias")
         told: Source = source if itself else "family"
-        capabilities = _capabilities(entry, hopeful=match.kind == "begins").stated_by(told)
+        capabilities = _capabilities(entry, hopeful=hopeful).stated_by(told)
         # Another name may be another price, and what a vendor takes for a tuned model it says nowhere.
         prices = _prices(entry, told) if itself and told == "catalogue" else None
         inputs, outputs = _kinds(entry.kinds_in), _kinds(entry.kinds_out)

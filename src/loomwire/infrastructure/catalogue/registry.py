@@ -5,18 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Final, final
+from typing import TYPE_CHECKING, Final, final
 
 from typing_extensions import override
 
 from loomwire.domain.config import LLMConfig
 from loomwire.domain.policies import CataloguePolicy, DetectionPolicy
 from loomwire.domain.ports.models import NOTHING_KNOWN, IModelRegistry, ModelFacts
-from loomwire.domain.values import FrozenDict
-from loomwire.infrastructure.catalogue.bundle import Bundle, VendorFile
+from loomwire.domain.values import FrozenDict, Source
 from loomwire.infrastructure.catalogue.detected import DetectedFacts
-from loomwire.infrastructure.catalogue.families import Match, matched
-from loomwire.infrastructure.catalogue.vendors import OWNERS, VENDORS, Vendor
+
+if TYPE_CHECKING:
+    from loomwire.infrastructure.catalogue.bundle import Bundle, VendorFile
+    from loomwire.infrastructure.catalogue.vendors import Vendor
 
 KEPT: Final = 4096
 """Models whose facts are remembered; whoever has more is served as well, only slower."""
@@ -83,6 +84,9 @@ class ModelRegistry(IModelRegistry):
             types: Provider types to look at; none for all that have models of their own.
             policy: Says which catalogue.
         """
+        from loomwire.infrastructure.catalogue.families import Match
+        from loomwire.infrastructure.catalogue.vendors import VENDORS
+
         for type_ in types or own_types():
             file = self._bundle(policy).vendor(VENDORS[type_].file)
             if file is None:
@@ -91,6 +95,9 @@ class ModelRegistry(IModelRegistry):
                 yield type_, name, file.facts(Match(name, "exact"))
 
     def _listed(self, config: LLMConfig) -> ModelFacts:
+        # The catalogue's own modules are imported by whoever looks something up in it, which nobody offline does.
+        from loomwire.infrastructure.catalogue.vendors import OWNERS, VENDORS
+
         vendor = VENDORS.get(config.type)
         if vendor is None:
             return NOTHING_KNOWN
@@ -103,19 +110,23 @@ class ModelRegistry(IModelRegistry):
         for file, model in others:
             # Only a stranger's models: what a vendor lists itself, it lists whole.
             if not facts.known:
-                facts = _found(bundle.vendor(file), model, by_name=True)
+                facts = _found(bundle.vendor(file), model, "family", hopeful=vendor.named_by_operator)
         return _without_limits(facts) if vendor.served else facts
 
     def _bundle(self, policy: CataloguePolicy) -> Bundle:
         key = (policy.path, policy.read)
         bundle = self._bundles.get(key)
         if bundle is None:
+            from loomwire.infrastructure.catalogue.bundle import Bundle
+
             bundle = self._bundles[key] = Bundle(None if policy.path is None else Path(policy.path))
         return bundle
 
 
 def own_types() -> tuple[str, ...]:
     """Return the provider types whose models the catalogue lists as theirs, each file once."""
+    from loomwire.infrastructure.catalogue.vendors import VENDORS
+
     seen: dict[str, str] = {}
     for type_, vendor in VENDORS.items():
         if vendor.file:
@@ -124,14 +135,19 @@ def own_types() -> tuple[str, ...]:
 
 
 def _own(bundle: Bundle, vendor: Vendor, model: str) -> ModelFacts:
-    return _found(bundle.vendor(vendor.file), model, by_name=vendor.named_by_operator) if vendor.file else NOTHING_KNOWN
+    if not vendor.file:
+        return NOTHING_KNOWN
+    source: Source = "family" if vendor.named_by_operator or vendor.served else "catalogue"
+    return _found(bundle.vendor(vendor.file), model, source, hopeful=vendor.named_by_operator)
 
 
-def _found(file: VendorFile | None, model: str, *, by_name: bool) -> ModelFacts:
+def _found(file: VendorFile | None, model: str, source: Source, *, hopeful: bool) -> ModelFacts:
+    from loomwire.infrastructure.catalogue.families import matched
+
     match = None if file is None else matched(file.models, model)
     if file is None or match is None:
         return NOTHING_KNOWN
-    return file.facts(match, source="family" if by_name else "catalogue")
+    return file.facts(match, source=source, hopeful=hopeful)
 
 
 def _without_limits(facts: ModelFacts) -> ModelFacts:

@@ -14,8 +14,10 @@ class Vendor:
     Attributes:
         file: The file of the catalogue that lists the type's own models; "" for none.
         family: Further files whose models it may serve too, under the same names; never for prices.
-        named_by_operator: A model is called there what its operator wants, so a name proves nothing: all is family.
-        served: The server decides how long input and output may be, so the catalogue does not.
+        named_by_operator: A model is called there what its operator wants, so a name proves nothing: all is family, and
+            neither a no nor a limit of it may refuse a call.
+        served: Whoever runs the server also chooses its models and their names, most often those of a hub: all is
+            family, and how long input and output may be is the server's to say.
     """
 
     file: str = ""
@@ -24,7 +26,7 @@ class Vendor:
     served: bool = False
 
 
-_OPEN = Vendor(family=("huggingface",), named_by_operator=True, served=True)
+_OPEN = Vendor(family=("huggingface",), served=True)
 
 VENDORS: Mapping[str, Vendor] = MappingProxyType(
     {
@@ -45,7 +47,7 @@ VENDORS: Mapping[str, Vendor] = MappingProxyType(
         "azure_openai": Vendor(file="azure", family=("openai",), named_by_operator=True),
         "azure_ai": Vendor(file="azure"),
         # The same names in its cloud and on a machine of your own, where only the server knows its context.
-        "ollama": Vendor(file="ollama", named_by_operator=True, served=True),
+        "ollama": Vendor(file="ollama", served=True),
         "vllm": _OPEN,
         "lm_studio": _OPEN,
         "llamacpp": _OPEN,

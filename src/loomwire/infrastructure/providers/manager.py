@@ -124,7 +124,7 @@ class ProviderManager:
         """
         given = Registration(row, dialects or {})
         with self._lock:
-            check_registration(given, [*DIALECTS, *self._dialects], package)
+            check_registration(given, {**self._dialects, **DIALECTS}, package)
             self._refuse_taken(row.name, package, row, {**self._rows, **PROVIDERS})
             for name, dialect in given.dialects.items():
                 self._refuse_taken(name, package, dialect, {**self._dialects, **DIALECTS}, "dialect:")
@@ -195,15 +195,20 @@ class ProviderManager:
         try:
             # Outside the lock: a module may take its time, and the locks of other imports.
             found: object = points[0].load()
-        except Exception as error:  # noqa: BLE001  # somebody else's module, which may raise anything
+        except (Exception, SystemExit) as error:  # noqa: BLE001  # somebody else's module, which may raise anything
             raise unfit(name, who, f"importing it raised {type(error).__name__}") from None
         if isinstance(found, ProviderType):
             found = Registration(found)
         if not isinstance(found, Registration):
             raise unfit(name, who, f"its entry point is a {type(found).__name__}, not a ProviderType or Registration")
-        if name != found.provider.name and name not in found.dialects:
-            raise unfit(name, who, f"its entry point brings the type {found.provider.name[:64]!r}")
-        self.register_provider(found.provider, found.dialects, package=who)
+        try:
+            if name != found.provider.name and name not in found.dialects:
+                raise unfit(name, who, f"its entry point brings the type {found.provider.name[:64]!r}")
+            self.register_provider(found.provider, found.dialects, package=who)
+        except (AttributeError, TypeError, ValueError) as error:
+            # Nobody checked the types of its fields.
+            problem = f"its row is not what a row must be: reading it raised {type(error).__name__}"
+            raise unfit(name, who, problem) from None
 
     def _refuse_taken(self, name: str, package: str, new: object, taken: Mapping[str, object], kind: str = "") -> None:
         if name in taken and taken[name] != new:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
@@ -34,12 +34,12 @@ class Registration:
     dialects: Mapping[str, DialectType] = _NO_DIALECTS
 
 
-def check_registration(given: Registration, known: Collection[str], who: str) -> None:
+def check_registration(given: Registration, known: Mapping[str, DialectType], who: str) -> None:
     """Refuse what could not work, before anything is added; imports nothing.
 
     Args:
         given: What shall be added.
-        known: Names of the dialects that are there.
+        known: The dialects that are there.
         who: Whose it is, for the error.
 
     Raises:
@@ -59,17 +59,17 @@ def unfit(name: str, who: str, problem: str, reason: str = "out_of_range") -> Co
     )
 
 
-def _problems(given: Registration, known: Collection[str]) -> Iterator[str]:
+def _problems(given: Registration, known: Mapping[str, DialectType]) -> Iterator[str]:
     row = given.provider
     for name, dialect in given.dialects.items():
         yield from _wrong(_dialect_claims(name, dialect))
     yield from _wrong(_row_claims(row))
-    spoken = {*known, *given.dialects}
-    wanted = (row.dialect, *(also.dialect for also in row.also))
-    yield from (f"there is no dialect {name!r}" for name in wanted if name is not None and name not in spoken)
-    yield from _wrong(_place_claims(row.base_url, row.path, row.auth, row.quirks))
+    spoken = {**given.dialects, **known}
+    for name, quirks in ((row.dialect, row.quirks), *((also.dialect, also.quirks) for also in row.also)):
+        yield from _wrong(_spoken_claims(name, quirks, spoken))
+    yield from _wrong(_place_claims(row.base_url, row.path, row.auth))
     for also in row.also:
-        yield from _wrong(_place_claims(also.base_url, also.path, also.auth, also.quirks))
+        yield from _wrong(_place_claims(also.base_url, also.path, also.auth))
 
 
 def _wrong(claims: Iterable[tuple[bool, str]]) -> Iterator[str]:
@@ -77,6 +77,9 @@ def _wrong(claims: Iterable[tuple[bool, str]]) -> Iterator[str]:
 
 
 def _row_claims(row: ProviderType) -> Iterator[tuple[bool, str]]:
+    # Only for rows of others: whoever uses ours alone never needs it here.
+    from loomwire.infrastructure.providers.embeddings.columns import Embeds, Reranks
+
     offline = row.client is not None
     speaks = row.dialect is not None or bool(row.also)
     yield _fits(_NAME, row.name), "its name must be a small letter and then small letters, digits and `_`, 64 at most"
@@ -85,13 +88,26 @@ def _row_claims(row: ProviderType) -> Iterator[tuple[bool, str]]:
     yield not (offline and speaks), "it has a client and a dialect; it needs one of them"
     yield offline or speaks, "it has neither a dialect nor a client"
     yield _is(row.capabilities, ModelCapabilities), "capabilities must be ModelCapabilities"
+    named = _is(row.options, tuple) and all(_is(name, str) for name in row.options)
+    yield named, "options must be a tuple of names"
+    yield row.embeds is None or _is(row.embeds, Embeds), "embeds must be Embeds"
+    yield row.reranks is None or _is(row.reranks, Reranks), "reranks must be Reranks"
 
 
-def _place_claims(base_url: object, path: object, auth: object, quirks: object) -> Iterator[tuple[bool, str]]:
+def _spoken_claims(
+    name: str | None, quirks: Quirks | None, spoken: Mapping[str, DialectType]
+) -> Iterator[tuple[bool, str]]:
+    there = spoken.get(name) if name is not None else None
+    yield name is None or there is not None, f"there is no dialect {name!r}"
+    # A dialect reads fields of its own quirks, which those of another one do not have.
+    fits = quirks is None or there is None or isinstance(quirks, type(there.quirks))
+    yield fits, f"quirks must be Quirks of its dialect {name!r}"
+
+
+def _place_claims(base_url: object, path: object, auth: object) -> Iterator[tuple[bool, str]]:
     yield base_url is None or _is_url(base_url), "base_url must be a URL such as https://llm.example.com/v1"
     yield _fits(_PATH, path), "path must begin with `/`"
     yield auth is None or _fits(_HEADER, auth), "auth must be bearer, none, or the name of a header in small letters"
-    yield quirks is None or _is(quirks, Quirks), "quirks must be Quirks of its dialect"
 
 
 def _dialect_claims(name: str, dialect: DialectType) -> Iterator[tuple[bool, str]]:

@@ -12,7 +12,6 @@ from loomwire.domain.config import LLMConfig
 from loomwire.domain.errors import ConfigError
 from loomwire.infrastructure.local.refusals import refused, unknown
 from loomwire.infrastructure.local.settings import LOCAL_OPTIONS
-from loomwire.infrastructure.providers.openai_chat.quirks import ChatQuirks
 from loomwire.infrastructure.providers.quirks import Quirks
 from loomwire.infrastructure.providers.rows.kinds import Also, DialectType, ProviderType
 from loomwire.infrastructure.providers.table import DIALECTS
@@ -87,8 +86,11 @@ def _chosen(config: LLMConfig, row: ProviderType, name: str) -> Also:
 
 
 def _check_version(config: LLMConfig, row: ProviderType, quirks: Quirks) -> None:
-    says_one = isinstance(quirks, ChatQuirks) and (quirks.deployments or quirks.api_version is not None)
-    if config.api_version is not None and not says_one:
+    if config.api_version is None:
+        return
+    from loomwire.infrastructure.providers.openai_chat.quirks import ChatQuirks
+
+    if not isinstance(quirks, ChatQuirks) or not (quirks.deployments or quirks.api_version is not None):
         raise refused(
             config,
             f"type {row.name} says no api_version to its server over this dialect",

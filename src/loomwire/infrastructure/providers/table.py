@@ -2,75 +2,76 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
-from types import MappingProxyType
-from typing import TypeAlias
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Final, Generic, TypeAlias, TypeVar
+
+from typing_extensions import override
 
 from loomwire.domain.values import JSON
-from loomwire.infrastructure.providers.anthropic.quirks import AnthropicQuirks
-from loomwire.infrastructure.providers.bedrock.quirks import BedrockQuirks
-from loomwire.infrastructure.providers.cohere.quirks import CohereQuirks
-from loomwire.infrastructure.providers.embeddings.columns import EMBEDS, RERANKS
-from loomwire.infrastructure.providers.gemini.quirks import GeminiQuirks
-from loomwire.infrastructure.providers.ollama.quirks import OllamaQuirks
-from loomwire.infrastructure.providers.openai_chat.quirks import ChatQuirks
-from loomwire.infrastructure.providers.openai_responses.quirks import ResponsesQuirks
-from loomwire.infrastructure.providers.rows.clouds import CLOUDS
-from loomwire.infrastructure.providers.rows.hosted import HOSTED
 from loomwire.infrastructure.providers.rows.kinds import DialectType, ProviderType
-from loomwire.infrastructure.providers.rows.servers import SERVERS
 
-DIALECTS: Mapping[str, DialectType] = MappingProxyType(
-    {
-        "openai_chat": DialectType(
-            "loomwire.infrastructure.providers.openai_chat.chat:OpenAIChat",
-            "loomwire.testing.speakers.openai_chat:ChatSpeaker",
-            ChatQuirks(),
-        ),
-        "openai_responses": DialectType(
-            "loomwire.infrastructure.providers.openai_responses.responses:OpenAIResponses",
-            "loomwire.testing.speakers.openai_responses:ResponsesSpeaker",
-            ResponsesQuirks(),
-        ),
-        "anthropic": DialectType(
-            "loomwire.infrastructure.providers.anthropic.messages:AnthropicMessages",
-            "loomwire.testing.speakers.anthropic.speaker:MessagesSpeaker",
-            AnthropicQuirks(),
-        ),
-        "cohere": DialectType(
-            "loomwire.infrastructure.providers.cohere.chat:CohereChat",
-            "loomwire.testing.speakers.cohere.speaker:CohereSpeaker",
-            CohereQuirks(),
-        ),
-        "gemini": DialectType(
-            "loomwire.infrastructure.providers.gemini.gemini:Gemini",
-            "loomwire.testing.speakers.gemini.speaker:GeminiSpeaker",
-            GeminiQuirks(),
-        ),
-        "ollama": DialectType(
-            "loomwire.infrastructure.providers.ollama.chat:OllamaChat",
-            "loomwire.testing.speakers.ollama.speaker:OllamaSpeaker",
-            OllamaQuirks(),
-        ),
-        "bedrock": DialectType(
-            "loomwire.infrastructure.providers.bedrock.converse:BedrockConverse",
-            "loomwire.testing.speakers.bedrock.speaker:ConverseSpeaker",
-            BedrockQuirks(),
-        ),
-    }
+R = TypeVar("R")
+
+
+class LazyRows(Mapping[str, R], Generic[R]):
+    """Rows by name, most of which are imported when somebody asks for one that is not at hand. Read-only.
+
+    Args:
+        at_hand: The rows that are there at once; they are the last ones.
+        further: Imports the others. The import system sees to it that they are made once, whoever asks at a time.
+    """
+
+    __slots__ = ("_at_hand", "_further")
+
+    def __init__(self, at_hand: Mapping[str, R], further: Callable[[], Mapping[str, R]]) -> None:
+        """Import nothing yet."""
+        self._at_hand = at_hand
+        self._further = further
+
+    @override
+    def __getitem__(self, name: str) -> R:
+        near = self._at_hand.get(name)
+        return self._further()[name] if near is None else near
+
+    @override
+    def __iter__(self) -> Iterator[str]:
+        yield from self._further()
+        yield from self._at_hand
+
+    @override
+    def __len__(self) -> int:
+        return len(self._further()) + len(self._at_hand)
+
+
+def _spoken() -> Mapping[str, DialectType]:
+    from loomwire.infrastructure.providers.rows.spoken import SPOKEN
+
+    return SPOKEN
+
+
+def _networked() -> Mapping[str, ProviderType]:
+    from loomwire.infrastructure.providers.rows.networked import NETWORKED
+
+    return NETWORKED
+
+
+def _offline(name: str, client: str) -> ProviderType:
+    return ProviderType(name=name, dialect=None, client=client, auth="none", needs_key=False, free=True)
+
+
+_OFFLINE: Final = (
+    _offline("mock", "loomwire.infrastructure.providers.mock:MockClient"),
+    _offline("rule", "loomwire.infrastructure.providers.rule:RuleClient"),
 )
+
+DIALECTS: Final[Mapping[str, DialectType]] = LazyRows({}, _spoken)
+"""Every dialect by name."""
+
+PROVIDERS: Final[Mapping[str, ProviderType]] = LazyRows({row.name: row for row in _OFFLINE}, _networked)
+"""Every provider type by name."""
 
 OptionCheck: TypeAlias = Callable[[JSON], Iterable[tuple[tuple[str | int, ...], str]]]
 """Says what is wrong with a provider's option: the way into the value, and a sentence; nothing when it is right."""
-
-PROVIDERS: Mapping[str, ProviderType] = MappingProxyType(
-    {
-        row.name: replace(row, embeds=EMBEDS.get(row.name), reranks=RERANKS.get(row.name))
-        for row in (*HOSTED, *CLOUDS, *SERVERS)
-    }
-)
-"""Every provider type by name."""
 
 
 def option_checks() -> Mapping[str, OptionCheck]:

@@ -6,7 +6,8 @@ from array import array
 
 import pytest
 
-from loomwire.application.embedding.chains import VectorChains, build_embedder, build_reranker
+from loomwire.application.embedding.chains import build_embedder, build_reranker
+from loomwire.application.embedding.first_use import VectorChains
 from loomwire.application.handles.vectors import ComposedEmbeddings
 from loomwire.application.pipeline import client_key, target_key
 from loomwire.domain.config import ClientConfig

@@ -100,6 +100,14 @@ def test_deployments_are_named_by_their_operator_so_a_name_proves_no_price(tmp_p
     assert (known.capabilities.source("supports_tools"), known.prices) == ("family", None)
 
 
+def test_the_name_of_a_deployment_never_refuses_a_call(tmp_path: Path) -> None:
+    catalogue(tmp_path, "azure")
+    named_small = facts(tmp_path, "small-1", "azure_openai").capabilities
+    assert (named_small.supports_tools, named_small.supports_vision) == (None, None)
+    named_big = facts(tmp_path, "big-1", "azure_openai").capabilities
+    assert (named_big.supports_tools, named_big.context_window, named_big.max_tokens) == (True, None, None)
+
+
 def test_a_server_decides_its_own_limits(tmp_path: Path) -> None:
     known = facts(catalogue(tmp_path, "huggingface"), "big-1", "vllm")
     assert known.capabilities.supports_tools is True

@@ -30,6 +30,7 @@ SPOKEN = DialectType("acme.dialect:Acme", "acme.speaker:Acme", Quirks())
 BOTH = Registration(ProviderType(name="acme", dialect="acme_wire", base_url="https://a.example"), {"acme_wire": SPOKEN})
 OTHER = ProviderType(name="other", base_url="https://llm.acme.example/v1")
 BAD = ProviderType(name="acme", dialect="klingon")
+LYING = ProviderType(name="acme", base_url="https://llm.acme.example/v1", also=("openai_chat",))
 NOTHING = "nothing"
 """
 
@@ -54,6 +55,7 @@ def package(folder: Path, name: str, **points: str) -> None:
     listed_points = "".join(f"{point} = {place}\n" for point, place in points.items())
     (info / "entry_points.txt").write_text(f"[{GROUP}]\n{listed_points}", encoding="utf-8")
     (folder / "acme_rows.py").write_text(ACME_MODULE, encoding="utf-8")
+    (folder / "acme_leaves.py").write_text("raise SystemExit(3)", encoding="utf-8")
 
 
 def none() -> Sequence[EntryPoint]:
@@ -161,7 +163,11 @@ def test_untyped_callers_are_told_too() -> None:
     manager = ProviderManager(none)
     wrong: list[tuple[dict[str, object], str]] = [
         ({"quirks": {"stream_usage": False}}, "quirks must be Quirks"),
+        ({"quirks": Quirks()}, "quirks must be Quirks of its dialect 'openai_chat'"),
         ({"capabilities": {}}, "capabilities must be"),
+        ({"options": None}, "options must be"),
+        ({"embeds": "openai"}, "embeds must be"),
+        ({"reranks": True}, "reranks must be"),
     ]
     for changes, says in wrong:
         row = ProviderType(name="acme", **changes)  # type: ignore[arg-type]  # that is the point
@@ -225,6 +231,8 @@ def test_a_row_alone_is_enough_and_a_package_that_comes_later_is_found(packages:
         ("acme_rows:NOTHING", "its entry point is a str"),
         ("acme_rows:OTHER", "brings the type 'other'"),
         ("acme_rows:BAD", "there is no dialect 'klingon'"),
+        ("acme_rows:LYING", "reading it raised AttributeError"),
+        ("acme_leaves:ROW", "importing it raised SystemExit"),
     ],
 )
 def test_a_broken_package_is_named_each_time_its_type_is_taken(packages: Path, place: str, says: str) -> None:

@@ -19,7 +19,6 @@ from loomwire.domain.responses import RateLimits
 from loomwire.infrastructure.catalogue.detected import Asked, DetectedFacts, Listed
 from loomwire.infrastructure.catalogue.detection.listings import Listing, listing_of
 from loomwire.infrastructure.catalogue.detection.native import ollama_show
-from loomwire.infrastructure.catalogue.detection.reading import Page
 from loomwire.infrastructure.providers.rows.kinds import DialectType, ProviderType
 from loomwire.infrastructure.providers.speech import dialect_of, speech
 from loomwire.infrastructure.providers.table import DIALECTS, PROVIDERS
@@ -198,16 +197,17 @@ class CapabilityDetector:
     async def _pages(self, line: _Line, listing: Listing) -> list[Listed]:
         base_url, path = _place(line.config.base_url or "", listing.path)
         found: list[Listed] = []
-        page: Page | None = None
+        asked = {""}
+        further = ""
         for _ in range(MOST_PAGES):
-            further = (
-                "" if page is None or page.next_page is None else f"{listing.after}{quote(page.next_page, safe='')}"
-            )
             request = WireRequest(path + further, line.headers, b"", None, line.bound, "GET")
             page = listing.decode(await self._body(line, request, base_url))
             found += page.models
-            if listing.after is None or page.next_page is None:
+            further = "" if page.next_page is None else f"{listing.after}{quote(page.next_page, safe='')}"
+            # A page that leads back to itself says nothing new.
+            if listing.after is None or further in asked:
                 break
+            asked.add(further)
         return found
 
     async def _body(self, line: _Line, request: WireRequest, base_url: str) -> bytes:

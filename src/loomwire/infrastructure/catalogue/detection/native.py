@@ -14,6 +14,7 @@ from loomwire.infrastructure.catalogue.detection.reading import (
     has,
     parsed,
     rows,
+    saying,
     table,
     text,
     tokens,
@@ -43,7 +44,7 @@ def anthropic(body: bytes) -> Page:
                 max_tokens=tokens(row, "max_tokens"),
             ),
         )
-        for row in rows(said, "data")
+        for row in rows(said, "data", "id")
         if word(row, "id")
     )
     return Page(models, word(said, "last_id") or None if flag(said, "has_more") else None)
@@ -64,7 +65,7 @@ def gemini(body: bytes) -> Page:
                 max_tokens=tokens(row, "outputTokenLimit"),
             ),
         )
-        for row in rows(said, "models")
+        for row in rows(said, "models", "name")
         if word(row, "name")
     )
     return Page(models, word(said, "nextPageToken") or None)
@@ -88,14 +89,14 @@ def cohere(body: bytes) -> Page:
             ),
         )
 
-    models = tuple(listed(row) for row in rows(said, "models") if word(row, "name"))
+    models = tuple(listed(row) for row in rows(said, "models", "name") if word(row, "name"))
     return Page(models, word(said, "next_page_token") or None)
 
 
 def ollama_tags(body: bytes) -> Page:
     """Read the names of what an Ollama server has; `/api/show` says more of each."""
     said = table(parsed(body))
-    found = (word(row, "model", "name") for row in rows(said, "models"))
+    found = (word(row, "model", "name") for row in rows(said, "models", "model", "name"))
     return Page(tuple(Listed(id=name, aliases=_untagged(name)) for name in found if name))
 
 
@@ -107,8 +108,11 @@ def ollama_show(body: bytes, model: str) -> Listed:
     Args:
         body: The answer.
         model: The name that was asked for.
+
+    Raises:
+        LLMProtocolError: It says nothing of a model.
     """
-    said = table(parsed(body))
+    said = saying(body, "capabilities", "details", "model_info", "template", "parameters")
     able, details = words(said, "capabilities"), table(said, "details")
     tools, vision, reasoning = has(able, "tools"), has(able, "vision"), has(able, "thinking")
     if able is None:
@@ -135,18 +139,18 @@ def ollama_show(body: bytes, model: str) -> Listed:
 
 def llamacpp_props(body: bytes) -> Page:
     """Read what a llama.cpp server says of the one model it has, whatever a request calls it."""
-    said = table(parsed(body))
+    said = saying(body, "default_generation_settings", "chat_template_caps", "total_slots")
     able, kinds = table(said, "chat_template_caps"), table(said, "modalities")
     one = ModelCapabilities(
         supports_tools=flag(able, "supports_tools"),
         supports_vision=flag(kinds, "vision"),
         supports_system_message=flag(able, "supports_system_role"),
         # Grammars are the server's own and need nothing of the model.
-        supports_json_mode=True if said else None,
-        supports_json_schema=True if said else None,
+        supports_json_mode=True,
+        supports_json_schema=True,
         context_window=tokens(table(said, "default_generation_settings"), "n_ctx") or tokens(said, "n_ctx"),
     )
-    return Page((Listed(id=ANY_MODEL, capabilities=one),) if said else ())
+    return Page((Listed(id=ANY_MODEL, capabilities=one),))
 
 
 def _untagged(name: str) -> tuple[str, ...]:

@@ -121,7 +121,7 @@ def lm_studio(body: bytes) -> Page:
 
 def _page(body: bytes, listed: Callable[[JSONObject], Listed]) -> Page:
     said: JSON = parsed(body)
-    return Page(tuple(listed(row) for row in rows(said, "data") if _id(row)))
+    return Page(tuple(listed(row) for row in rows(said, "data", "id") if _id(row)))
 
 
 def _id(row: JSONObject) -> str:

@@ -9,6 +9,7 @@ from typing import Final
 
 import msgspec
 
+from loomwire.domain.errors import llm_error
 from loomwire.domain.pricing import Prices
 from loomwire.domain.values import JSON, NO_JSON, JSONObject
 from loomwire.infrastructure.catalogue.detected import Listed
@@ -53,12 +54,38 @@ def table(value: JSON, key: str | None = None) -> JSONObject:
     return found if isinstance(found, Mapping) else NO_JSON
 
 
-def rows(value: JSON, key: str) -> list[JSONObject]:
-    """Return the objects of a listing: under its key, as a bare list, or the one object that it is."""
+def rows(value: JSON, key: str, *names: str) -> list[JSONObject]:
+    """Return the objects of a listing: under its key, as a bare list, or the one model that it is.
+
+    Args:
+        value: What came.
+        key: Where the listing stands in it.
+        names: Fields, one of which a model alone has.
+
+    Raises:
+        LLMProtocolError: It is none of these, such as an error that came as a good answer (TRAPS 49 and 53): nothing
+            that was known before is given up for it.
+    """
     found = value.get(key) if isinstance(value, Mapping) else value
     if isinstance(found, Sequence) and not isinstance(found, str):
         return [row for row in found if isinstance(row, Mapping)]
-    return [value] if isinstance(value, Mapping) and key not in value else []
+    if isinstance(value, Mapping) and key in value and found is None:
+        return []  # what some servers write for a list of none
+    if isinstance(value, Mapping) and word(value, *names):
+        return [value]
+    raise llm_error("protocol", "the answer is no list of models")
+
+
+def saying(body: bytes, *any_of: str) -> JSONObject:
+    """Return an object that has at least one of some fields.
+
+    Raises:
+        LLMProtocolError: It is none, so nothing that it does not say may be taken for a no or a yes.
+    """
+    said = table(parsed(body))
+    if said.keys().isdisjoint(any_of):
+        raise llm_error("protocol", "the answer says nothing of a model")
+    return said
 
 
 def text(row: JSONObject, key: str) -> str:

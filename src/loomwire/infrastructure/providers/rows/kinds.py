@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from loomwire.domain.capabilities import ModelCapabilities
-from loomwire.infrastructure.providers.embeddings.columns import Embeds, Reranks
 from loomwire.infrastructure.providers.quirks import Quirks
+
+if TYPE_CHECKING:
+    from loomwire.infrastructure.providers.embeddings.columns import Embeds, Reranks
 
 
 @dataclass(frozen=True, slots=True)

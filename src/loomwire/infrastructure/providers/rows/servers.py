@@ -1,4 +1,4 @@
-"""Servers of your own, servers that nobody here knows, and models without a network."""
+"""Servers of your own, and servers that nobody here knows."""
 
 from __future__ import annotations
 
@@ -35,10 +35,6 @@ def _local(
         quirks=quirks,
         hint=hint,
     )
-
-
-def _offline(name: str, client: str) -> ProviderType:
-    return ProviderType(name=name, dialect=None, client=client, auth="none", needs_key=False, free=True)
 
 
 SERVERS: tuple[ProviderType, ...] = (
@@ -110,7 +106,5 @@ SERVERS: tuple[ProviderType, ...] = (
         quirks=ChatQuirks(named_tool=False, reasoning_back="reasoning_content"),
         also=(_LOCAL_MESSAGES, Also(dialect="openai_responses", path="/v1", quirks=LLAMACPP_RESPONSES)),
     ),
-    _offline("mock", "loomwire.infrastructure.providers.mock:MockClient"),
-    _offline("rule", "loomwire.infrastructure.providers.rule:RuleClient"),
 )
 """Rows of the provider table."""

@@ -19,20 +19,13 @@ from loomwire.infrastructure.local.engine import Engine
 from loomwire.infrastructure.local.refusals import unknown
 from loomwire.infrastructure.local.server import LocalLease, LocalServers
 from loomwire.infrastructure.local.settings import local_settings
-from loomwire.infrastructure.providers.embeddings.columns import (
-    EMBED_DIALECTS,
-    OVER_OPENAI,
-    RERANK_DIALECTS,
-    Embeds,
-    Place,
-    Reranks,
-)
 from loomwire.infrastructure.providers.placing import Endpoints, check_key, checked_place, placed
 from loomwire.infrastructure.providers.rows.kinds import Also, ProviderType
 from loomwire.infrastructure.providers.table import PROVIDERS
 from loomwire.infrastructure.recordings.pools import Replays
 
 if TYPE_CHECKING:
+    from loomwire.infrastructure.providers.embeddings.columns import Embeds, Place, Reranks
     from loomwire.infrastructure.providers.embeddings.dialect import EmbedDialect
     from loomwire.infrastructure.providers.rerank.dialect import RerankDialect
 
@@ -174,10 +167,12 @@ def _embeds(config: LLMConfig, row: ProviderType) -> tuple[Embeds | None, Also]:
     """Return how and where a target embeds: over the OpenAI dialect too, where the configuration chose that."""
     embeds = row.embeds
     if embeds is None:
-        return None, _at(row, Place())
+        return None, _at(row, None)
     chosen = next((also for also in row.also if also.dialect == config.dialect == "openai_chat"), None)
     if chosen is None or embeds.dialect == "openai":
         return embeds, _at(row, embeds.place)
+    from loomwire.infrastructure.providers.embeddings.columns import OVER_OPENAI
+
     return replace(OVER_OPENAI, batch=embeds.batch), replace(
         chosen, base_url=chosen.base_url or row.base_url, auth=chosen.auth or row.auth
     )
@@ -188,9 +183,10 @@ def _on(engine: Engine, config: LLMConfig, row: ProviderType) -> tuple[LLMConfig
     return _kept(own, row), engine.base_url.removesuffix("/v1")
 
 
-def _at(row: ProviderType, place: Place) -> Also:
-    path = row.path if place.path is None else place.path
-    return Also(dialect="", base_url=place.base_url or row.base_url, path=path, auth=row.auth)
+def _at(row: ProviderType, place: Place | None) -> Also:
+    base_url = row.base_url if place is None or place.base_url is None else place.base_url
+    path = row.path if place is None or place.path is None else place.path
+    return Also(dialect="", base_url=base_url, path=path, auth=row.auth)
 
 
 def _kept(config: LLMConfig, row: ProviderType) -> LLMConfig:
@@ -203,6 +199,8 @@ def embed_dialect(embeds: Embeds) -> EmbedDialect:
     Raises:
         UnknownNameError: There is no such dialect, and the name is no `module:Class`.
     """
+    from loomwire.infrastructure.providers.embeddings.columns import EMBED_DIALECTS
+
     module, name = _place_of(embeds.dialect, EMBED_DIALECTS)
     maker: Callable[[Embeds], EmbedDialect] = getattr(importlib.import_module(module), name)
     return maker(embeds)
@@ -214,6 +212,8 @@ def rerank_dialect(reranks: Reranks) -> RerankDialect:
     Raises:
         UnknownNameError: There is no such dialect, and the name is no `module:Class`.
     """
+    from loomwire.infrastructure.providers.embeddings.columns import RERANK_DIALECTS
+
     module, name = _place_of(reranks.dialect, RERANK_DIALECTS)
     maker: Callable[[], RerankDialect] = getattr(importlib.import_module(module), name)
     return maker()

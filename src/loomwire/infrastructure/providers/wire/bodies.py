@@ -59,7 +59,10 @@ def wait_in(text: str) -> float | None:
     negative, not finite or beyond `MAX_WAIT_S` is None.
     """
     text = text.strip()
-    match = _DURATION.fullmatch(text) if text else None
+    if not text:
+        # Asked for headers that are not there, with every answer; the errors of three parsers are dear.
+        return None
+    match = _DURATION.fullmatch(text)
     seconds = _parsed(text) if match is None else _duration(match)
     return seconds if seconds is not None and 0 <= seconds <= MAX_WAIT_S else None
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import suppress
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loomwire.domain.errors import LoomError
+from loomwire.domain.errors import LLMProtocolError, LoomError
 from loomwire.infrastructure.catalogue.detected import ANY_MODEL, Listed
 from loomwire.infrastructure.catalogue.detection import native, openai_shaped
 from loomwire.infrastructure.catalogue.detection.listings import LISTINGS, listing_of
@@ -62,14 +63,31 @@ def page(decoder: Callable[[bytes], Page], body: object) -> Page:
 
 @pytest.mark.parametrize("name", DECODERS)
 @given(body=ANYTHING)
-def test_any_json_is_a_page(name: str, body: object) -> None:
-    found = page(DECODERS[name], body)
-    assert all(listed.id for listed in found.models)
+def test_any_json_is_a_page_or_a_typed_error(name: str, body: object) -> None:
+    with suppress(LLMProtocolError):
+        assert all(listed.id for listed in page(DECODERS[name], body).models)
 
 
 @given(body=ANYTHING)
-def test_any_json_shows_a_model_of_ollama(body: object) -> None:
-    assert native.ollama_show(json.dumps(body).encode(), "m").id == "m"
+def test_any_json_shows_a_model_of_ollama_or_is_a_typed_error(body: object) -> None:
+    with suppress(LLMProtocolError):
+        assert native.ollama_show(json.dumps(body).encode(), "m").id == "m"
+
+
+@pytest.mark.parametrize("name", DECODERS)
+@pytest.mark.parametrize("body", [{"error": {"message": "no", "code": 401}}, {"status": "ok"}, {}, None, "x", 5])
+def test_a_good_answer_that_is_no_listing_is_an_error_and_says_nothing_of_models(name: str, body: object) -> None:
+    with pytest.raises(LLMProtocolError):
+        page(DECODERS[name], body)
+    with pytest.raises(LLMProtocolError):
+        native.ollama_show(json.dumps(body).encode(), "m")
+
+
+@pytest.mark.parametrize("body", [{"data": [], "models": []}, {"data": None, "models": None}])
+def test_a_listing_of_no_models_is_one(body: object) -> None:
+    for name, decoder in DECODERS.items():
+        if name != "llamacpp_props":
+            assert page(decoder, body).models == ()
 
 
 @pytest.mark.parametrize("name", DECODERS)
@@ -198,7 +216,6 @@ def test_llama_cpp_has_one_model_whatever_it_is_called() -> None:
         "supports_system_message": False,
         "context_window": 4096,
     }
-    assert page(native.llamacpp_props, {}).models == ()
 
 
 def test_a_type_without_a_row_is_asked_as_its_dialect_is() -> None:
@@ -214,6 +231,5 @@ def test_a_name_that_a_terminal_should_not_see_is_none(name: object) -> None:
     assert page(openai_shaped.ids_only, {"data": [{"id": name}, {"id": "m"}]}).models == (Listed(id="m"),)
 
 
-def test_a_model_alone_is_a_list_of_one_and_a_path_that_nobody_serves_of_none() -> None:
+def test_a_model_alone_is_a_list_of_one() -> None:
     assert page(openai_shaped.ids_only, {"id": "m", "object": "model"}).models == (Listed(id="m"),)
-    assert page(openai_shaped.ids_only, {"error": "Unexpected endpoint or method. (GET /v1/models)"}).models == ()

@@ -8,11 +8,12 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 import pytest
 from typing_extensions import override
 
+from loomwire.domain.capabilities import ModelCapabilities
 from loomwire.domain.config import LLMConfig
 from loomwire.domain.errors import ConfigError
 from loomwire.domain.policies import DetectionPolicy
 from loomwire.domain.values import JSON
-from loomwire.infrastructure.catalogue.detected import DetectedFacts
+from loomwire.infrastructure.catalogue.detected import DetectedFacts, Listed
 from loomwire.infrastructure.catalogue.detection.detector import CapabilityDetector, Detection
 from loomwire.infrastructure.catalogue.registry import ModelRegistry
 from loomwire.infrastructure.providers.factory import ClientFactory
@@ -117,11 +118,33 @@ async def test_pages_are_followed_to_their_end(detector: CapabilityDetector) -> 
 
 
 async def test_pages_that_never_end_are_left_alone(detector: CapabilityDetector) -> None:
-    endless = HttpReply(body={"models": [{"name": "models/m"}], "nextPageToken": "again"})
-    async with FakeProvider(*[endless] * 25) as provider:
+    endless = [HttpReply(body={"models": [{"name": f"models/{n}"}], "nextPageToken": f"{n}"}) for n in range(25)]
+    async with FakeProvider(*endless) as provider:
         found = await one(detector, at(provider, "gemini", path="/v1beta"))
         assert len(provider.requests) == 20
     assert found.error is None
+
+
+async def test_a_page_that_leads_back_to_itself_is_asked_for_once(detector: CapabilityDetector) -> None:
+    again = HttpReply(body={"data": [{"id": "m"}], "has_more": True, "last_id": "m"})
+    async with FakeProvider(*[again] * 3) as provider:
+        found = await one(detector, at(provider, "anthropic", path="/v1"))
+        assert len(provider.requests) == 2
+    assert found.error is None
+
+
+@pytest.mark.parametrize("type_", ["llamacpp", "ollama", "openai", "gemini", "lm_studio"])
+async def test_an_error_that_comes_as_a_good_answer_takes_nothing_away(
+    type_: str, detector: CapabilityDetector, models: ModelRegistry
+) -> None:
+    async with FakeProvider(*[HttpReply(body={"error": {"message": "come back later"}})] * 2) as provider:
+        config = at(provider, type_, path="/v1")
+        before = [Listed(id="m", capabilities=ModelCapabilities(context_window=7))]
+        models.detected.learn((type_, config.base_url or ""), "GET /v1/models", before)
+        found = await one(detector, config)
+    assert found.error is not None
+    known = models.facts(config).capabilities
+    assert (known.context_window, known.supports_json_schema) == (7, None)
 
 
 async def test_ollama_is_asked_for_each_configured_model(detector: CapabilityDetector, models: ModelRegistry) -> None:
