@@ -11,11 +11,12 @@ import pytest
 
 from loomwire.container.facade import LLMContainer
 from loomwire.domain.config import LLMConfig
-from loomwire.domain.errors import ContextLengthError, LLMAuthenticationError
+from loomwire.domain.errors import ContextLengthError, LLMAuthenticationError, LLMProtocolError
 from loomwire.domain.events import Finished, TextDelta, ToolCallEnd
 from loomwire.domain.messages import Message, ToolResult
 from loomwire.domain.ports.client import ILLMClient
 from loomwire.domain.requests import LLMRequest, OutputSpec, Parameters
+from loomwire.domain.responses import LLMResponse
 from loomwire.domain.tools import Tool, ToolNamed
 from loomwire.domain.values import JSON
 from support.llama import CONTEXT, NAMES, Box
@@ -101,11 +102,22 @@ async def test_a_tool_that_must_be_called_is(messages: LLMContainer) -> None:
     assert {call.name for call in answer.tool_calls} == {"weather"}
 
 
+async def held(one: ILLMClient, request: LLMRequest) -> LLMResponse[str]:
+    """Ask until the tool is called once: random weights often call it twice, which is no answer."""
+    for _ in range(40):
+        try:
+            return await one.generate(request)
+        except LLMProtocolError as error:
+            if "given twice" not in error.message:
+                raise
+    raise AssertionError("the tool was never called once")
+
+
 async def test_an_answer_is_held_to_a_schema_by_the_tool_that_must_be_called(messages: LLMContainer) -> None:
     one = client(messages, "tools")
     request = LLMRequest((Message.user("An order"),), output=OutputSpec(SCHEMA), deadline_s=20)
     for tools in ((), (WEATHER,)):
-        answer = await one.generate(replace(request, tools=tools, tool_choice="none" if tools else "auto"))
+        answer = await held(one, replace(request, tools=tools, tool_choice="none" if tools else "auto"))
         assert isinstance(json.loads(answer.text)["name"], str)
         assert (answer.finish, answer.tool_calls) == ("stop", ())
 

@@ -104,3 +104,16 @@ async def test_nobody_is_asked_where_that_is_switched_off(tmp_path: Path) -> Non
     ran = await asked(tmp_path, "probe", reply=HttpReply(body=dict(LISTED)), catalogue={"detect": "off"})
     assert (ran.code, ran.out) == (0, "")
     assert "Asking is switched off" in ran.err
+
+
+async def test_answers_that_cannot_be_kept_are_shown_all_the_same(tmp_path: Path) -> None:
+    (tmp_path / "taken").mkdir()
+    kept: Mapping[str, JSON] = {"file": "taken"}
+    ran = await asked(tmp_path, "probe", "server", reply=HttpReply(body=dict(LISTED)), catalogue=kept)
+    assert "tools yes" in ran.out
+    assert "cannot be kept in" in ran.err
+    assert "says where to" not in ran.err
+    told = await asked(tmp_path, "probe", "server", "--json", reply=HttpReply(body=dict(LISTED)), catalogue=kept)
+    assert json.loads(told.out)["kept"] is None
+    assert "cannot be kept in" in json.loads(told.out)["note"]
+    assert ran.code == told.code == 3

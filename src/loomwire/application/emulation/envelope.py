@@ -112,7 +112,7 @@ class EnvelopeReader(Reader):
         value = read_value(text)
         shown = "".join(self._said)
         # Models that no grammar holds add fields of their own, such as a reason.
-        if isinstance(value, Mapping) and (CALLS in value or value.keys() == {ANSWER} or shown):
+        if isinstance(value, Mapping) and (CALLS in value or set(value) == {ANSWER} or shown):
             calls = _listed(value.get(CALLS))
             said = _words(value.get(ANSWER))
             if shown and not said.startswith(shown):

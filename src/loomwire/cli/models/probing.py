@@ -25,6 +25,7 @@ _BUNDLED = (
     "`catalogue: {{path: FOLDER}}` reads it."
 )
 _MOST_OTHERS = 8
+_CANNOT_KEEP = 3
 
 _config = click.option(
     "--config", type=click.Path(path_type=Path), default=Path("config"), help="The configuration folder."
@@ -39,7 +40,7 @@ def probe(provider: str | None, config: Path, *, as_json: bool) -> None:
     """Ask PROVIDER, or every provider of a configured model, for its list of models, with its key.
 
     The answers are kept where `catalogue.file` says; without it they are only shown. Costs nothing but the requests.
-    Exit code 0, or that of the first provider's error when none answered.
+    Exit code 0, that of the first provider's error when none answered, or 3 when the answers cannot be kept.
     """
     _run(config, provider, as_json=as_json, ending="")
 
@@ -68,19 +69,22 @@ def _run(config: Path, provider: str | None, *, as_json: bool, ending: str) -> N
     models = _wanted(snapshot, provider)
     wiring.model_detector()
     found = asyncio.run(_asked(wiring, snapshot, models))
-    kept = _kept(wiring, snapshot, found)
+    kept, trouble = _kept(wiring, snapshot, found)
+    ending = " ".join(filter(None, (trouble, ending)))
     if as_json:
         described: list[JSON] = [*map(_described, found)]
         show_json({"schema": "loomwire/models-probe/1", "kept": kept, "providers": described, "note": ending or None})
     else:
         _show(found, {model.model for model in models})
-        for note in filter(None, (_closing(found, kept), ending)):
+        for note in filter(None, (_closing(found, kept, hint=not trouble), ending)):
             facts.show_note([note], facts.width())
         if snapshot.detection.mode == "off":
             facts.show_note(["Asking is switched off: `catalogue: {detect: off}`."], facts.width())
     failed = [each.error for each in found if each.error is not None]
     if failed and len(failed) == len(found):
         raise click.exceptions.Exit(exit_code(failed[0]))
+    if trouble:
+        raise click.exceptions.Exit(_CANNOT_KEEP)
 
 
 def _wanted(snapshot: Snapshot, provider: str | None) -> list[LLMConfig]:
@@ -99,23 +103,27 @@ async def _asked(wiring: Wiring, snapshot: Snapshot, models: list[LLMConfig]) ->
         await wiring.connection_pool().aclose()
 
 
-def _kept(wiring: Wiring, snapshot: Snapshot, found: tuple[Detection, ...]) -> str | None:
+def _kept(wiring: Wiring, snapshot: Snapshot, found: tuple[Detection, ...]) -> tuple[str | None, str]:
+    """Return where the answers are kept, and why they are not although they should be."""
     from loomwire.container.wiring import detected_of
     from loomwire.infrastructure.catalogue.kept import write
 
     file = snapshot.detection.file
     if file is None or not any(each.error is None for each in found):
-        return None
-    write(Path(file), detected_of(wiring.model_registry()).found)
-    return file
+        return None, ""
+    try:
+        write(Path(file), detected_of(wiring.model_registry()).found)
+    except OSError as error:
+        return None, f"The answers cannot be kept in {file}: {error.strerror}."
+    return file, ""
 
 
-def _closing(found: tuple[Detection, ...], kept: str | None) -> str:
+def _closing(found: tuple[Detection, ...], kept: str | None, *, hint: bool) -> str:
     if not found:
         return "No provider of a configured model has a list of models that could be asked for."
     answers = sum(each.error is None for each in found)
     where = f" Kept in {kept}." if kept else ""
-    if answers and not kept:
+    if answers and not kept and hint:
         where = " Shown and not kept: `catalogue: {file: NAME}` says where to."
     return f"{answers} of {len(found)} provider{'' if len(found) == 1 else 's'} answered.{where}"
 

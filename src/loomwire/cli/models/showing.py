@@ -105,11 +105,20 @@ def _found(model_id: str, config: Path) -> tuple[list[Known], tuple[str, ...]]:
 def _listed(model_id: str, registry: ModelRegistry) -> list[Known]:
     """Return the providers whose own list has a model, or else the first that has one of its family."""
     if _is_pattern(model_id):
-        listed = registry.entries()
-        return [_of_type(type_, name, registry) for type_, name, _ in listed if _fits(model_id, name, f"{type_}/{name}")]
+        return [_of_type(type_, name, registry) for type_, name in _matching(model_id, registry)]
     found = [_of_type(type_, name, registry) for type_, name in _typed(model_id)]
     exact = [each for each in found if any(about.source == "catalogue" for about in each.facts.said.values())]
     return exact or [each for each in found if each.facts.known][:1]
+
+
+def _matching(pattern: str, registry: ModelRegistry) -> Iterator[tuple[str, str]]:
+    from loomwire.infrastructure.catalogue.vendors import VENDORS
+
+    # OpenRouter's own names begin like types, too.
+    typed = pattern.partition("/")[0] in VENDORS
+    for type_, name, _ in registry.entries():
+        if fnmatchcase(f"{type_}/{name}" if typed else name, pattern):
+            yield type_, name
 
 
 def _is_pattern(model_id: str) -> bool:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Final, final
 from urllib.parse import quote
 
+from loomwire.domain.capabilities import ModelCapabilities
 from loomwire.domain.config import LLMConfig
 from loomwire.domain.errors import ConfigError, LoomError
 from loomwire.domain.policies import DetectionPolicy
@@ -31,6 +32,7 @@ MOST_PAGES: Final = 20
 MOST_SHOWN: Final = 32
 """Models that an Ollama server is asked about one by one."""
 
+_NOTHING: Final = ModelCapabilities()
 _UNKNOWN_PATH: Final = frozenset({"model", "invalid_request", "unsupported", "protocol", "unknown"})
 
 
@@ -153,8 +155,19 @@ class CapabilityDetector:
         except LoomError as error:
             error.located(config.name, "")
             return replace(result, error=error.with_traceback(None))
+        if listing.each is not None:
+            found = self._with_shown(_asked(line.config), found)
         news = self._detected.learn(_asked(line.config), by, found)
         return replace(result, models=tuple(found), by=by, news=news)
+
+    def _with_shown(self, asked: Asked, found: Sequence[Listed]) -> list[Listed]:
+        """Return a listing in which models that were not asked about this time keep what was said of them before.
+
+        Another provider of the configuration may stand for the same server, with models of its own.
+        """
+        earlier = self._detected.found.get(asked)
+        known = {} if earlier is None else earlier.models
+        return [known.get(each.id, each) if each.capabilities == _NOTHING else each for each in found]
 
     def _line(self, config: LLMConfig, policy: DetectionPolicy) -> _Line:
         target = self._factory.resolved(config)

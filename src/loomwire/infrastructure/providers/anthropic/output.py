@@ -69,7 +69,9 @@ def _add_tool(body: Body, request: LLMRequest, output: OutputSpec, quirks: Anthr
     # Where no tool can be named, only what must be called may be there.
     others = _others(body) if forced or may_call else []
     body["tools"] = [*others, tool]
-    body["tool_choice"] = {"type": "tool", "name": OUTPUT_TOOL} if forced else {"type": "any"}
+    # Two answers at once would be none.
+    choice: Body = {"type": "tool", "name": OUTPUT_TOOL} if forced else {"type": "any"}
+    body["tool_choice"] = choice if may_call else {**choice, "disable_parallel_tool_use": True}
 
 
 def _description(output: OutputSpec) -> str:

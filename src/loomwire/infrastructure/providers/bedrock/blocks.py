@@ -123,6 +123,8 @@ class Blocks:
         if not name:
             raise llm_error("protocol", "the answer has a tool call without a name")
         if name == OUTPUT_TOOL:
+            if self.answered_by_tool:
+                raise llm_error("protocol", "the answer was given twice, by two calls of the tool that holds it")
             self.answered_by_tool = True
             return self.begin(index, "text")
         block = self.begin(index, "call")

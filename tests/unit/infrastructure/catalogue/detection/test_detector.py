@@ -258,6 +258,18 @@ async def test_an_ollama_model_that_is_not_there_says_nothing_of_the_others(dete
     assert [(each.id, each.capabilities.supports_tools) for each in found.models] == [("b", True)]
 
 
+async def test_providers_of_one_ollama_server_take_nothing_from_each_other(
+    detector: CapabilityDetector, models: ModelRegistry
+) -> None:
+    tags, shown = listing("ollama", "/api/tags", "a", "b"), HttpReply(body={"capabilities": ["tools"]})
+    async with FakeProvider(*(tags, shown) * 3) as provider:
+        one_of, other = at(provider, "ollama", "a", name="one"), at(provider, "ollama", "b", name="two")
+        for asked in ([one_of], [other], [one_of]):
+            await detector.detect(asked)
+    assert models.facts(one_of).capabilities.supports_tools is True
+    assert models.facts(other).capabilities.supports_tools is True
+
+
 async def test_an_ollama_server_that_breaks_in_between_is_an_error(detector: CapabilityDetector) -> None:
     broken = HttpReply(500, body={"error": "out of memory"})
     async with FakeProvider(listing("ollama", "/api/tags", "m"), broken) as provider:

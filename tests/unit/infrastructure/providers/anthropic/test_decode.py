@@ -305,6 +305,8 @@ def test_the_input_of_the_answers_tool_is_the_text() -> None:
     assert (json.loads(answer.text), answer.finish, answer.tool_calls) == ({"name": "Rome"}, "stop", ())
     mixed = whole({**block, "input": {"name": "Rome"}}, CALL, finish="tool_use")
     assert (json.loads(mixed.text), mixed.finish, len(mixed.tool_calls)) == ({"name": "Rome"}, "tool_calls", 1)
+    with pytest.raises(LLMProtocolError, match="given twice"):
+        whole(block, block, finish="tool_use")
 
 
 @pytest.mark.parametrize(

@@ -176,7 +176,7 @@ def test_what_the_format_cannot_hold_is_shown_whole_to_a_tool_that_must_be_calle
     (tool,) = tools_of(body)
     assert tool["name"] == OUTPUT_TOOL
     assert tool["input_schema"] == (output.schema or {"type": "object", "additionalProperties": True})
-    assert body["tool_choice"] == {"type": "tool", "name": OUTPUT_TOOL}
+    assert body["tool_choice"] == {"type": "tool", "name": OUTPUT_TOOL, "disable_parallel_tool_use": True}
     assert "output_config" not in body
 
 
@@ -199,17 +199,17 @@ def test_the_tool_of_the_answer_leaves_the_callers_tools_their_place() -> None:
     assert free["tool_choice"] == {"type": "any"}
     forbidden = written(asked(PING, choice="none", output=spec), OLD)
     assert [tool["name"] for tool in tools_of(forbidden)] == ["ping", OUTPUT_TOOL]
-    assert forbidden["tool_choice"] == {"type": "tool", "name": OUTPUT_TOOL}
+    assert forbidden["tool_choice"] == {"type": "tool", "name": OUTPUT_TOOL, "disable_parallel_tool_use": True}
     alone = written(asked(PING, choice="none", output=spec), OLD, LOCAL)
     assert [tool["name"] for tool in tools_of(alone)] == [OUTPUT_TOOL]
-    assert alone["tool_choice"] == {"type": "any"}
+    assert alone["tool_choice"] == {"type": "any", "disable_parallel_tool_use": True}
 
 
 @pytest.mark.parametrize("choice", ["required", ToolNamed("ping")])
 def test_a_call_that_must_come_is_the_answer_and_has_no_other_shape(choice: ToolChoice) -> None:
     body = written(asked(PING, choice=choice, output=OutputSpec(CITY)), OLD)
     assert [tool["name"] for tool in tools_of(body)] == ["ping"]
-    assert body["tool_choice"] != {"type": "tool", "name": OUTPUT_TOOL}
+    assert OUTPUT_TOOL not in str(body["tool_choice"])
 
 
 def test_the_name_of_the_answers_tool_cannot_be_taken() -> None:

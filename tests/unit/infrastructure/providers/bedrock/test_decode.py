@@ -335,6 +335,12 @@ def test_the_tool_that_gives_the_answer_is_the_answer() -> None:
     assert (response.text, response.finish) == ('{"a":1}', "stop")
 
 
+def test_an_answer_that_is_given_twice_is_none() -> None:
+    given: JSON = {"toolUse": {"toolUseId": "t", "name": OUTPUT_TOOL, "input": {"a": 1}}}
+    with pytest.raises(LLMProtocolError, match="given twice"):
+        whole(given, given, stop="tool_use")
+
+
 def test_tools_of_the_service_are_not_the_callers_and_are_kept() -> None:
     use: dict[str, JSON] = {"toolUseId": "s", "name": "grounding", "type": "server_tool_use"}
     result: dict[str, JSON] = {"toolUseId": "s", "status": "success", "type": "grounding_result"}
