@@ -185,3 +185,13 @@ def test_a_pattern_shows_every_model_that_fits_wherever_it_is_listed(mine: Path)
     assert "also known" not in told.err
     assert first(shown("qui*", "--config", mine))["name"] == "quick"
     assert shown("no-such-*")["known"] == []
+
+
+def test_a_search_takes_the_same_patterns() -> None:
+    said = json.loads(loomwire("models", "search", "anthropic/claude-*-4-*", "--json").out)
+    assert said["found"] > 2
+    assert all(each["model"].startswith("claude-") or "anthropic/claude-" in each["model"] for each in said["models"])
+
+
+def test_no_id_at_all_is_a_mistake_of_the_command() -> None:
+    assert loomwire("models", "show", " ", *NOWHERE).code == 2

@@ -30,6 +30,7 @@ _FENCE: Final = ("`", "`", "`", "[a-z_]{0,12}", _SPACE)
 _CANDIDATE: Final = re.compile(r"[<\[{`]")
 _BACKTICKS: Final = "```"
 _CLOSINGS: Final = ("</tool_call>", "</function_call>", _BACKTICKS)
+_THOUGHT: Final = ("<think>", "</think>")
 _SURE_MARK: Final = 6
 _SLICE: Final = 4096
 
@@ -88,7 +89,8 @@ class ProseReader(Reader):
     Text goes on at once until something begins that may be a call. With a mark in front (`<tool_call>`) JSON is a
     call, and one that cannot be read, or of an unknown tool, is a problem. Without one (bare JSON, or in a fence) it is
     a call only if it ends the answer and all in it have the form of a call of a known tool; everything else that looks
-    like it is text. What stands in the user's words or in a tool's result is a quotation, never a call.
+    like it is text. What stands in the user's words or in a tool's result is a quotation, never a call; nor is what a
+    model thinks aloud before its answer (`<think>`, TRAPS 43), where it weighs calls that it may not make.
 
     Args:
         names: The tools that may be called.
@@ -121,7 +123,7 @@ class ProseReader(Reader):
         self._scan = JsonScan()
         self._marked = False
         self._problem: str | None = None
-        self._state: Callable[[str], str] = self._in_text
+        self._state: Callable[[str], str] = self._at_start
 
     @override
     def feed(self, text: str) -> str:
@@ -148,6 +150,33 @@ class ProseReader(Reader):
         if cut and len(held) >= _SURE_MARK and _BEGUN_MARK.fullmatch(held):
             held = ""
         return Read(held, tuple(self._calls))
+
+    def _at_start(self, text: str) -> str:
+        """See whether the answer begins with thoughts."""
+        begun = "".join(self._held) + text
+        head = begun.lstrip()
+        self._said.append(begun[: len(begun) - len(head)])
+        if len(head) < len(_THOUGHT[0]) and _THOUGHT[0].startswith(head):
+            self._held = [head] if head else []
+            return ""
+        self._held = []
+        self._state = self._in_thought if head.startswith(_THOUGHT[0]) else self._in_text
+        return head
+
+    def _in_thought(self, text: str) -> str:
+        """Pass thoughts on, up to their end."""
+        text = "".join(self._held) + text
+        end = text.find(_THOUGHT[1])
+        if end >= 0:
+            end += len(_THOUGHT[1])
+            self._held = []
+            self._said.append(text[:end])
+            self._state = self._in_text
+            return text[end:]
+        begun = next(size for size in reversed(range(len(_THOUGHT[1]))) if text.endswith(_THOUGHT[1][:size]))
+        self._said.append(text[: len(text) - begun])
+        self._held = [text[len(text) - begun :]]
+        return ""
 
     def _in_text(self, text: str) -> str:
         """Pass text on, up to what may begin a call."""

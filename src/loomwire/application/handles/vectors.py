@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NoReturn, TypeAlias
+from typing import NoReturn, TypeAlias
 
 from typing_extensions import override
 
@@ -11,9 +11,7 @@ from loomwire.application.pipeline import Parts
 from loomwire.application.registry import ClientHandle, not_pickled
 from loomwire.domain.config import ClientConfig, LLMConfig
 from loomwire.domain.ports.embedding import IEmbedder, IEmbeddingFactory, IReranker
-
-if TYPE_CHECKING:
-    from loomwire.domain.vectors.embeddings import EmbedRequest, EmbedResponse, RerankRequest, RerankResponse
+from loomwire.domain.vectors.embeddings import EmbedRequest, EmbedResponse, RerankRequest, RerankResponse
 
 _AnEmbedder: TypeAlias = "tuple[type[EmbedderHandle], tuple[ClientHandle]]"
 _AReranker: TypeAlias = "tuple[type[RerankerHandle], tuple[ClientHandle]]"

@@ -80,11 +80,15 @@ def _run(config: Path, provider: str | None, *, as_json: bool, ending: str) -> N
             facts.show_note([note], facts.width())
         if snapshot.detection.mode == "off":
             facts.show_note(["Asking is switched off: `catalogue: {detect: off}`."], facts.width())
+    _end(found, _CANNOT_KEEP if trouble else 0)
+
+
+def _end(found: tuple[Detection, ...], otherwise: int) -> None:
+    """Exit with the first provider's code when none answered, or else with another one."""
     failed = [each.error for each in found if each.error is not None]
-    if failed and len(failed) == len(found):
-        raise click.exceptions.Exit(exit_code(failed[0]))
-    if trouble:
-        raise click.exceptions.Exit(_CANNOT_KEEP)
+    code = exit_code(failed[0]) if failed and len(failed) == len(found) else otherwise
+    if code:
+        raise click.exceptions.Exit(code)
 
 
 def _wanted(snapshot: Snapshot, provider: str | None) -> list[LLMConfig]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal, InvalidOperation
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 import click
@@ -43,7 +44,7 @@ def _dollars(_: click.Context, __: click.Parameter, text: str | None) -> Decimal
 @json_flag
 @click.pass_context
 def search(ctx: click.Context, /, words: tuple[str, ...], **_options: object) -> None:
-    """Find models of the catalogue whose id has all WORDS. No network.
+    """Find models of the catalogue whose id has all WORDS, of which * stands for anything. No network.
 
     What nobody knows is no match: with --max-price a model without a known price is left out. The cheapest come first.
     Exit code 0, also when nothing is found.
@@ -78,8 +79,12 @@ def _matching(words: Iterable[str], options: Mapping[str, object]) -> list[tuple
     return [
         (type_, name, known)
         for type_, name, known in ModelRegistry().entries(types)
-        if all(word in f"{type_}/{name}".lower() for word in wanted) and all(check(known) for check in checks)
+        if all(_has(f"{type_}/{name}".lower(), word) for word in wanted) and all(check(known) for check in checks)
     ]
+
+
+def _has(text: str, word: str) -> bool:
+    return fnmatchcase(text, f"*{word}*") if "*" in word else word in text
 
 
 def _checks(options: Mapping[str, object]) -> Iterable[Callable[[ModelFacts], bool]]:

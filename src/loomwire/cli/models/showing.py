@@ -63,6 +63,8 @@ def show(model_id: str, config: Path, *, as_json: bool) -> None:
     """
     from loomwire.cli.output import show_json
 
+    if not model_id.strip():
+        raise click.BadParameter("must not be empty", param_hint="ID")
     found, near = _found(model_id, config)
     if as_json:
         described: list[JSON] = [_described(each) for each in found]

@@ -171,6 +171,30 @@ def test_a_quotation_is_no_call(text: str) -> None:
     assert '"name": "weather"' in shown
 
 
+@pytest.mark.parametrize(
+    ("text", "shown", "calls"),
+    [
+        (f"<think>Should I? {marked(call())}</think>No.", f"<think>Should I? {marked(call())}</think>No.", ()),
+        (
+            f"\n<think>Hm. {call('Oslo')}\n</think>\n{marked(call())}",
+            f"\n<think>Hm. {call('Oslo')}\n</think>\n",
+            (ROME,),
+        ),
+        (f"<think>{marked(call())}", f"<think>{marked(call())}", ()),
+        (f"<think></think>{call()}", "<think></think>", (ROME,)),
+        ("<think>a < b </thin", "<think>a < b </thin", ()),
+        (f"Not at the start: <think>{marked(call())}", "Not at the start: <think>", (ROME,)),
+        ("<thinking", "<thinking", ()),
+        (" <thi", " <thi", ()),
+    ],
+)
+def test_what_a_model_thinks_aloud_before_its_answer_is_no_call(
+    text: str, shown: str, calls: tuple[Found, ...]
+) -> None:
+    assert said(text) == (shown, calls, None)
+    assert said(*text) == (shown, calls, None)
+
+
 def test_half_a_surrogate_pair_becomes_a_character_that_can_be_sent_on() -> None:
     text = '{"name": "weather", "arguments": {"city": "a\\ud800", "\\ud83d\\ude00": ["\\udc00"]}}'
     assert said(text)[1] == (Found("weather", {"city": "a\ufffd", "\U0001f600": ["\ufffd"]}),)
@@ -179,6 +203,7 @@ def test_half_a_surrogate_pair_becomes_a_character_that_can_be_sent_on() -> None
 FRAGMENTS = (
     *("<tool_call>", "</tool_call>", "[TOOL_CALLS]", "```json\n", "```", "\n", " ", "{", "}", "[", "]", '"', ",", "\\"),
     *('"name": ', '"weather"', '"arguments": ', call(), call("Oslo"), call(name="rm"), "text", "<b>", '{"name"', "é🗼"),
+    *("<think>", "</think>"),
 )
 
 

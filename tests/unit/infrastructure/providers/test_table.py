@@ -18,7 +18,6 @@ UNASKED = (
     *(f"infrastructure.providers.rows.{rows}" for rows in ("clouds", "hosted", "networked", "servers", "spoken")),
     *(f"infrastructure.catalogue.{room}" for room in ("bundle", "detection", "families", "kept", "vendors")),
     *(f"application.{room}" for room in ("emulation", "clients.emulated", "embedding.chains", "embedding.layers")),
-    "domain.vectors.embeddings",
 )
 
 
