@@ -61,8 +61,8 @@ def unfit(name: str, who: str, problem: str, reason: str = "out_of_range") -> Co
 
 def _problems(given: Registration, known: Mapping[str, DialectType]) -> Iterator[str]:
     row = given.provider
-    for name, dialect in given.dialects.items():
-        yield from _wrong(_dialect_claims(name, dialect))
+    for own, dialect in given.dialects.items():
+        yield from _wrong(_dialect_claims(own, dialect))
     yield from _wrong(_row_claims(row))
     spoken = {**given.dialects, **known}
     for name, quirks in ((row.dialect, row.quirks), *((also.dialect, also.quirks) for also in row.also)):
