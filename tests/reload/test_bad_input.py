@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from loomwire import LLMContainer
-from loomwire.domain.faults import Problem
+from loomwire.domain.reports.problems import Problem
 from support.folders import SAMPLE, folder
 
 BOMB = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(

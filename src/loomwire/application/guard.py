@@ -7,8 +7,8 @@ from contextlib import AbstractAsyncContextManager
 from typing import Literal, Protocol, TypeAlias
 
 from loomwire.domain.errors import LoomError
-from loomwire.domain.faults import Step
 from loomwire.domain.pricing import Charge, Usage
+from loomwire.domain.reports.steps import Step
 
 OperationName: TypeAlias = Literal["chat", "embeddings", "rerank"]
 """What is done; OpenTelemetry's word where it has one."""

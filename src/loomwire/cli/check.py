@@ -12,7 +12,7 @@ from loomwire.cli.output import json_flag
 
 if TYPE_CHECKING:
     from loomwire.domain.errors import ConfigError
-    from loomwire.domain.faults import Problem
+    from loomwire.domain.reports.problems import Problem
     from loomwire.domain.values import JSON
 
 

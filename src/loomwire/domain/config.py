@@ -8,7 +8,6 @@ from typing import Self, TypedDict, Unpack
 
 from loomwire.domain.capabilities import ModelCapabilities
 from loomwire.domain.errors import LLMValidationError
-from loomwire.domain.faults import Problem
 from loomwire.domain.policies import (
     CataloguePolicy,
     DetectionPolicy,
@@ -18,6 +17,7 @@ from loomwire.domain.policies import (
     WireLimits,
 )
 from loomwire.domain.pricing import Prices
+from loomwire.domain.reports.problems import Problem
 from loomwire.domain.requests import NO_PARAMETERS, Parameters
 from loomwire.domain.values import JSON, NO_JSON, FrozenDict, Secret
 

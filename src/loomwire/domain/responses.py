@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Generic, Literal, TypeAlias, TypeVar
 
-from loomwire.domain.faults import Step
 from loomwire.domain.messages import Message, Reasoning
 from loomwire.domain.pricing import NO_USAGE, Charge, Unpriced, Usage
+from loomwire.domain.reports.steps import Step
 from loomwire.domain.values import JSON, ToolCall
 
 T = TypeVar("T")

@@ -24,9 +24,9 @@ from loomwire.domain.events import (
     ToolCallStart,
     UsageUpdate,
 )
-from loomwire.domain.faults import Step
 from loomwire.domain.ports.client import ILLMClient, LLMStream
 from loomwire.domain.pricing import Usage
+from loomwire.domain.reports.steps import Step
 from loomwire.domain.requests import LLMRequest
 from loomwire.domain.responses import LLMResponse
 from loomwire.domain.values import ToolCall

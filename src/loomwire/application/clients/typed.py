@@ -11,9 +11,9 @@ from loomwire.application.typed.misfits import Misfit, answer_text, dead_end
 from loomwire.application.typed.source import TypedSource, TypedTarget
 from loomwire.application.typed.spending import Spending
 from loomwire.domain.errors import LLMError, OutputInvalidError
-from loomwire.domain.faults import Step
 from loomwire.domain.ports.clock import IClock
 from loomwire.domain.ports.output import IOutputSchema
+from loomwire.domain.reports.steps import Step
 from loomwire.domain.requests import LLMRequest
 from loomwire.domain.responses import LLMResponse
 

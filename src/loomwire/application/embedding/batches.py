@@ -10,9 +10,9 @@ from typing_extensions import override
 
 from loomwire.application.embedding.layers import Asking
 from loomwire.domain.errors import LoomError, llm_error
-from loomwire.domain.faults import Step
 from loomwire.domain.ports.embedding import BatchPolicy
 from loomwire.domain.pricing import Charge, Usage
+from loomwire.domain.reports.steps import Step
 from loomwire.domain.values import JSON, FrozenDict
 from loomwire.domain.vectors.embeddings import EmbedRequest, EmbedResponse
 

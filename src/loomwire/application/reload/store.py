@@ -21,8 +21,8 @@ from loomwire.application.reload.results import Adoption, Diff, Outcome, Rejecti
 from loomwire.application.reload.telling import Teller
 from loomwire.domain.config import Snapshot
 from loomwire.domain.errors import ConfigError, UnknownNameError
-from loomwire.domain.faults import Problem
 from loomwire.domain.ports.config import ConfigReading, IConfigSource
+from loomwire.domain.reports.problems import Problem
 
 KEPT: Final = 10
 """Generations that the history remembers."""

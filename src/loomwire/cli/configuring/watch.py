@@ -19,7 +19,7 @@ from loomwire.cli.output import json_flag
 if TYPE_CHECKING:
     from loomwire.container.facade import LLMContainer
     from loomwire.domain.config import Snapshot
-    from loomwire.domain.faults import Problem
+    from loomwire.domain.reports.problems import Problem
     from loomwire.domain.values import JSON
 
     Inbox: TypeAlias = queue.SimpleQueue[Callable[[], None] | None]

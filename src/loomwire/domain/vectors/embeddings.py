@@ -10,8 +10,8 @@ from typing import Literal, Self, TypeAlias
 from typing_extensions import override
 
 from loomwire.domain.errors import LLMValidationError
-from loomwire.domain.faults import Step
 from loomwire.domain.pricing import NO_USAGE, Charge, Unpriced, Usage
+from loomwire.domain.reports.steps import Step
 from loomwire.domain.requests import Bound
 from loomwire.domain.responses import RateLimits
 from loomwire.domain.values import JSON, NO_JSON

@@ -15,8 +15,8 @@ from pydantic import ValidationError
 
 from loomwire.domain.config import LLMConfig, Snapshot
 from loomwire.domain.errors import ConfigError, ConfigRejectedError
-from loomwire.domain.faults import Problem
 from loomwire.domain.ports.config import ConfigReading
+from loomwire.domain.reports.problems import Problem
 from loomwire.infrastructure.configuration.checks.catalogues import CatalogueCheck, catalogue_problems
 from loomwire.infrastructure.configuration.checks.complaints import (
     problems_of,

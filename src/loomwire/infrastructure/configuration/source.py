@@ -15,8 +15,8 @@ from typing import final
 from typing_extensions import override
 
 from loomwire.domain.config import Snapshot
-from loomwire.domain.faults import Problem
 from loomwire.domain.ports.config import ConfigReading, IConfigSource
+from loomwire.domain.reports.problems import Problem
 from loomwire.infrastructure.configuration.files import absolute
 from loomwire.infrastructure.configuration.loader import ConfigLoader
 from loomwire.infrastructure.configuration.reading.memory import Memory

@@ -25,12 +25,12 @@ from loomwire.domain.errors import (
     OutputInvalidError,
     llm_error,
 )
-from loomwire.domain.faults import Step
 from loomwire.domain.messages import Image, Message, Reasoning, Text, ToolResult
 from loomwire.domain.ports.client import ILLMClient, LLMStream
 from loomwire.domain.ports.clock import IClock
 from loomwire.domain.ports.output import IOutputSchema
 from loomwire.domain.pricing import Cost, Unpriced, Usage
+from loomwire.domain.reports.steps import Step
 from loomwire.domain.requests import Bound, LLMRequest, OutputSpec
 from loomwire.domain.responses import LLMResponse
 from loomwire.domain.tools import Tool, ToolNamed

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from loomwire.application.embedding.batches import Batched, cut
 from loomwire.application.embedding.layers import Named
 from loomwire.domain.errors import LLMError, LLMProtocolError, LLMRateLimitError
-from loomwire.domain.faults import Step
 from loomwire.domain.ports.embedding import BatchPolicy
 from loomwire.domain.pricing import NO_USAGE, Cost, Unpriced, Usage
+from loomwire.domain.reports.steps import Step
 from loomwire.domain.vectors.embeddings import EmbedRequest, EmbedResponse
 from loomwire.testing import hashed_vector
 from support.chains import turns

@@ -15,8 +15,8 @@ from loomwire.application.reload.store import ConfigStore
 from loomwire.application.state.stats import CallStats
 from loomwire.domain.config import Snapshot
 from loomwire.domain.errors import UnknownNameError
-from loomwire.domain.faults import Problem
 from loomwire.domain.ports.config import ConfigReading, IConfigSource
+from loomwire.domain.reports.problems import Problem
 from loomwire.infrastructure.telemetry.clock import SystemClock
 from loomwire.testing import ScriptedClient
 from support.chains import parts

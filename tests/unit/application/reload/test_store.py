@@ -21,8 +21,8 @@ from loomwire.application.state.stats import CallStats
 from loomwire.domain.capabilities import ModelCapabilities
 from loomwire.domain.config import ClientConfig, LLMConfig
 from loomwire.domain.errors import ClientRemovedError, ConfigError, LLMValidationError, UnknownNameError
-from loomwire.domain.faults import Problem
 from loomwire.domain.ports.client import ILLMClient, ILLMClientFactory
+from loomwire.domain.reports.problems import Problem
 from loomwire.infrastructure.telemetry.clock import SystemClock
 from loomwire.testing import FakeClock, ScriptedClient
 from support.chains import HI, parts, registry_of

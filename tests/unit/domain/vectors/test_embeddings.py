@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loomwire.domain.errors import LLMValidationError
-from loomwire.domain.faults import Step
+from loomwire.domain.reports.steps import Step
 from loomwire.domain.requests import Bound
 from loomwire.domain.vectors.embeddings import EmbedRequest, EmbedResponse, Ranked, RerankRequest, RerankResponse
 

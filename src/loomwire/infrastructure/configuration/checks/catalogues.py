@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TypeAlias
 
-from loomwire.domain.faults import Problem
+from loomwire.domain.reports.problems import Problem
 from loomwire.infrastructure.configuration.scalars import Plain
 from loomwire.infrastructure.configuration.tree import ConfigTree
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Final
 
-from loomwire.domain.faults import Problem
+from loomwire.domain.reports.problems import Problem
 from loomwire.domain.values import listed
 from loomwire.infrastructure.configuration.documents import nearest
 from loomwire.infrastructure.configuration.scalars import KeyPath, Plain

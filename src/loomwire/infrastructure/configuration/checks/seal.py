@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from loomwire.domain.faults import Problem
+from loomwire.domain.reports.problems import Problem
 from loomwire.infrastructure.configuration.documents import Document
 from loomwire.infrastructure.configuration.yaml_tree import Table
 

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from loomwire.domain.config import LLMConfig
 from loomwire.domain.errors import ConfigRejectedError
-from loomwire.domain.faults import Problem
 from loomwire.domain.pricing import Usage
+from loomwire.domain.reports.problems import Problem
 from loomwire.domain.values import JSON, JSONObject, ToolCall
 from loomwire.infrastructure.providers.offline.checks import FINISHES, TOKENS, Remark
 from loomwire.infrastructure.providers.offline.reply import Failure, Reply

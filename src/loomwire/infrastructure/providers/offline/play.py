@@ -12,11 +12,12 @@ from typing import Final, final
 from typing_extensions import override
 
 from loomwire.domain.config import LLMConfig
-from loomwire.domain.errors import LLMError, Phase, llm_error
+from loomwire.domain.errors import LLMError, llm_error
 from loomwire.domain.events import StreamEvent
 from loomwire.domain.messages import Reasoning
 from loomwire.domain.ports.client import LLMStream
 from loomwire.domain.ports.clock import IClock
+from loomwire.domain.reports.context import Phase
 from loomwire.domain.requests import Bound, LLMRequest
 from loomwire.domain.responses import LLMResponse
 from loomwire.infrastructure.providers.offline.reply import (

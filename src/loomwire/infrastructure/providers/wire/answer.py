@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing_extensions import Unpack, override
 
 from loomwire.domain.config import LLMConfig
-from loomwire.domain.errors import ErrorContext, LLMError, StreamInterruptedError, llm_error
+from loomwire.domain.errors import LLMError, StreamInterruptedError, llm_error
 from loomwire.domain.events import (
     Finished,
     ReasoningDelta,
@@ -24,6 +24,7 @@ from loomwire.domain.messages import Reasoning
 from loomwire.domain.policies import WireLimits
 from loomwire.domain.ports.client import LLMStream
 from loomwire.domain.pricing import FREE, NO_USAGE, Charge, Unpriced, Usage
+from loomwire.domain.reports.context import ErrorContext
 from loomwire.domain.responses import Finish, LLMResponse, RateLimits
 from loomwire.domain.values import ToolCall
 from loomwire.infrastructure.providers.wire.json_bytes import parse_arguments

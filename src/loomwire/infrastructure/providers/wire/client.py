@@ -9,10 +9,11 @@ from types import TracebackType
 from typing_extensions import override
 
 from loomwire.domain.config import LLMConfig
-from loomwire.domain.errors import LoomError, Phase
+from loomwire.domain.errors import LoomError
 from loomwire.domain.ports.client import ILLMClient, LLMStream
 from loomwire.domain.ports.clock import IClock
 from loomwire.domain.ports.pool import IConnectionPool, WireAnswer, WireRequest
+from loomwire.domain.reports.context import Phase
 from loomwire.domain.requests import LLMRequest
 from loomwire.domain.responses import LLMResponse
 from loomwire.infrastructure.providers.wire.answer import Answer

@@ -7,12 +7,13 @@ from contextlib import suppress
 
 from typing_extensions import override
 
-from loomwire.domain.errors import ErrorContext, LLMError, StreamInterruptedError
+from loomwire.domain.errors import LLMError, StreamInterruptedError
 from loomwire.domain.events import StreamEvent
 from loomwire.domain.faults import ErrorCategory
 from loomwire.domain.policies import KIB
 from loomwire.domain.ports.clock import IClock
 from loomwire.domain.ports.pool import WireAnswer
+from loomwire.domain.reports.context import ErrorContext
 from loomwire.domain.responses import LLMResponse
 from loomwire.infrastructure.providers.wire.answer import Answer, AnswerView
 from loomwire.infrastructure.providers.wire.dialect import Dialect

@@ -9,9 +9,10 @@ from contextlib import suppress
 from typing import Protocol
 
 from loomwire.domain.config import LLMConfig
-from loomwire.domain.errors import ConfigError, LLMError, LoomError, Phase, llm_error
+from loomwire.domain.errors import ConfigError, LLMError, LoomError, llm_error
 from loomwire.domain.ports.clock import IClock
 from loomwire.domain.ports.pool import IConnectionPool, WireAnswer, WireRequest
+from loomwire.domain.reports.context import Phase
 from loomwire.domain.requests import Bound
 from loomwire.domain.responses import RateLimits
 from loomwire.infrastructure.providers.wire.errors import request_id
