@@ -21,7 +21,7 @@ from benchmarks.runs import ROOT, BenchmarkError
 from loomwire import LLMContainer
 from loomwire.application.reload.results import Diff
 from loomwire.domain.config import Snapshot
-from loomwire.domain.faults import Problem
+from loomwire.domain.reports.problems import Problem
 
 PATIENCE_S = 30.0
 EDIT_S = 0.25

@@ -78,6 +78,7 @@ class Shape:
         layers: How many.
         width: Components of an embedding; a multiple of 4 heads of even size.
         context: Tokens it says it was trained for.
+        pooling: How it says a text's vectors become one, by llama.cpp's number (1 is the mean); None says nothing.
     """
 
     tools: bool = False
@@ -85,6 +86,7 @@ class Shape:
     layers: int = 2
     width: int = 64
     context: int = 8192
+    pooling: int | None = None
 
     @property
     def inner(self) -> int:
@@ -185,6 +187,7 @@ def metadata(shape: Shape) -> Mapping[str, Value]:
         "llama.attention.head_count": 4,
         "llama.attention.layer_norm_rms_epsilon": 1e-5,
         "llama.rope.dimension_count": shape.width // 4,
+        **({} if shape.pooling is None else {"llama.pooling_type": shape.pooling}),
         "tokenizer.ggml.model": "gpt2",
         "tokenizer.ggml.pre": "gpt-2",
         "tokenizer.ggml.tokens": [*byte_letters(), *SPECIAL],

@@ -23,11 +23,35 @@ from loomwire.testing import FakeProvider, Reply
 from loomwire.testing.contracts.client import ClientContract
 from loomwire.testing.contracts.factory import ClientFactoryContract
 
-ELSEWHERE: Mapping[str, str] = {"local": "tests/llama, against llama.cpp itself"}
+PLACES: Mapping[str, str] = {
+    "anthropic": "/v1/messages",
+    **dict.fromkeys(("vllm", "lm_studio", "llamacpp"), "/v1/chat/completions"),
+    "azure_openai": "/openai/v1/chat/completions",
+    "azure_ai": "/models/chat/completions?api-version=2024-05-01-preview",
+    "bedrock": "/model/m/converse",
+    "cohere": "/chat",
+    "ollama": "/api/chat",
+    **dict.fromkeys(("gemini", "google"), "/v1beta/models/m:generateContent"),
+    "vertex": "/publishers/google/models/m:generateContent",
+}
+"""Where rows ask below an address that has no path; the others at /chat/completions."""
+
+ELSEWHERE: Mapping[str, str] = {
+    "local": "tests/llama, against llama.cpp itself",
+    "voyage": "tests/contracts/test_embedding.py: it has no chat",
+}
 """Rows that no fake can stand in for, and where they are proved instead."""
 
+# Threads that import a module at the same time wait for each other, which is taken for a loop that is blocked.
+for _place in (
+    "loomwire.infrastructure.providers.wire.client:WireClient",
+    *(row.client for row in DIALECTS.values()),
+    *(row.client for row in PROVIDERS.values() if row.client),
+):
+    importlib.import_module(_place.partition(":")[0])
+
 NETWORKED = [name for name, row in PROVIDERS.items() if row.client is None and name not in ELSEWHERE]
-ASKING = [name for name in NETWORKED if PROVIDERS[name].quirks.stream_usage]
+ASKING = [name for name in NETWORKED if getattr(PROVIDERS[name].quirks, "stream_usage", True)]
 OFFLINE = [name for name, row in PROVIDERS.items() if row.client is not None and name not in ELSEWHERE]
 OPTIONS: dict[str, dict[str, JSON]] = {
     "mock": {"script": [{"text": "Hello."}]},
@@ -40,13 +64,14 @@ def test_a_row_is_complete(name: str) -> None:
     row = PROVIDERS[name]
     assert row.name == name
     assert re.fullmatch(r"[a-z][a-z0-9_]*", name)
-    assert (row.client is None) or (row.dialect is None and not row.needs_key)
+    assert (row.client is None) or (row.dialect is None and (row.embeds is not None or not row.needs_key))
     assert row.dialect is None or row.dialect in DIALECTS
     assert row.base_url is None or re.fullmatch(
-        r"https://[a-z.]+(/[a-z0-9/]+)?|http://127\.0\.0\.1:\d+/v1", row.base_url
+        r"https://[a-z.]+(/[a-z0-9/]+)?|https://[a-z-]+\.\{region\}\.[a-z.]+|http://127\.0\.0\.1:\d+(/v1)?",
+        row.base_url,
     )
     assert row.private == (row.base_url or "").startswith("http://")
-    assert not row.needs_key or re.fullmatch(r"[A-Z]+_API_KEY", row.hint)
+    assert not row.needs_key or re.fullmatch(r"[A-Z_]+_API_KEY|AWS_BEARER_TOKEN_BEDROCK", row.hint)
 
 
 @pytest.mark.parametrize(
@@ -222,8 +247,12 @@ async def test_a_networked_row_asks_where_its_vendor_listens_with_its_key(name: 
         assert (await client.generate(LLMRequest.of("Hi"))).text == "Hello."
         async with client.stream(LLMRequest.of("Hi")) as stream:
             assert [event async for event in stream]
-        local = name in ("vllm", "lm_studio", "llamacpp")
-        assert {seen.path for seen in provider.requests} == {"/v1/chat/completions" if local else "/chat/completions"}
-        assert {seen.headers["authorization"] for seen in provider.requests} == {"Bearer table-key"}
+        places = {seen.path.replace(":streamGenerateContent?alt=sse", ":generateContent") for seen in provider.requests}
+        places = {place.replace("/converse-stream", "/converse") for place in places}
+        assert places == {PLACES.get(name, "/chat/completions")}
+        # Where a row says none, its dialect writes the header.
+        header = "authorization" if PROVIDERS[name].auth in ("bearer", "none") else PROVIDERS[name].auth
+        told = {seen.headers[header].removeprefix("Bearer ") for seen in provider.requests}
+        assert told == {"table-key"}
         assert (pool.get_stats().active, pool.get_stats().reused) == (0, int(PROVIDERS[name].keepalive))
         await pool.aclose()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import pytest
 
@@ -33,6 +34,8 @@ async def talking() -> AsyncGenerator[tuple[FakeProvider, ILLMClient, IConnectio
     """Run a provider and the whole chain in front of it."""
     async with FakeProvider(then=paced) as provider:
         model = LLMConfig.custom("m", base_url=provider.base_url, allow_private=True)
+        # Hundreds at once for a hundred connections: a busy machine makes them wait, and none may give up.
+        model = replace(model, timeouts=replace(model.timeouts, pool_queue_s=120.0))
         async with await asyncio.to_thread(LLMContainer.of, {"it": model}) as container:
             yield provider, container.resolve(ILLMClient, "it"), container.resolve(IConnectionPool)
 

@@ -54,6 +54,7 @@ hooks: {}
 plugins: {}
 catalogue: {}
 state: {}
+end: true
 """
 KEYS = {"OPENAI_API_KEY": "sk-1", "KEY_A": "a", "KEY_B": "b"}
 

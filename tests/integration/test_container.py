@@ -246,6 +246,7 @@ def test_overrides_that_do_not_exist_or_do_not_fit_come_together_in_one_error(tm
         "WIR001 overrides -> clok: there is no such part; did you mean clock?",
         "WIR002 connection_pool -> clock: needs IClock or NoneType, gets str",
         "WIR002 client_factory -> clock: needs IClock, gets str",
+        "WIR002 embedding_factory -> clock: needs IClock, gets str",
         "WIR002 parts -> clock: needs IClock, gets str",
         "WIR002 container -> output_schemas: needs IOutputSchemas, gets int",
     )

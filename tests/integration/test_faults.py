@@ -5,19 +5,21 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from itertools import product
 
 import pytest
 
 from loomwire import LLMConfig, LLMContainer, LLMValidationError
 from loomwire.domain.ports.client import ILLMClient
+from loomwire.infrastructure.providers.table import DIALECTS
 from loomwire.infrastructure.transport.pool import ConnectionPool
 from loomwire.testing import FAULTS, FakeProvider, Fault
 from support.fault_cases import CASES
-from support.fault_page import PAGE, lines, page, told, told_in
+from support.fault_page import PAGE, lines, page, told, told_in, told_of_others, told_of_others_in
 from support.fault_table import CANARY, KEY, QUICK, asked, played, world
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(240)
 async def test_faults_end_in_a_right_answer_or_a_typed_error_within_the_deadline(
     pytestconfig: pytest.Config, record_property: Callable[[str, object], None], caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -25,19 +27,21 @@ async def test_faults_end_in_a_right_answer_or_a_typed_error_within_the_deadline
     writes = bool(pytestconfig.getoption("--write-tables"))
     thorough = writes or bool(pytestconfig.getoption("--full"))
     async with world() as at:
-        outcomes = await (played(at) if thorough else played(at, QUICK))
+        outcomes = await (played(at, CASES) if thorough else played(at, CASES, QUICK))
     record_property("table", ["The fault table", *lines(outcomes)])
-    wrong = [f"{each.case.label}, {each.case.mode}: {word}" for each in outcomes for word in each.wrong]
+    wrong = [f"{each.case}, {each.case.mode}: {word}" for each in outcomes for word in each.wrong]
     assert wrong == []
     assert KEY not in caplog.text
     assert CANARY not in caplog.text
     if writes:
         PAGE.write_text(page(outcomes), encoding="utf-8")
-    assert told_in(PAGE.read_text(encoding="utf-8")) == told(outcomes), "python3 dev.py test -k faults --write-tables"
+    said = PAGE.read_text(encoding="utf-8")
+    assert told_in(said) == told(outcomes), "python3 dev.py test -k faults --write-tables"
+    assert told_of_others_in(said) == told_of_others(outcomes), "python3 dev.py test -k faults --write-tables"
 
 
 def test_the_cases_leave_no_fault_out() -> None:
-    assert {case.fault for case in CASES} == set(FAULTS)
+    assert {(case.dialect, case.fault) for case in CASES} == set(product(DIALECTS, FAULTS))
     for name, kind in FAULTS.items():
         assert {case.stream for case in CASES if case.fault == name} == {
             stream for stream in (False, True) if kind.spoils(stream=stream)

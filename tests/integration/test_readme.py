@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from loomwire.container.facade import LLMContainer
 from loomwire.testing.script.reading import read_script
@@ -55,13 +56,13 @@ def test_the_python_of_the_readme_runs_in_the_repository(code: str, printed: str
 def test_the_configuration_of_the_readme_is_accepted(text: str, tmp_path: Path) -> None:
     (tmp_path / "loomwire.yaml").write_text(text, encoding="utf-8")
     with LLMContainer.open(tmp_path, watch=False, overrides={"environ": {"OPENAI_API_KEY": "sk-readme"}}) as container:
-        assert container.names() == ("helper", "planner")
+        assert container.names() == tuple(sorted(yaml.safe_load(text)["clients"]))
         assert container.health().warnings == ()
 
 
 def test_every_file_that_the_readme_names_is_there() -> None:
     linked = set(re.findall(r"\]\((?!https?:)([^)#\s]+)\)", README))
-    named = linked | set(re.findall(r"\b(?:examples|config)/[\w./]+\w", README))
+    named = linked | set(re.findall(r"\b(?:examples|config)/[\w./-]+\w", README))
     assert {"examples/faults.yaml", "examples/hosts/", "architecture/README.md", "config/"} <= named
     assert [name for name in sorted(named) if not (ROOT / name).exists()] == []
 

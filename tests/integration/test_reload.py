@@ -369,6 +369,20 @@ def test_a_process_has_one_container_of_a_configuration_and_pickled_clients_find
         assert asked(again) == "one"
 
 
+def test_a_folder_above_a_linked_one_is_watched_and_found_by_clients_that_come_out_of_a_pickle(tmp_path: Path) -> None:
+    (tmp_path / "far" / "v1").mkdir(parents=True)
+    (tmp_path / "current").symlink_to(tmp_path / "far" / "v1")
+    says(tmp_path / "far" / "conf", "one")
+    root = f"{tmp_path}/current/../conf"
+    with LLMContainer.open(root) as container:
+        watched = Watched(container)
+        says(tmp_path / "far" / "conf", "two")
+        watched.until(lambda: watched.updates == [Diff(changed=("planner",))])
+        found: SyncLLMClient = pickle.loads(pickle.dumps(container.sync_client("planner")))
+    with contextlib.closing(process_container(root)):
+        assert found.generate(HI).text == "two"
+
+
 def test_a_process_container_can_be_opened_in_a_running_loop_by_whoever_waits_for_it(tmp_path: Path) -> None:
     # In a process of its own: here a loop that waits fails the test, and it does wait, once.
     root = str(says(tmp_path, "one"))

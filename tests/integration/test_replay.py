@@ -19,7 +19,7 @@ from loomwire.cli.check import check
 from loomwire.domain.config import LLMConfig
 from loomwire.domain.errors import ConfigError, ConfigRejectedError, LLMError, LLMRateLimitError, StreamInterruptedError
 from loomwire.domain.events import TextDelta
-from loomwire.domain.faults import Problem
+from loomwire.domain.reports.problems import Problem
 from loomwire.domain.values import JSON, ToolCall
 from loomwire.infrastructure.transport.deferred import DeferredPool
 from loomwire.testing import Cutting, End, FakeProvider, HttpReply, Recorder, Reply, chat_events

@@ -199,14 +199,15 @@ def swap_root_link(folder: Path) -> None:
 
 
 def linked_file(folder: Path) -> None:
-    """Make a file of the root a link to elsewhere, over two hops and three folders."""
+    """Make a file of the root a link to elsewhere, over two hops and three folders, upwards from a linked one."""
     plain(folder)
-    for name in ("far", "farther"):
+    for name in ("far", "farther", "far/release"):
         (folder / name).mkdir()
+    (folder / "conf" / "current").symlink_to("../far/release")
     write(folder / "farther" / "real", 1)
     (folder / "far" / "hop").symlink_to("../farther/real")
     (folder / APP).unlink()
-    (folder / APP).symlink_to("../far/hop")
+    (folder / APP).symlink_to("current/../hop")
 
 
 def second_hop(folder: Path) -> None:

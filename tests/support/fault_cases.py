@@ -11,10 +11,12 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from itertools import product
 from typing import Final
 
 from loomwire.domain.pricing import Usage
 from loomwire.domain.values import ToolCall
+from loomwire.infrastructure.providers.table import DIALECTS
 from loomwire.testing import FAULTS, FakeProvider, Fault, ReceivedRequest, Reply
 from loomwire.testing.certificates import Tls
 
@@ -30,7 +32,7 @@ _STATUSES: Final[tuple[tuple[int, str | float | None], ...]] = (
     (503, "Fri, 99 Foo 0000 25:61:61 XYZ"),
 )
 _CALLS: Final = ("no_call_id", "same_call_id", "same_call_index", "stray_call_index")
-_PATH: Final = re.compile(r"/v1/(\d+)/(\d+)/")
+_PATH: Final = re.compile(r"/(\d+)/(\d+)/")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,7 @@ class Case:
 
     Attributes:
         number: Its place, which is in the path of its requests.
+        dialect: In which it is asked.
         fault: The fault's name.
         stream: Whether the answer is streamed.
         status: The status of faults that take one.
@@ -46,6 +49,7 @@ class Case:
     """
 
     number: int
+    dialect: str
     fault: str
     stream: bool
     status: int | None = None
@@ -75,15 +79,15 @@ class Case:
         return Fault(self.fault, self.reply(), status=self.status, retry_after=self.retry_after)
 
 
-def _cases() -> Iterator[tuple[str, bool, int | None, str | float | None]]:
-    for kind in FAULTS.values():
+def _cases() -> Iterator[tuple[str, str, bool, int | None, str | float | None]]:
+    for dialect, kind in product(DIALECTS, FAULTS.values()):
         modes = [stream for stream in (False, True) if kind.spoils(stream=stream)]
         for status, wait in _STATUSES if kind.name == "status" else ((None, None),):
-            yield from ((kind.name, stream, status, wait) for stream in modes)
+            yield from ((dialect, kind.name, stream, status, wait) for stream in modes)
 
 
 CASES: Final = tuple(Case(number, *rest) for number, rest in enumerate(_cases()))
-"""Every case, in the table's order."""
+"""Every case of every dialect, in the table's order."""
 
 
 class FaultyWorld:

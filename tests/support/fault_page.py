@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final, TypeAlias
 
+from loomwire.infrastructure.providers.table import DIALECTS
 from loomwire.testing import FAULTS
 from support.fault_table import DEADLINE_S, LARGE_S, LATE_S, MOST_MB, Outcome
 
@@ -15,40 +16,88 @@ PAGE: Final = Path(__file__).parents[2] / "architecture" / "faults.md"
 Told: TypeAlias = tuple[str, str, str, str]
 """Fault, mode, outcome and reason: the columns that are the same on every machine."""
 
+FIRST: Final = next(iter(DIALECTS))
+"""The dialect whose table is told whole; of the others the page tells what ends differently."""
+
 _HEAD: Final = ("fault", "mode", "outcome", "reason", "seconds", "extra MB")
+_OTHERS: Final = ("fault", "mode", "dialects", "outcome", "reason")
 
 
 def lines(outcomes: Iterable[Outcome]) -> list[str]:
     """Return the table for a terminal, a line for each case."""
-    rows = [_HEAD, *(outcome.row for outcome in outcomes)]
-    widths = [max(len(row[place]) for row in rows) for place in range(len(_HEAD))]
+    head = ("dialect", *_HEAD)
+    rows = [head, *((outcome.case.dialect, *outcome.row) for outcome in outcomes)]
+    widths = [max(len(row[place]) for row in rows) for place in range(len(head))]
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
 
 
-def told(outcomes: Iterable[Outcome]) -> list[Told]:
+def told(outcomes: Iterable[Outcome]) -> set[Told]:
     """Return what the page must say: plain and streamed in one row where they end alike."""
-    return [row for row, _ in _merged(outcomes)]
+    return {row for row, _ in _merged(_of_first(outcomes))}
 
 
-def told_in(page: str) -> list[Told]:
+def told_of_others(outcomes: Sequence[Outcome]) -> set[tuple[str, ...]]:
+    """Return what the page must say of the other dialects: each case that ends differently than in the first."""
+    return {
+        (each.case.label, each.case.mode, each.case.dialect, each.outcome, each.reason) for each in _differing(outcomes)
+    }
+
+
+def told_in(page: str) -> set[Told]:
     """Return what a page says."""
+    return {(row[0], row[1], row[2], row[3]) for row in _rows_in(page, _HEAD)}
+
+
+def told_of_others_in(page: str) -> set[tuple[str, ...]]:
+    """Return what a page says of the other dialects, each case by itself."""
+    return {
+        (fault, mode, dialect, outcome, reason)
+        for fault, modes, dialects, outcome, reason in _rows_in(page, _OTHERS)
+        for mode in modes.split(", ")
+        for dialect in dialects.split(", ")
+    }
+
+
+def _rows_in(page: str, head: Sequence[str]) -> list[list[str]]:
     rows = [[cell.strip().strip("`") for cell in line.strip("|").split("|")] for line in page.splitlines()]
-    return [(row[0], row[1], row[2], row[3]) for row in rows if len(row) == len(_HEAD) and re.match(r"[a-z]", row[1])][
-        1:
-    ]
+    return [row for row in rows if len(row) == len(head) and re.match(r"[a-z]", row[1]) and row != list(head)]
 
 
 def page(outcomes: Sequence[Outcome]) -> str:
     """Return the page."""
     table = [_line(_HEAD), "|" + "---|" * len(_HEAD)]
-    for (label, mode, outcome, reason), group in _merged(outcomes):
+    for (label, mode, outcome, reason), group in _merged(_of_first(outcomes)):
         seconds = max(each.seconds for each in group)
         memory = max((each.extra_mb or 0.0 for each in group), default=0.0)
         used = "< 1" if memory < 1 else f"{memory:.0f}"
         table.append(_line((f"`{label}`", mode, outcome, reason, f"{seconds:.1f}", used)))
+    others = [_line(_OTHERS), "|" + "---|" * len(_OTHERS)]
+    others += [_line((f"`{label}`", *rest)) for label, *rest in _grouped(_differing(outcomes))]
     faults = [_line(("fault", "what it does", "strikes")), "|---|---|---|"]
     faults += [_line((f"`{kind.name}`", _sentence(kind.name), _where(kind.name))) for kind in FAULTS.values()]
-    return "\n".join((_INTRODUCTION, *table, "", _FAULTS, *faults, "", _DEBATABLE))
+    return "\n".join((_INTRODUCTION, *table, "", _ELSEWHERE, *others, "", _FAULTS, *faults, "", _DEBATABLE))
+
+
+def _of_first(outcomes: Iterable[Outcome]) -> list[Outcome]:
+    return [each for each in outcomes if each.case.dialect == FIRST]
+
+
+def _differing(outcomes: Sequence[Outcome]) -> list[Outcome]:
+    ends = {(each.case.label, each.case.mode): (each.outcome, each.reason) for each in _of_first(outcomes)}
+    return [each for each in outcomes if ends[each.case.label, each.case.mode] != (each.outcome, each.reason)]
+
+
+def _grouped(outcomes: Iterable[Outcome]) -> Iterable[tuple[str, str, str, str, str]]:
+    """Yield rows of the page: the dialects that end alike together, and of these the modes that do."""
+    alike: dict[tuple[str, str, str, str], list[str]] = {}
+    for each in outcomes:
+        alike.setdefault((each.case.label, each.case.mode, each.outcome, each.reason), []).append(each.case.dialect)
+    modes: dict[tuple[str, str, str, str], list[str]] = {}
+    for (label, mode, outcome, reason), dialects in alike.items():
+        modes.setdefault((label, ", ".join(dialects), outcome, reason), []).append(mode)
+    order = {name: place for place, name in enumerate(FAULTS)}
+    for (label, told, outcome, reason), both in sorted(modes.items(), key=lambda row: order[row[0][0].split()[0]]):
+        yield label, ", ".join(both), told, outcome, reason
 
 
 def _merged(outcomes: Iterable[Outcome]) -> list[tuple[Told, list[Outcome]]]:
@@ -78,14 +127,22 @@ def _where(name: str) -> str:
 
 _INTRODUCTION: Final = f"""# What survives what
 
-Every fault that `loomwire.testing.FakeProvider` can play, asked for by the real chain, plain and streamed, with the
-server in another process. Bars: the right answer or a typed error; nothing later than the deadline ({DEADLINE_S:g} s,
-{LARGE_S:g} s for what is large) and {LATE_S:g} s; less than {MOST_MB:g} MB of extra memory, with the default
-limits; no key and no prompt in an error; and the next call right. `python3 dev.py test -k faults` plays it
+Every fault that `loomwire.testing.FakeProvider` can play, asked for by the real chain in every dialect, plain and
+streamed, with the server in another process. Bars: the right answer or a typed error; nothing later than the deadline
+({DEADLINE_S:g} s, {LARGE_S:g} s for what is large) and {LATE_S:g} s; less than {MOST_MB:g} MB of extra memory, with the
+default limits; no key and no prompt in an error; and the next call right. `python3 dev.py test -k faults` plays it
 again, prints it, and fails when this page says anything else; with `--write-tables` it writes the page. Seconds and
 memory are of one run on one machine; faults that only wait are played side by side; their memory is what all took.
 
 ## How each ends
+
+Over OpenAI's chat completions:
+"""
+
+_ELSEWHERE: Final = """## Where other dialects end differently
+
+What is not here ends in every dialect as above. Some faults cannot happen to some: Converse and Ollama stream no SSE,
+Ollama, Gemini and Converse have one choice, and what a server cannot say wrongly it says right.
 """
 
 _FAULTS: Final = """## The faults
@@ -105,7 +162,8 @@ What an honest client does where standards leave it open or nobody can know, and
   that arrives only after the next request was sent cannot be told from its answer in HTTP/1.1.
 - `duplicate_keys`: the last one counts, as in the JSON readers of all vendors' own libraries. RFC 8259 leaves it open.
 - `negative_usage`: the answer is right; the usage is clamped to 0 and marked as estimated, so that no bill believes it.
-- `long_number`: an answer whose accounting cannot be read is refused, although its text could be read.
+- `long_number`: an answer whose accounting cannot be read is refused, although its text could be read. Gemini's is read
+  apart, with every chunk, so there the usage is unknown and the answer right.
 - `lone_surrogates`: right means U+FFFD, because half a character can be written to no file and no log.
 - `u2028`: right means untouched; only CR and LF end a line of SSE.
 - `bad_sse`, `html_as_promised`: SSE tells readers to ignore fields they do not know. What is left has no terminal sign,

@@ -24,10 +24,11 @@ from loomwire.domain.events import TextDelta
 from loomwire.domain.policies import MIB, WireLimits
 from loomwire.domain.ports.pool import IConnectionPool
 from loomwire.domain.responses import LLMResponse
-from loomwire.domain.values import JSON
+from loomwire.domain.values import JSON, Secret
 from loomwire.infrastructure.transport.pool import ConnectionPool
 from loomwire.testing import FAULTS, FakeResolver
-from support.fault_cases import AGAIN, CASES, Case
+from support.dialects import target_of
+from support.fault_cases import AGAIN, Case
 
 KEY: Final = "sk-canary-9c41e7"
 CANARY: Final = "canary-prompt"
@@ -39,7 +40,9 @@ MOST_MB: Final = 32.0
 WAITING: Final = frozenset({"hang", "hang_after_headers", "stall", "slow_loris", "slow_ok", "dns_slow", "byte_split"})
 """Faults that mostly wait, so that they are played side by side; what memory they take, they take together."""
 
-LARGE: Final = frozenset({"endless_body", "endless_line", "endless_header", "gzip_bomb", "deep_json", "long_number"})
+LARGE: Final = frozenset(
+    {"endless_body", "endless_line", "endless_header", "gzip_bomb", "deep_json", "long_number", "byte_split"}
+)
 """Faults that send much: what ends them is a limit, on a slow machine too, so they get a longer deadline."""
 
 _STATUS: Final = Path("/proc/self/status")
@@ -160,9 +163,9 @@ class Player:
         return outcomes
 
     def _config(self, case: Case) -> LLMConfig:
-        url = self._world.urls.get(case.fault) or f"{self._world.urls['plain']}/{case.number}/{self._attempt}"
-        made = LLMConfig.openai("gpt-5-mini", api_key=KEY, base_url=url, allow_private=True)
-        return replace(made, limits=replace(made.limits, stream=self._most))
+        place = f"{self._world.urls['plain'].removesuffix('/v1')}/{case.number}/{self._attempt}/v1"
+        made = target_of(case.dialect, self._world.urls.get(case.fault) or place)
+        return replace(made, keys=(Secret(KEY),), limits=replace(made.limits, stream=self._most))
 
     async def _ended(self, case: Case, container: LLMContainer) -> Outcome:
         client = container.resolve(ILLMClient, str(case.number))
@@ -279,17 +282,17 @@ def _with_memory(outcome: Outcome, extra_mb: float | None) -> Outcome:
     return Outcome(outcome.case, outcome.outcome, outcome.reason, outcome.seconds, extra_mb, wrong)
 
 
-async def played(at: World, most: int = WireLimits().stream, attempts: int = 3) -> list[Outcome]:
-    """Play all cases. What was wrong is played again: a machine may be slow once, a client that is wrong stays so.
+async def played(at: World, cases: Sequence[Case], most: int = WireLimits().stream, attempts: int = 3) -> list[Outcome]:
+    """Play cases. What was wrong is played again: a machine may be slow once, a client that is wrong stays so.
 
     Silently wrong answers are never forgiven.
     """
-    best = {outcome.case: outcome for outcome in await Player(at, 0, most).play(CASES)}
+    best = {outcome.case: outcome for outcome in await Player(at, 0, most).play(cases)}
     for attempt in range(1, attempts):
         again = [case for case, outcome in best.items() if outcome.wrong and not _unforgivable(outcome)]
         if again:
             best |= {outcome.case: outcome for outcome in await Player(at, attempt, most).play(again)}
-    return [best[case] for case in CASES]
+    return [best[case] for case in cases]
 
 
 def _unforgivable(outcome: Outcome) -> bool:

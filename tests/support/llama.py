@@ -85,7 +85,7 @@ def busy_slots(engine: Engine) -> int:
     return sum(bool(slot["is_processing"]) for slot in slots)
 
 
-async def slots_become(engine: Engine, count: int, within_s: float = 5.0) -> bool:
+async def slots_become(engine: Engine, count: int, within_s: float = 20.0) -> bool:
     """Wait until so many slots work; False when they do not in time."""
     for _ in range(int(within_s / 0.01)):
         if await asyncio.to_thread(busy_slots, engine) == count:

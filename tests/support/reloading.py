@@ -16,12 +16,12 @@ from loomwire.application.reload.results import Diff
 from loomwire.application.reload.store import ConfigStore
 from loomwire.container.facade import LLMContainer
 from loomwire.domain.config import ClientConfig, LLMConfig, Snapshot
-from loomwire.domain.faults import Problem
 from loomwire.domain.policies import TransportPolicy
 from loomwire.domain.ports.client import ILLMClient, ILLMClientFactory
 from loomwire.domain.ports.clock import IClock
 from loomwire.domain.ports.config import ConfigReading, IConfigSource
 from loomwire.domain.ports.pool import ConnectionLease, IConnectionPool, Place, PoolStats
+from loomwire.domain.reports.problems import Problem
 from loomwire.domain.requests import Bound
 from loomwire.testing import ScriptedClient
 from support.chains import parts, target

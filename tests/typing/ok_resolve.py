@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import assert_type
 
 from loomwire import (
@@ -19,6 +20,9 @@ from loomwire import (
     ToolCallEnd,
     Unpriced,
 )
+from loomwire.application.handles.vectors import SyncEmbedder
+from loomwire.domain.ports.embedding import IEmbedder, IEmbeddingFactory, IReranker
+from loomwire.domain.vectors.embeddings import EmbedRequest, EmbedResponse, Ranked, RerankRequest, RerankResponse
 
 
 async def clients(container: LLMContainer) -> None:
@@ -55,6 +59,22 @@ async def streams(planner: ILLMClient) -> str:
             elif isinstance(event, Finished):
                 assert_type(stream.response, LLMResponse[str])
     return text
+
+
+async def vectors(container: LLMContainer) -> None:
+    embedder = container.resolve(IEmbedder, "search")
+    assert_type(embedder, IEmbedder)
+    assert_type(container.embedder("search"), IEmbedder)
+    assert_type(container.resolve(IEmbeddingFactory), IEmbeddingFactory)
+    answer = await embedder.embed(EmbedRequest.of("one", purpose="query"))
+    assert_type(answer, EmbedResponse)
+    assert_type(answer.vectors, tuple[Sequence[float], ...])
+    ranks = await container.resolve(IReranker, "search").rerank(RerankRequest.of("one", "two", top_n=1))
+    assert_type(ranks.results, tuple[Ranked, ...])
+    assert_type(container.reranker("search"), IReranker)
+    assert_type(container.resolve(SyncEmbedder, "search"), SyncEmbedder)
+    assert_type(container.sync_embedder("search").embed(EmbedRequest.of("one")), EmbedResponse)
+    assert_type(container.sync_reranker("search").rerank(RerankRequest.of("one", "two")), RerankResponse)
 
 
 def in_sync_code(client: SyncLLMClient) -> None:

@@ -16,8 +16,6 @@ from loomwire.domain.ports.client import ILLMClient
 from loomwire.domain.requests import LLMRequest
 from loomwire.domain.responses import LLMResponse
 from loomwire.infrastructure.providers.factory import ClientFactory
-from loomwire.infrastructure.providers.openai_chat.chat import OpenAIChat
-from loomwire.infrastructure.providers.table import PROVIDERS
 from loomwire.infrastructure.recordings.book import Book
 from loomwire.infrastructure.recordings.exchange import Asked
 from loomwire.infrastructure.recordings.folder import Stored
@@ -32,6 +30,7 @@ from support.wire_playback import (
     check_interruption,
     check_response,
     parameters,
+    spoken_apis,
     wire_folder,
 )
 
@@ -62,7 +61,7 @@ def test_wire_file_is_read_and_can_be_written_again(path: Path) -> None:
 
 
 @pytest.mark.parametrize("cutting", [Cutting(), Cutting(1), Cutting(40, seed=7)], ids=["whole", "bytes", "cuts"])
-@pytest.mark.parametrize("recording", parameters("chat_completions"))
+@pytest.mark.parametrize("recording", parameters(*spoken_apis()))
 async def test_wire_recording_is_replayed_through_a_real_client(recording: Recording, cutting: Cutting) -> None:
     config = recording.target(BASE)
     book = Book(Path("wire"), [asked_by_us(recording, config)], repeat=True)
@@ -84,7 +83,7 @@ async def test_wire_recording_is_replayed_through_a_real_client(recording: Recor
 
 def asked_by_us(recording: Recording, config: LLMConfig) -> Stored:
     """Return a recording as the answer to what our own client asks; its words are another program's."""
-    dialect = OpenAIChat(PROVIDERS[recording.row].quirks)
+    dialect = recording.dialect
     body = json.loads(dialect.encode(HI, config, stream=recording.is_stream))
     path = dialect.path(config, stream=recording.is_stream)
     exchange = from_bytes((wire_folder() / f"{recording.name}.json").read_bytes())

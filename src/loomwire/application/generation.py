@@ -8,11 +8,12 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
+from loomwire.application.embedding.first_use import VectorChains
 from loomwire.application.forks import renew_after_fork
 from loomwire.application.pipeline import Parts, build_client
 from loomwire.domain.config import ClientConfig, LLMConfig, Snapshot
 from loomwire.domain.errors import UnknownNameError
-from loomwire.domain.ports.client import ILLMClient, ILLMClientFactory
+from loomwire.domain.ports.client import ILLMClient
 from loomwire.domain.ports.pool import Place
 from loomwire.domain.values import listed, masked, may_be_shown
 
@@ -27,6 +28,7 @@ class Entry:
         source: The same as it stands in the snapshot.
         since: The number of the generation for which the chain was built.
         places: What the chain may connect to.
+        vectors: Its embedder and reranker, built when they are first asked for.
     """
 
     client: ILLMClient
@@ -34,6 +36,7 @@ class Entry:
     source: ClientConfig
     since: int
     places: frozenset[Place]
+    vectors: VectorChains
 
 
 class Generation:
@@ -121,7 +124,7 @@ def build_generation(number: int, snapshot: Snapshot, parts: Parts, before: Gene
     """
     entries = {}
     kept = {} if before is None else before.entries
-    resolved = _Resolved(parts.factory)
+    resolved = _Resolved(parts)
     for name, config in snapshot.clients.items():
         known = kept.get(name)
         if known is None or known.source is not config:
@@ -130,32 +133,71 @@ def build_generation(number: int, snapshot: Snapshot, parts: Parts, before: Gene
     return Generation(number, snapshot, entries)
 
 
+def renewed_generation(before: Generation, parts: Parts) -> Generation | None:
+    """Build the clients anew of whose models something else is known by now; the others keep their chains.
+
+    Args:
+        before: What is in force; its configuration stays, and so does its number.
+        parts: What chains are made from.
+
+    Returns:
+        The same generation with new chains, or None when nothing is different.
+
+    Raises:
+        ConfigError: A client cannot be built; nothing has changed.
+    """
+    entries = {}
+    resolved = _Resolved(parts)
+    for name, entry in before.entries.items():
+        same = resolved.of(entry.source.targets).targets == entry.config.targets
+        entries[name] = entry if same else _built(before.number, entry.source, parts, resolved)
+    if all(entry is before.entries[name] for name, entry in entries.items()):
+        return None
+    return Generation(before.number, before.snapshot, entries)
+
+
 def _built(number: int, source: ClientConfig, parts: Parts, resolved: _Resolved) -> Entry:
     # Once and before anything is built: every layer and every typed call sees what the provider's row knows.
-    targets, places = resolved.of(source.targets)
-    config = replace(source, targets=targets)
-    return Entry(build_client(config, parts), config, source, number, places)
+    known = resolved.of(source.targets)
+    config = replace(source, targets=known.targets)
+    vectors = VectorChains(replace(source, targets=(known.embeds,)), parts)
+    return Entry(build_client(config, parts), config, source, number, known.places, vectors)
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What targets become, where they connect to, and what embeds among them."""
+
+    targets: tuple[LLMConfig, ...]
+    places: frozenset[Place]
+    embeds: LLMConfig
 
 
 class _Resolved:
-    """What targets become and where they connect to, once for all clients that have the same objects as targets."""
+    """Resolves targets, once for all clients that have the same objects as targets."""
 
-    __slots__ = ("_factory", "_known")
+    __slots__ = ("_known", "_parts")
 
-    def __init__(self, factory: ILLMClientFactory) -> None:
-        self._factory = factory
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
         # The targets stay alive while their generation is built, so an id means one of them.
-        self._known: dict[tuple[int, ...], tuple[tuple[LLMConfig, ...], frozenset[Place]]] = {}
+        self._known: dict[tuple[int, ...], _Known] = {}
 
-    def of(self, targets: tuple[LLMConfig, ...]) -> tuple[tuple[LLMConfig, ...], frozenset[Place]]:
+    def of(self, targets: tuple[LLMConfig, ...]) -> _Known:
         key = tuple(map(id, targets))
         known = self._known.get(key)
         if known is None:
-            made = tuple(map(self._factory.resolved, targets))
-            networked = (target for target in made if target.base_url is not None and target.replay is None)
-            places = frozenset((target.base_url or "", target.transport) for target in networked)
-            known = self._known[key] = made, places
+            known = self._known[key] = self._found(targets)
         return known
+
+    def _found(self, targets: tuple[LLMConfig, ...]) -> _Known:
+        made = tuple(map(self._parts.factory.resolved, targets))
+        first, embedding = targets[0], self._parts.embedding
+        asked = (*made, *(() if embedding is None else embedding.places(first)))
+        networked = (target for target in asked if target.base_url is not None and target.replay is None)
+        places = frozenset((target.base_url or "", target.transport) for target in networked)
+        # Where it embeds is told by its own words and not by where it chats; what it costs is the same knowledge.
+        return _Known(made, places, replace(first, prices=made[0].prices, free=made[0].free))
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> UnknownNameError:

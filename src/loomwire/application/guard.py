@@ -4,20 +4,32 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from contextlib import AbstractAsyncContextManager
-from typing import Protocol
+from typing import Literal, Protocol, TypeAlias
 
 from loomwire.domain.errors import LoomError
-from loomwire.domain.faults import Step
 from loomwire.domain.pricing import Charge, Usage
+from loomwire.domain.reports.steps import Step
+
+OperationName: TypeAlias = Literal["chat", "embeddings", "rerank"]
+"""What is done; OpenTelemetry's word where it has one."""
 
 
 class Operation:
     """What a guard may know of the operation it surrounds. A plain slotted class: one is made per guarded call."""
 
-    __slots__ = ("session", "streamed", "tags", "tenant")
+    __slots__ = ("name", "session", "streamed", "tags", "tenant")
 
-    def __init__(self, *, streamed: bool, tenant: str | None, session: str | None, tags: frozenset[str]) -> None:
+    def __init__(
+        self,
+        *,
+        streamed: bool,
+        tenant: str | None,
+        session: str | None,
+        tags: frozenset[str],
+        name: OperationName = "chat",
+    ) -> None:
         """Take over the facts of a request."""
+        self.name: OperationName = name
         self.streamed = streamed
         self.tenant = tenant
         self.session = session

@@ -59,6 +59,17 @@ class LoopThread:
                 future.cancel()
             raise
 
+    def begin(self, work: Coroutine[object, object, T]) -> Future[T]:
+        """Start a coroutine on the loop and do not wait for it; closing cancels it.
+
+        Args:
+            work: What to run.
+
+        Raises:
+            ClientRemovedError: reason closed, when the loop was closed before.
+        """
+        return self._submit(work)
+
     def _submit(self, work: Coroutine[object, object, T]) -> Future[T]:
         # Under the lock, so that closing finds every task: one that slips in behind it would never end.
         with self._lock:

@@ -15,6 +15,7 @@ from loomwire.application.state.stats import CallStats
 from loomwire.domain.config import ClientConfig, LLMConfig
 from loomwire.domain.ports.client import ILLMClient, ILLMClientFactory
 from loomwire.domain.ports.clock import IClock
+from loomwire.domain.ports.embedding import IEmbeddingFactory
 from loomwire.domain.ports.events import IEventSink
 
 
@@ -27,12 +28,14 @@ class Parts:
         clock: The time.
         stats: The tallies, which outlive every chain.
         sinks: Who is told of calls and attempts.
+        embedding: Makes the leaves that embed and rerank; None where nobody does.
     """
 
     factory: ILLMClientFactory
     clock: IClock
     stats: CallStats
     sinks: Sequence[IEventSink] = ()
+    embedding: IEmbeddingFactory | None = None
 
 
 def client_key(name: str) -> str:
@@ -79,4 +82,11 @@ def _build_target(client: str, config: LLMConfig, parts: Parts) -> ILLMClient:
     )
     chain = GuardedClient(chain, observe)
     # A request the target cannot serve is refused before it counts as a send.
-    return FittedClient(chain, config)
+    chain = FittedClient(chain, config)
+    if config.capabilities.supports_tools is False and config.emulate_tools:
+        # What reads calls out of prose takes 20 ms to make, and few models have no tools.
+        from loomwire.application.clients.emulated import EmulatedClient
+
+        # Above Fitted, which refuses tools there; and above the attempt, whose send is counted and paid whatever it is.
+        chain = EmulatedClient(chain, config)
+    return chain

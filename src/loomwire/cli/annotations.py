@@ -8,7 +8,7 @@ import click
 
 if TYPE_CHECKING:
     from loomwire.domain.errors import ConfigError
-    from loomwire.domain.faults import Problem
+    from loomwire.domain.reports.problems import Problem
 
 
 def annotate(problems: tuple[Problem, ...], other: ConfigError | None) -> None:

@@ -12,7 +12,7 @@ from loomwire.cli.output import json_flag
 
 if TYPE_CHECKING:
     from loomwire.domain.errors import ConfigError
-    from loomwire.domain.faults import Problem
+    from loomwire.domain.reports.problems import Problem
     from loomwire.domain.values import JSON
 
 
@@ -51,6 +51,7 @@ def check(folder: Path, strict: bool, form: str, as_json: bool) -> None:  # noqa
 
 def _looked_at(folder: Path) -> tuple[dict[str, JSON], tuple[Problem, ...]]:
     from loomwire.container.facade import LLMContainer
+    from loomwire.infrastructure.providers.manager import ProviderManager
 
     with LLMContainer.open(folder, watch=False) as container:
         container.check_wiring()
@@ -61,6 +62,10 @@ def _looked_at(folder: Path) -> tuple[dict[str, JSON], tuple[Problem, ...]]:
             "files": list(health.files),
             "digest": health.digest,
         }
+        manager = container.resolve(ProviderManager)
+        for word, types in (("packages", manager.packages()), ("ignored", manager.ignored())):
+            if types:
+                facts[word] = dict(types)
         return facts, health.warnings
 
 
@@ -77,10 +82,18 @@ def _report(form: str, problems: tuple[Problem, ...], other: ConfigError | None,
         listed = ", ".join(map(str, names)) if isinstance(names, list) else ""
         # Annotations are the data there; anything else on stdout would be noise in the workflow's log.
         click.echo(f"{summary['folder']}: ok, clients {listed}", err=form == "github")
+        _tell_packages("provider types of other packages", summary.get("packages"))
+        _tell_packages("ignored, because loomwire has its own", summary.get("ignored"))
         return
     codes = [problem.code for problem in problems] + ([other.code] if other else [])
     count = f"{len(codes)} problem{'s' if len(codes) > 1 else ''}"
     click.echo(f"{summary['folder']}: {count}; to read more: loomwire explain {codes[0]}", err=True)
+
+
+def _tell_packages(what: str, further: JSON) -> None:
+    if isinstance(further, dict):
+        whose = ", ".join(f"{name} (of {package})" for name, package in further.items())
+        click.echo(f"{what}: {whose}", err=True)
 
 
 def _dump(problems: tuple[Problem, ...], other: ConfigError | None, summary: dict[str, JSON]) -> None:

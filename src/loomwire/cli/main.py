@@ -23,7 +23,7 @@ COMMANDS = {
     "demo": "loomwire.cli.demo",
     "explain": "loomwire.cli.configuring.explaining",
     "mock": "loomwire.cli.mock",
-    "models": "loomwire.cli.models",
+    "models": "loomwire.cli.models.group",
     "schema": "loomwire.cli.reference",
     "typegen": "loomwire.cli.configuring.typegen",
 }

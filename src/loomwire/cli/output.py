@@ -9,7 +9,8 @@ from itertools import pairwise
 import click
 
 from loomwire.domain.errors import ConfigError, ConfigRejectedError, LoomError
-from loomwire.domain.faults import FAULTS, ErrorCategory, Problem
+from loomwire.domain.faults import FAULTS, ErrorCategory
+from loomwire.domain.reports.problems import Problem
 from loomwire.domain.values import JSON
 
 json_flag = click.option(

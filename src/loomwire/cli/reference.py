@@ -23,9 +23,10 @@ def schema(*, as_json: bool) -> None:  # noqa: ARG001  # see its help
     """Print the JSON Schema of the configuration, for editors and other tools."""
     from loomwire.cli.output import show_json
     from loomwire.infrastructure.configuration.json_schema import config_json_schema
-    from loomwire.infrastructure.providers.table import DIALECTS, PROVIDERS
+    from loomwire.infrastructure.providers.manager import ProviderManager
 
-    show_json(config_json_schema(PROVIDERS, DIALECTS))
+    manager = ProviderManager()
+    show_json(config_json_schema(manager.providers, manager.dialects))
 
 
 INSTALL = """\b

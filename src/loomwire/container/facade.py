@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import importlib
 import os
 import threading
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
@@ -11,7 +10,7 @@ from contextlib import asynccontextmanager
 from contextvars import copy_context
 from pathlib import Path
 from types import TracebackType
-from typing import Self, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Self, TypeAlias, TypeVar
 
 from dependency_injector import containers, providers
 
@@ -19,17 +18,18 @@ from loomwire.application.composed import snapshot_of
 from loomwire.application.loop_thread import LoopThread, refuse_in_loop
 from loomwire.application.pinned import PinnedRegistry
 from loomwire.application.pipeline import Parts, client_key, target_key
-from loomwire.application.registry import ClientRegistry, Reduced
+from loomwire.application.registry import ClientRegistry
 from loomwire.application.reload.drains import Drains
 from loomwire.application.reload.listeners import RejectedListener, Remove, UpdatedListener
 from loomwire.application.reload.manager import LLMConfigManager
 from loomwire.application.reload.results import ReloadResult
 from loomwire.application.reload.store import ConfigStore
 from loomwire.application.state.stats import CallStats
-from loomwire.container.checks import check
-from loomwire.container.graph import WiringGraph
+from loomwire.container.detecting import Detecting
 from loomwire.container.health import ContainerHealth
-from loomwire.container.lifetime import ending_with, watcher_of
+from loomwire.container.inspection.checks import check
+from loomwire.container.inspection.graph import WiringGraph
+from loomwire.container.lifetime import Home, ending_with, run_all, watcher_of
 from loomwire.container.parents import Parent, parts_of
 from loomwire.container.pinning import Pinning
 from loomwire.container.resolving import Resolver
@@ -41,6 +41,11 @@ from loomwire.domain.ports.config import IConfigSource
 from loomwire.domain.ports.events import IEventSink
 from loomwire.domain.ports.output import IOutputSchemas
 from loomwire.domain.ports.pool import IConnectionPool
+from loomwire.infrastructure.configuration.files import absolute
+from loomwire.infrastructure.providers.manager import ProviderManager
+
+if TYPE_CHECKING:
+    from loomwire.infrastructure.catalogue.detection.detector import Detection
 
 StrPath: TypeAlias = str | os.PathLike[str]
 _C = TypeVar("_C", bound="LLMContainer")
@@ -54,6 +59,7 @@ NEEDS: Mapping[str, type] = {
     "event_sink": IEventSink,
     "output_schemas": IOutputSchemas,
     "parts": Parts,
+    "provider_manager": ProviderManager,
     "registry": ClientRegistry,
 }
 """What the facade itself takes from a wiring; nothing else in there says what these have to be."""
@@ -103,6 +109,8 @@ class LLMContainer(Resolver):
         self._ending = ending_with(registry, self._store, place, self._watcher, self._threads)
         if self._watcher is not None:
             self._watcher.start()
+        self._detecting = Detecting(wiring, self._registry, self._store, self._threads)
+        self._detecting.start()
 
     @classmethod
     def open(
@@ -202,7 +210,7 @@ class LLMContainer(Resolver):
         container = cls(wiring, watch=watch)
         if not overrides:
             # With parts of this process another one would find a client that is not the same.
-            container._registry.home = _Home(os.path.normpath(Path(config).absolute()))
+            container._registry.home = Home(absolute(config))
         return container
 
     @property
@@ -227,6 +235,16 @@ class LLMContainer(Resolver):
     async def areload(self, *, allow_shrink: bool = False) -> ReloadResult:
         """Reload on a thread; else as `reload`. Cancellation does not stop a reload that has begun."""
         return await asyncio.to_thread(self._store.reload, allow_shrink=allow_shrink)
+
+    async def detect(self, provider: str | None = None) -> tuple[Detection, ...]:
+        """Ask the providers of all models, or one provider, what their models can do; answers hold at once.
+
+        Providers that fail say so in their `Detection`. What the configuration says itself stays stronger.
+
+        Raises:
+            UnknownNameError: No model is of that provider.
+        """
+        return await self._detecting.detect(provider)
 
     def pinned(self) -> Pinning:
         """Return a context manager over one generation for a whole run, for `with` and `async with`.
@@ -301,7 +319,7 @@ class LLMContainer(Resolver):
         Everything is tried; errors come together in one ExceptionGroup. Connections of event loops that still run
         close with their loop.
         """
-        _run_all(self._closers())
+        run_all(self._closers())
 
     async def aclose(self) -> None:
         """Close from async code: as `close`, and the running loop's connections are closed here. Idempotent."""
@@ -314,7 +332,7 @@ class LLMContainer(Resolver):
         finally:
             # Also when this task is cancelled meanwhile: our threads would outlive the container. Shielded, because
             # what is cancelled before a thread is free never runs.
-            closing = asyncio.get_running_loop().run_in_executor(None, _run_all, self._closers(), errors)
+            closing = asyncio.get_running_loop().run_in_executor(None, run_all, self._closers(), errors)
             await asyncio.shield(closing)
 
     def _closers(self) -> Iterator[Callable[[], None]]:
@@ -366,26 +384,3 @@ def _let_go(opening: asyncio.Future[_C]) -> None:
     """Close what was opened for somebody who had left meanwhile: it would go on watching."""
     if not opening.cancelled() and opening.exception() is None:
         threading.Thread(target=opening.result().close, name="loomwire-close").start()
-
-
-def _run_all(closers: Iterator[Callable[[], None]], errors: list[Exception] | None = None) -> None:
-    failed = list(errors or ())
-    for closer in closers:
-        try:
-            closer()
-        except Exception as error:  # noqa: BLE001  # everything runs; what failed is reported together
-            failed.append(error)
-    if failed:
-        raise ExceptionGroup("closing the container failed", failed)
-
-
-class _Home:
-    """Tells other processes where to find a client."""
-
-    def __init__(self, root: str) -> None:
-        self._root = root
-
-    def __call__(self, name: str, blocking: bool) -> Reduced:  # noqa: FBT001  # see `Home`
-        # By name: that module opens containers, so it imports this one.
-        process = importlib.import_module("loomwire.container.process")
-        return process.sync_client_of if blocking else process.client_of, (self._root, name)

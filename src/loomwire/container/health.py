@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass, field
 
 from loomwire.application.reload.results import Rejection, SlowListener
 from loomwire.application.state.counts import CallCounts
-from loomwire.domain.faults import Problem
 from loomwire.domain.ports.pool import PoolStats
+from loomwire.domain.reports.problems import Problem
 from loomwire.domain.values import JSON
 from loomwire.infrastructure.watching.watcher import WatcherStatus
 

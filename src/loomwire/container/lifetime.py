@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
 import warnings
 import weakref
+from collections.abc import Callable, Iterator
 from typing import TypeAlias
 
 from loomwire.application.loop_thread import LoopThread
-from loomwire.application.registry import ClientRegistry
+from loomwire.application.registry import ClientRegistry, Reduced
 from loomwire.application.reload.store import ConfigStore
 from loomwire.domain.errors import WiringError
 from loomwire.domain.ports.config import IConfigSource
@@ -76,3 +78,29 @@ def _end(place: str, watcher: ConfigWatcher | None, threads: LoopThread) -> None
             ResourceWarning,
             stacklevel=1,
         )
+
+
+def run_all(closers: Iterator[Callable[[], None]], errors: list[Exception] | None = None) -> None:
+    """Run every closer, whatever becomes of the others; raises one ExceptionGroup of all that failed."""
+    failed = list(errors or ())
+    for closer in closers:
+        try:
+            closer()
+        except Exception as error:  # noqa: BLE001  # everything runs; what failed is reported together
+            failed.append(error)
+    if failed:
+        raise ExceptionGroup("closing the container failed", failed)
+
+
+class Home:
+    """Tells other processes where to find a client."""
+
+    def __init__(self, root: str) -> None:
+        """Find clients in the container of `root`."""
+        self._root = root
+
+    def __call__(self, name: str, blocking: bool) -> Reduced:  # noqa: FBT001  # see `application.registry.Home`
+        """Return the function that finds a client there, or its blocking twin, and what it takes."""
+        # By name: that module opens containers, so it imports this one.
+        process = importlib.import_module("loomwire.container.process")
+        return process.sync_client_of if blocking else process.client_of, (self._root, name)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from dependency_injector import containers
 from typing_extensions import override
 
-from loomwire.container.checks import fits
+from loomwire.container.inspection.checks import fits
 from loomwire.domain.errors import UnknownNameError, WiringError
 from loomwire.domain.policies import TransportPolicy
 from loomwire.domain.ports.clock import IClock

@@ -6,12 +6,12 @@ import asyncio
 import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import TypeAlias
 
 from loomwire.application.sync import SyncLLMClient
 from loomwire.container.facade import LLMContainer
 from loomwire.domain.ports.client import ILLMClient
+from loomwire.infrastructure.configuration.files import absolute
 
 StrPath: TypeAlias = str | os.PathLike[str]
 
@@ -58,7 +58,7 @@ def process_container(root: StrPath) -> LLMContainer:
     Raises:
         ConfigRejectedError: The configuration has problems; the next call tries again.
     """
-    return _CONTAINERS.get(os.path.normpath(Path(root).absolute()))
+    return _CONTAINERS.get(absolute(root))
 
 
 def client_of(root: str, name: str) -> ILLMClient:

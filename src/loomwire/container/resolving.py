@@ -9,18 +9,22 @@ from typing_extensions import override
 
 from loomwire.application.composed import ComposedFactory
 from loomwire.application.generation import unknown_name
+from loomwire.application.handles.vectors import ComposedEmbeddings
 from loomwire.application.loop_thread import LoopThread
 from loomwire.application.registry import ClientHandle, ClientSource
 from loomwire.application.sync import SyncLLMClient
+from loomwire.container.embedding import VectorResolver
 from loomwire.domain.config import ClientConfig
 from loomwire.domain.errors import ClientRemovedError, UnknownNameError
 from loomwire.domain.ports.client import ILLMClient, ILLMClientFactory
 from loomwire.domain.ports.clock import IClock
 from loomwire.domain.ports.container import IDependencyContainer
+from loomwire.domain.ports.embedding import IEmbeddingFactory
 from loomwire.domain.ports.events import IEventSink
 from loomwire.domain.ports.output import IOutputSchemas
 from loomwire.domain.ports.pool import IConnectionPool
 from loomwire.domain.values import listed
+from loomwire.infrastructure.providers.manager import ProviderManager
 
 if TYPE_CHECKING:
     from dependency_injector import containers
@@ -31,7 +35,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class Resolver(IDependencyContainer):
+class Resolver(VectorResolver, IDependencyContainer):
     """Hands out clients of a source by name, and the parts of a wiring. Safe for threads and event loops.
 
     Args:
@@ -55,24 +59,31 @@ class Resolver(IDependencyContainer):
             # Not the leaf factory: what a host builds by hand keeps its deadline like everything else.
             ILLMClientFactory: lambda: ComposedFactory(wiring.parts()),
             IOutputSchemas: wiring.output_schemas,
+            ProviderManager: wiring.provider_manager,
+            IEmbeddingFactory: lambda: ComposedEmbeddings(wiring.parts()),
+        }
+        self._named: Mapping[object, Callable[[str], Any]] = {
+            ILLMClient: self.llm_client,
+            SyncLLMClient: self.sync_client,
+            **self._vector_ports(),
         }
 
     @override
     def resolve(self, port: Callable[..., T], name: str | None = None) -> T:
-        """Return the part behind a port: a client by name, or the clock, pool, event sink, factory or schemas.
+        """Return the part behind a port: a client by name, or a part that there is one of.
 
         What comes back for `ILLMClient` is a stable handle: it always means the client in force. `SyncLLMClient` gives
-        its blocking twin. Without a name it is the only client there is.
+        its blocking twin, `IEmbedder` and `IReranker` its vectors and ranks. Without a name it is the only client.
+        The parts are the clock, pool, event sink, factories, schemas and the provider manager.
 
         Raises:
             UnknownNameError: No such client or port; the message lists what exists.
+            CapabilityError: The client's provider type does not embed, or rerank.
             ClientRemovedError: reason closed. Its shorter forms below raise it too.
         """
         part: Any
-        if port is ILLMClient:
-            part = self.llm_client(self._only_client() if name is None else name)
-        elif port is SyncLLMClient:
-            part = self.sync_client(self._only_client() if name is None else name)
+        if port in self._named:
+            part = self._named[port](self._only_client() if name is None else name)
         elif port in self._ports and name is None:
             self._refuse_closed()
             part = self._ports[port]()
@@ -81,7 +92,7 @@ class Resolver(IDependencyContainer):
                 f"there is one {getattr(port, '__name__', port)}, without a name", hint="Leave the name out."
             )
         else:
-            known = [getattr(known, "__name__", str(known)) for known in (ILLMClient, SyncLLMClient, *self._ports)]
+            known = [getattr(known, "__name__", str(known)) for known in (*self._named, *self._ports)]
             raise unknown_name("port", getattr(port, "__name__", str(port)), known)
         found: T = part
         return found
@@ -132,6 +143,7 @@ class Resolver(IDependencyContainer):
             "a container is neither copied nor pickled: send its folder, and call `process_container(root)` there"
         )
 
+    @override
     def _handle(self, name: str) -> ClientHandle:
         return self._clients.client(name)
 

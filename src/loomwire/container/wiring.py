@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dependency_injector import containers, providers
 
@@ -21,17 +22,26 @@ from loomwire.domain.config import Snapshot
 from loomwire.domain.ports.client import ILLMClientFactory
 from loomwire.domain.ports.clock import IClock
 from loomwire.domain.ports.config import IConfigSource
+from loomwire.domain.ports.embedding import IEmbeddingFactory
 from loomwire.domain.ports.events import IEventSink
+from loomwire.domain.ports.models import IModelRegistry
 from loomwire.domain.ports.output import IOutputSchemas
 from loomwire.domain.ports.pool import IConnectionPool
+from loomwire.infrastructure.catalogue.detected import DetectedFacts
+from loomwire.infrastructure.catalogue.registry import ModelRegistry
 from loomwire.infrastructure.configuration.loader import ConfigLoader, rejected
 from loomwire.infrastructure.configuration.source import FolderSource
 from loomwire.infrastructure.local.server import LocalServers
 from loomwire.infrastructure.providers.factory import ClientFactory
-from loomwire.infrastructure.providers.table import DIALECTS, PROVIDERS, option_checks
+from loomwire.infrastructure.providers.manager import ProviderManager
+from loomwire.infrastructure.providers.table import option_checks
+from loomwire.infrastructure.providers.vectors.factory import EmbeddingFactory
 from loomwire.infrastructure.telemetry.clock import SystemClock
 from loomwire.infrastructure.telemetry.sinks import LoggingSink
 from loomwire.infrastructure.transport.deferred import DeferredPool
+
+if TYPE_CHECKING:
+    from loomwire.infrastructure.catalogue.detection.detector import CapabilityDetector
 
 
 def _environ() -> Mapping[str, str]:
@@ -46,14 +56,23 @@ def _output_schemas() -> IOutputSchemas:
     return PydanticOutputSchemas()
 
 
-def _config_loader(environ: Mapping[str, str], factory: ILLMClientFactory) -> ConfigLoader:
+def _catalogue_complaint(folder: Path) -> str | None:
+    # Only a configuration with a catalogue of its own has it looked at.
+    from loomwire.infrastructure.catalogue.bundle import complaint
+
+    return complaint(folder)
+
+
+def _config_loader(environ: Mapping[str, str], factory: ILLMClientFactory, manager: ProviderManager) -> ConfigLoader:
     # A host's own factory may build what ours cannot.
     check = factory.problems if isinstance(factory, ClientFactory) else None
-    return ConfigLoader(PROVIDERS, DIALECTS, option_checks(), environ, check)
+    return ConfigLoader(manager.providers, manager.dialects, option_checks(), environ, check, _catalogue_complaint)
 
 
-def _client_factory(pool: IConnectionPool, clock: IClock, servers: LocalServers) -> ILLMClientFactory:
-    return ClientFactory(pool, clock, servers=servers)
+def _client_factory(
+    pool: IConnectionPool, clock: IClock, servers: LocalServers, models: IModelRegistry, manager: ProviderManager
+) -> ILLMClientFactory:
+    return ClientFactory(pool, clock, manager.providers, servers, manager.dialects, models)
 
 
 def _config_source(loader: ConfigLoader, root: str | Path) -> FolderSource:
@@ -67,11 +86,39 @@ def _snapshot(source: IConfigSource, root: str | Path) -> Snapshot:
     return reading.snapshot
 
 
-def _parts(factory: ILLMClientFactory, clock: IClock, stats: CallStats, sink: IEventSink) -> Parts:
-    return Parts(factory, clock, stats, (sink,))
+def _embedding_factory(
+    pool: IConnectionPool, clock: IClock, servers: LocalServers, manager: ProviderManager
+) -> IEmbeddingFactory:
+    return EmbeddingFactory(pool, clock, manager.providers, servers)
 
 
-def _registry(snapshot: Snapshot, parts: Parts) -> ClientRegistry:
+def _parts(
+    factory: ILLMClientFactory, clock: IClock, stats: CallStats, sink: IEventSink, embedding: IEmbeddingFactory
+) -> Parts:
+    return Parts(factory, clock, stats, (sink,), embedding)
+
+
+def _model_detector(
+    pool: IConnectionPool,
+    clock: IClock,
+    factory: ILLMClientFactory,
+    models: IModelRegistry,
+    manager: ProviderManager,
+) -> CapabilityDetector:
+    # It reads and writes as the network's clients do, which nobody needs who asks no provider.
+    from loomwire.infrastructure.catalogue.detection.detector import CapabilityDetector
+
+    return CapabilityDetector(pool, clock, factory, detected_of(models), manager.providers, manager.dialects)
+
+
+def detected_of(models: IModelRegistry) -> DetectedFacts:
+    """Return where answers of providers go; nowhere that matters when the host's own registry is in place."""
+    return models.detected if isinstance(models, ModelRegistry) else DetectedFacts()
+
+
+def _registry(snapshot: Snapshot, parts: Parts, models: IModelRegistry) -> ClientRegistry:
+    if isinstance(models, ModelRegistry):
+        models.remember(snapshot.detection)
     return ClientRegistry(build_generation(1, snapshot, parts))
 
 
@@ -86,9 +133,33 @@ class Wiring(containers.DeclarativeContainer):
     output_schemas = providers.Singleton(_output_schemas)
     connection_pool = providers.Singleton(DeferredPool, clock=clock)
     local_servers = providers.Singleton(LocalServers)
-    client_factory = providers.Singleton(_client_factory, pool=connection_pool, clock=clock, servers=local_servers)
-    config_loader = providers.Singleton(_config_loader, environ=environ, factory=client_factory)
+    model_registry = providers.Singleton(ModelRegistry)
+    provider_manager = providers.Singleton(ProviderManager)
+    client_factory = providers.Singleton(
+        _client_factory,
+        pool=connection_pool,
+        clock=clock,
+        servers=local_servers,
+        models=model_registry,
+        manager=provider_manager,
+    )
+    config_loader = providers.Singleton(
+        _config_loader, environ=environ, factory=client_factory, manager=provider_manager
+    )
     config_source = providers.Singleton(_config_source, loader=config_loader, root=config_root)
     snapshot = providers.Singleton(_snapshot, source=config_source, root=config_root)
-    parts = providers.Singleton(_parts, factory=client_factory, clock=clock, stats=call_stats, sink=event_sink)
-    registry = providers.Singleton(_registry, snapshot=snapshot, parts=parts)
+    embedding_factory = providers.Singleton(
+        _embedding_factory, pool=connection_pool, clock=clock, servers=local_servers, manager=provider_manager
+    )
+    parts = providers.Singleton(
+        _parts, factory=client_factory, clock=clock, stats=call_stats, sink=event_sink, embedding=embedding_factory
+    )
+    registry = providers.Singleton(_registry, snapshot=snapshot, parts=parts, models=model_registry)
+    model_detector = providers.Singleton(
+        _model_detector,
+        pool=connection_pool,
+        clock=clock,
+        factory=client_factory,
+        models=model_registry,
+        manager=provider_manager,
+    )

@@ -4,13 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
-from typing import Literal, TypeAlias
 
 from loomwire.domain.requests import LLMRequest, OutputSpec
-from loomwire.domain.values import JSON, NO_JSON, FrozenDict
-
-Source: TypeAlias = Literal["yaml", "detected", "catalogue", "family", "provider", "unknown"]
-"""Who says so, strongest first: yaml > detected > catalogue > family > provider > unknown."""
+from loomwire.domain.values import JSON, NO_JSON, FrozenDict, Source
 
 _NO_SOURCES: Mapping[str, Source] = FrozenDict()
 
@@ -74,6 +70,23 @@ class ModelCapabilities:
         if self.supports_tools is False and request.tools and request.tool_choice != "none":
             return "tools"
         return self._unmet_output(request.output) or self._unmet_length(request.parameters.max_tokens)
+
+    def unsure(self, request: LLMRequest) -> tuple[str, ...]:
+        """Return what the request needs and nobody knows the model to do, as the words of `unmet`.
+
+        Streams and system messages are no part of it: every dialect has them, so that only a no means something.
+        """
+        asked: list[str] = []
+        if self.supports_vision is None and request.has_images:
+            asked.append("vision")
+        if self.supports_tools is None and request.tools and request.tool_choice != "none":
+            asked.append("tools")
+        if request.output is not None:
+            by_schema = request.output.schema is not None
+            known = self.supports_json_schema if by_schema else self.supports_json_mode
+            if known is None:
+                asked.append("json_schema" if by_schema else "json_mode")
+        return tuple(asked)
 
     def _unmet_output(self, output: OutputSpec | None) -> str | None:
         if output is None:

@@ -8,9 +8,16 @@ from typing import Self, TypedDict, Unpack
 
 from loomwire.domain.capabilities import ModelCapabilities
 from loomwire.domain.errors import LLMValidationError
-from loomwire.domain.faults import Problem
-from loomwire.domain.policies import PoolPolicy, TimeoutPolicy, TransportPolicy, WireLimits
+from loomwire.domain.policies import (
+    CataloguePolicy,
+    DetectionPolicy,
+    PoolPolicy,
+    TimeoutPolicy,
+    TransportPolicy,
+    WireLimits,
+)
 from loomwire.domain.pricing import Prices
+from loomwire.domain.reports.problems import Problem
 from loomwire.domain.requests import NO_PARAMETERS, Parameters
 from loomwire.domain.values import JSON, NO_JSON, FrozenDict, Secret
 
@@ -24,6 +31,8 @@ class LLMSettings(TypedDict, total=False):
         name: The provider's name in answers and books; its type unless given.
         api_key: The key as text or `Secret`.
         base_url: Where the API stands.
+        dialect: The wire dialect, where the type speaks several.
+        api_version: The version of the API, for vendors that want one said.
         temperature: 0 to 2.
         top_p: 0 to 1.
         max_tokens: Upper bound of output tokens.
@@ -33,6 +42,7 @@ class LLMSettings(TypedDict, total=False):
         headers: Further headers of every request.
         extra: Vendor fields of every request body.
         capabilities: What the model can do.
+        emulate_tools: Describe tools in the prompt where the model has none.
         prices: What it costs.
         free: It costs nothing.
         allow_private: The address may be private or loopback.
@@ -42,6 +52,8 @@ class LLMSettings(TypedDict, total=False):
     name: str
     api_key: str | Secret
     base_url: str
+    dialect: str
+    api_version: str
     temperature: float
     top_p: float
     max_tokens: int
@@ -51,6 +63,7 @@ class LLMSettings(TypedDict, total=False):
     headers: Mapping[str, str]
     extra: Mapping[str, JSON]
     capabilities: ModelCapabilities
+    emulate_tools: bool
     prices: Prices
     free: bool
     allow_private: bool
@@ -66,10 +79,13 @@ class LLMConfig:
         model: The provider's own name of the model.
         name: The provider's name in answers and books.
         base_url: Where the API stands; None takes the row's.
-        dialect: The wire dialect, for type `custom`.
+        dialect: The wire dialect, for type `custom` and where a type speaks several; None takes the type's own.
+        api_version: The version of the API, for vendors that want one said.
         keys: API keys.
         parameters: Defaults for the requests.
         capabilities: What is known of the model.
+        emulate_tools: Where `capabilities` say that the model has no tools, describe them in the prompt and read calls
+            out of its text; False refuses requests with tools.
         prices: What it costs; None is unknown.
         free: It costs nothing.
         timeouts: How long things may take.
@@ -84,6 +100,7 @@ class LLMConfig:
         replay: Folder of recordings that answer instead of the provider, without network and key; None asks it. Clients
             of one folder take turns in its answers to equal requests.
         recorded: Identifies the content of `replay` at the time of reading; "" when nobody looked.
+        catalogue: What of the catalogue holds for it.
 
     Raises:
         LLMValidationError: An empty name, or a setting out of its range.
@@ -94,9 +111,11 @@ class LLMConfig:
     name: str = ""
     base_url: str | None = None
     dialect: str | None = None
+    api_version: str | None = None
     keys: tuple[Secret, ...] = ()
     parameters: Parameters = NO_PARAMETERS
     capabilities: ModelCapabilities = ModelCapabilities()
+    emulate_tools: bool = True
     prices: Prices | None = None
     free: bool = False
     timeouts: TimeoutPolicy = TimeoutPolicy()
@@ -110,6 +129,7 @@ class LLMConfig:
     tags: frozenset[str] = frozenset()
     replay: str | None = None
     recorded: str = field(default="", repr=False)
+    catalogue: CataloguePolicy = CataloguePolicy()
 
     def __post_init__(self) -> None:
         """Fill in the name and refuse what cannot be called."""
@@ -147,6 +167,52 @@ class LLMConfig:
     def openai(cls, model: str, **settings: Unpack[LLMSettings]) -> Self:
         """Describe a model of OpenAI; needs `api_key`."""
         return cls._built("openai", model, None, settings)
+
+    @classmethod
+    def azure_openai(cls, model: str, **settings: Unpack[LLMSettings]) -> Self:
+        """Describe a deployment of Azure OpenAI; needs `base_url` (the resource) and `api_key`.
+
+        With `api_version`, such as 2024-10-21, the deployment's own address is asked, without it the v1 API.
+        """
+        return cls._built("azure_openai", model, None, settings)
+
+    @classmethod
+    def anthropic(cls, model: str, **settings: Unpack[LLMSettings]) -> Self:
+        """Describe a model of Anthropic; needs `api_key`."""
+        return cls._built("anthropic", model, None, settings)
+
+    @classmethod
+    def gemini(cls, model: str, **settings: Unpack[LLMSettings]) -> Self:
+        """Describe a model of the Gemini API; needs `api_key`."""
+        return cls._built("gemini", model, None, settings)
+
+    @classmethod
+    def vertex(cls, model: str, **settings: Unpack[LLMSettings]) -> Self:
+        """Describe a model of Vertex AI; needs `base_url` (with project and location) and an access token as `api_key`.
+
+        Tokens end after an hour; whoever configures the model renews them.
+        """
+        return cls._built("vertex", model, None, settings)
+
+    @classmethod
+    def cohere(cls, model: str, **settings: Unpack[LLMSettings]) -> Self:
+        """Describe a model of Cohere; needs `api_key`."""
+        return cls._built("cohere", model, None, settings)
+
+    @classmethod
+    def bedrock(cls, model: str, *, region: str | None = None, **settings: Unpack[LLMSettings]) -> Self:
+        """Describe a model of Amazon Bedrock; needs `region` or `base_url`, and `api_key`.
+
+        An `api_key` of Bedrock's own is sent. An access key, written `ID:SECRET` or `ID:SECRET:SESSION_TOKEN`, signs
+        and is never sent; that needs `pip install "loomwire[bedrock]"`.
+        """
+        options: Mapping[str, JSON] = NO_JSON if region is None else FrozenDict({"region": region})
+        return replace(cls._built("bedrock", model, None, settings), options=options)
+
+    @classmethod
+    def ollama(cls, model: str, **settings: Unpack[LLMSettings]) -> Self:
+        """Describe a model of an Ollama server, on this machine unless `base_url` says otherwise."""
+        return cls._built("ollama", model, None, settings)
 
     @classmethod
     def vllm(cls, model: str, **settings: Unpack[LLMSettings]) -> Self:
@@ -195,9 +261,9 @@ class LLMConfig:
         return replace(cls._built("local", model, None, settings), options=options)
 
     @classmethod
-    def custom(cls, model: str, *, dialect: str = "openai_chat", **settings: Unpack[LLMSettings]) -> Self:
-        """Describe a model of any server that speaks a known dialect; needs `base_url`."""
-        return cls._built("custom", model, dialect, settings)
+    def custom(cls, model: str, **settings: Unpack[LLMSettings]) -> Self:
+        """Describe a model of any server that speaks a known dialect, `openai_chat` unless given; needs `base_url`."""
+        return cls._built("custom", model, "openai_chat", settings)
 
     @classmethod
     def _built(cls, type_: str, model: str, dialect: str | None, settings: LLMSettings) -> Self:
@@ -210,8 +276,9 @@ class LLMConfig:
             type=type_,
             model=model,
             name=settings.get("name", type_),
-            dialect=dialect,
+            dialect=settings.get("dialect", dialect),
             base_url=settings.get("base_url"),
+            api_version=settings.get("api_version"),
             keys=_keys(settings.get("api_key")),
             parameters=Parameters(
                 temperature=settings.get("temperature"),
@@ -221,6 +288,7 @@ class LLMConfig:
                 presence_penalty=settings.get("presence_penalty"),
             ),
             capabilities=settings.get("capabilities", ModelCapabilities()),
+            emulate_tools=settings.get("emulate_tools", True),
             prices=settings.get("prices"),
             free=settings.get("free", False),
             timeouts=replace(times, attempt_s=settings.get("timeout_s", times.attempt_s)),
@@ -271,6 +339,7 @@ class Snapshot:
         contents: A digest of each of these files as it was read: BLAKE2b, 32 bytes.
         sealed: Every file ends with `end: true`.
         allow_shrink: It may come into force although it removes much of what was there.
+        detection: Whether providers are asked what their models can do.
     """
 
     digest: str
@@ -281,6 +350,7 @@ class Snapshot:
     contents: tuple[bytes, ...] = field(default=(), repr=False)
     sealed: bool = False
     allow_shrink: bool = False
+    detection: DetectionPolicy = DetectionPolicy()
 
 
 def same_model(one: LLMConfig, other: LLMConfig) -> bool:

@@ -94,6 +94,7 @@ class CallRecord:
         tenant: On whose behalf.
         session: Which conversation.
         tags: The request's tags.
+        operation: What was done.
     """
 
     level: Literal["call", "attempt"]
@@ -109,3 +110,4 @@ class CallRecord:
     tenant: str | None = None
     session: str | None = None
     tags: frozenset[str] = frozenset()
+    operation: Literal["chat", "embeddings", "rerank"] = "chat"

@@ -66,6 +66,8 @@ class Reasoning:
         redacted: Opaque data in place of text, or None.
         id: The vendor's id of this item, or None.
         wire: The vendor's own object when the fields above cannot carry it back, or None.
+        origin: The wire dialect it came over, "" when it is of no vendor. What is signed or opaque goes back over that
+            dialect only: every other vendor would refuse it.
     """
 
     text: str = ""
@@ -73,6 +75,7 @@ class Reasoning:
     redacted: str | None = None
     id: str | None = None
     wire: JSONObject | None = None
+    origin: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +113,8 @@ class Message:
         role: Who speaks.
         parts: What is said, in order; at least one part, each allowed for the role.
         name: An optional name of the speaker, for vendors that know this.
+        cache_point: Everything up to the end of this message is worth keeping in the provider's prompt cache. Vendors
+            that want to be told are told; others decide themselves.
 
     Raises:
         LLMValidationError: Empty, or a part that the role cannot say.
@@ -122,6 +127,7 @@ class Message:
     role: Role
     parts: tuple[Part, ...]
     name: str | None = None
+    cache_point: bool = False
 
     def __post_init__(self) -> None:
         """Refuse what no provider accepts."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from typing import Literal
 
 from loomwire.domain.errors import LLMValidationError
 
@@ -90,6 +91,44 @@ class WireLimits:
     gzip_ratio: int = 100
     codings: int = 2
     request: int = 32 * MIB
+
+
+@dataclass(frozen=True, slots=True)
+class CataloguePolicy:
+    """What of the catalogue holds for a model.
+
+    Attributes:
+        enabled: Its facts fill in what the configuration leaves open.
+        prices: Its prices do too; without them a model without prices of yours is `Unpriced`.
+        strict: What nobody knows the model to do is refused before it is sent; else it is allowed with a warning.
+        path: A folder that is read instead of the bundled one; None for that.
+        read: Identifies the content of `path` at the time of reading; "" when nobody looked.
+    """
+
+    enabled: bool = True
+    prices: bool = True
+    strict: bool = False
+    path: str | None = None
+    read: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DetectionPolicy:
+    """Whether and how providers are asked what their models can do.
+
+    Attributes:
+        mode: off: never, and what was kept is not used; on_demand: when somebody says so; background: at start too.
+        max_age_s: Seconds after which what was found counts no more.
+        at_once: Providers that are asked at the same time.
+        timeout_s: Seconds for one provider.
+        file: Where what was found is kept over the end of the process; None for nowhere.
+    """
+
+    mode: Literal["off", "on_demand", "background"] = "on_demand"
+    max_age_s: float = 86_400.0
+    at_once: int = 4
+    timeout_s: float = 10.0
+    file: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from decimal import Context, Decimal
 from typing import Literal, Self, TypeAlias
 
-from loomwire.domain.values import JSON
+from loomwire.domain.values import JSON, Source
 
 MICRO_USD = 1_000_000
 # Our own: the thread's context is the host's, and with its precision money could come out too small.
@@ -124,12 +124,14 @@ class Prices:
         output_pico: The same for output.
         cache_read_pico: The same for cached input; the input price where a vendor has none.
         cache_write_pico: The same for input written to the cache.
+        source: Who says so.
     """
 
     input_pico: int
     output_pico: int
     cache_read_pico: int
     cache_write_pico: int
+    source: Source = "yaml"
 
     @classmethod
     def per_mtok(
@@ -138,15 +140,23 @@ class Prices:
         output_usd: Decimal,
         cache_read_usd: Decimal | None = None,
         cache_write_usd: Decimal | None = None,
+        source: Source = "yaml",
     ) -> Self:
         """Build from US dollars per million tokens; a missing cache price is the input price.
+
+        Args:
+            input_usd: Input.
+            output_usd: Output.
+            cache_read_usd: Input from the provider's cache.
+            cache_write_usd: Input written to it.
+            source: Who says so.
 
         Raises:
             ValueError: A price is negative or not a finite number.
         """
         read = input_usd if cache_read_usd is None else cache_read_usd
         write = input_usd if cache_write_usd is None else cache_write_usd
-        return cls(_pico(input_usd), _pico(output_usd), _pico(read), _pico(write))
+        return cls(_pico(input_usd), _pico(output_usd), _pico(read), _pico(write), source)
 
     def charge(self, usage: Usage) -> Charge:
         """Return the cost of a usage, rounded up to a millionth of a dollar; unknown usage is `Unpriced`.

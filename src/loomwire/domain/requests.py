@@ -95,7 +95,8 @@ class OutputSpec:
     Args:
         schema: A JSON Schema, or None for any JSON object.
         name: What the provider calls it; 1 to 64 letters, digits, `_` and `-`.
-        strict: Ask the provider to keep to the schema exactly, where it can.
+        strict: Ask the provider to keep to the schema exactly, where it can. Where its strict mode takes only closed
+            objects without optional properties, it gets the schema narrowed to that: what it answers still fits.
         description: For the model.
 
     Raises:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Generic, Literal, TypeAlias, TypeVar
 
-from loomwire.domain.faults import Step
 from loomwire.domain.messages import Message, Reasoning
 from loomwire.domain.pricing import NO_USAGE, Charge, Unpriced, Usage
+from loomwire.domain.reports.steps import Step
 from loomwire.domain.values import JSON, ToolCall
 
 T = TypeVar("T")
@@ -15,6 +15,27 @@ U = TypeVar("U")
 
 Finish: TypeAlias = Literal["stop", "length", "tool_calls", "content_filter", "error", "pause", "other"]
 """Why the answer ended. `other` keeps an unknown word of the wire; see `LLMResponse.finish_wire`."""
+
+
+@dataclass(frozen=True, slots=True)
+class RateLimits:
+    """What the provider said is left of its rate limits, with the answer. None where it said nothing.
+
+    Attributes:
+        requests_limit: Requests in a period.
+        requests_remaining: Requests left of them.
+        requests_reset_s: Seconds until they are whole again.
+        tokens_limit: Tokens in a period.
+        tokens_remaining: Tokens left of them.
+        tokens_reset_s: Seconds until they are whole again.
+    """
+
+    requests_limit: int | None = None
+    requests_remaining: int | None = None
+    requests_reset_s: float | None = None
+    tokens_limit: int | None = None
+    tokens_remaining: int | None = None
+    tokens_reset_s: float | None = None
 
 
 @dataclass(frozen=True)  # generic: CPython 3.11 cannot slot a frozen generic class
@@ -40,6 +61,7 @@ class LLMResponse(Generic[T]):
         degraded: It is a stand-in, not a model's answer.
         cached: It came from a cache.
         emulated: Tools were emulated by a prompt.
+        rate_limits: What the provider said is left of its rate limits, or None.
     """
 
     output: T
@@ -60,6 +82,7 @@ class LLMResponse(Generic[T]):
     degraded: bool = False
     cached: bool = False
     emulated: bool = False
+    rate_limits: RateLimits | None = None
 
     def with_step(self, step: Step) -> LLMResponse[T]:
         """Return the answer with a layer's step in front of the steps below it."""

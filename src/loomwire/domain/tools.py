@@ -13,6 +13,16 @@ from loomwire.domain.values import JSON, NO_JSON, JSONObject
 WIRE_NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 """Names of tools and outputs, as every provider accepts them."""
 
+STRICT_KEYWORDS = frozenset(
+    {"$defs", "$ref", "additionalProperties", "anyOf", "const", "description", "enum", "format", "items", "pattern"}
+    | {"exclusiveMaximum", "exclusiveMinimum", "maxItems", "maximum", "minItems", "minimum", "multipleOf"}
+    | {"properties", "required", "title", "type"}
+)
+"""The part of JSON Schema that strict modes take; other keywords make vendors refuse the request."""
+
+STRICT_FORMATS = frozenset({"date", "date-time", "duration", "email", "hostname", "ipv4", "ipv6", "time", "uuid"})
+"""The values of `format` that strict modes take."""
+
 _TYPES = frozenset({"object", "array", "string", "number", "integer", "boolean", "null"})
 _MAX_DEPTH = 32
 
@@ -36,7 +46,8 @@ class Tool:
         name: 1 to 64 of letters, digits, `_` and `-`, as every provider accepts them.
         description: What it does, for the model.
         parameters: A JSON Schema of type object for the arguments.
-        strict: Ask the provider to keep to the schema exactly, where it can.
+        strict: Ask the provider to keep to the schema exactly, where it can. Where its strict mode takes only closed
+            objects without optional properties, it gets the schema narrowed to that: what it answers still fits.
 
     Raises:
         LLMValidationError: The name or the schema is not valid; the message says where.

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Final, NoReturn, Self, TypeAlias, TypeVar, final
+from typing import Final, Literal, NoReturn, Self, TypeAlias, TypeVar, final
 
 from typing_extensions import TypeAliasType, override
 
@@ -18,6 +18,10 @@ JSON = TypeAliasType("JSON", "Mapping[str, JSON] | Sequence[JSON] | str | int | 
 
 JSONObject: TypeAlias = Mapping[str, JSON]
 """A JSON object."""
+
+
+Source: TypeAlias = Literal["yaml", "detected", "catalogue", "family", "provider", "unknown"]
+"""Who states a fact, strongest first: yaml > detected > catalogue > family > provider > unknown."""
 
 
 class FrozenDict(dict[K, V]):

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from loomwire.application.reload.changes import changes
+from loomwire.infrastructure.configuration.files import absolute
 from loomwire.infrastructure.history.folder import KEPT, HistoryFolder
 
 if TYPE_CHECKING:
@@ -41,7 +42,8 @@ def keep_history(
         OSError: The folder cannot be written.
         LLMValidationError: Inside a running event loop.
     """
-    root, history = Path(config), HistoryFolder(Path(folder), keep)
+    # Whole paths, because the process may change its working directory meanwhile.
+    root, history = Path(absolute(config)), HistoryFolder(Path(absolute(folder)), keep)
     turn = threading.Lock()
 
     def updated(old: Snapshot, new: Snapshot, _: Diff) -> None:

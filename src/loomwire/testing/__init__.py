@@ -13,6 +13,7 @@ Example:
 
 from loomwire.infrastructure.providers.offline.reply import Failure, Reply
 from loomwire.testing.clock import FakeClock
+from loomwire.testing.embedders import HashEmbedder, WordReranker, hashed_vector, word_ranks
 from loomwire.testing.faults.fault import Fault
 from loomwire.testing.faults.outside import FakeResolver
 from loomwire.testing.faults.table import FAULTS
@@ -38,6 +39,7 @@ __all__ = [
     "FakeClock",
     "FakeResolver",
     "Fault",
+    "HashEmbedder",
     "HttpReply",
     "FakeProvider",
     "Pace",
@@ -49,7 +51,10 @@ __all__ = [
     "Reply",
     "ScriptedClient",
     "WireReply",
+    "WordReranker",
     "chat_error",
     "chat_events",
+    "hashed_vector",
     "http_chunk",
+    "word_ranks",
 ]

@@ -53,7 +53,7 @@ class _Spoken(WireReply):
 
     @override
     def pieces(self, request: ReceivedRequest) -> Iterable[Piece]:
-        speaker = speaker_for(request.path) or speaker_of("openai_chat")
+        speaker = speaker_for(request.path, request.speakers) or speaker_of("openai_chat")
         worded = speaker.words(self.reply, request)
         if isinstance(worded, Saying):
             request.saying = worded

@@ -41,12 +41,13 @@ class Saying:
         model: The model the request asked for.
         usage: What the provider counts for the whole reply, whether or not the answer tells it.
         content_type: The header's value.
-        request_id: What the header `x-request-id` says.
+        request_id: What the header `id_header` says.
         events: A streamed answer as framed events, its terminal sign the last; empty for a plain answer.
         body: A plain answer; empty for a streamed one.
         delay_s: Seconds before the first byte.
         cut: The reply says that the connection breaks after what is here.
         pace: How fast it is said, or None for at once.
+        id_header: The header that says the request's id.
     """
 
     model: str
@@ -58,6 +59,7 @@ class Saying:
     delay_s: float = 0.0
     cut: bool = False
     pace: Pace | None = None
+    id_header: str = "x-request-id"
 
     @property
     def is_stream(self) -> bool:
@@ -66,7 +68,7 @@ class Saying:
 
     def head(self, *framing: str, status: str = "200 OK") -> bytes:
         """Return status line and headers, with framing such as `content-length: 3` last."""
-        lines = (f"HTTP/1.1 {status}", f"content-type: {self.content_type}", f"x-request-id: {self.request_id}")
+        lines = (f"HTTP/1.1 {status}", f"content-type: {self.content_type}", f"{self.id_header}: {self.request_id}")
         return "\r\n".join((*lines, *framing, "", "")).encode("latin-1")
 
     def output_tokens_in(self, sent: int) -> int:
@@ -116,8 +118,13 @@ class Speaker(Protocol):
         """Tell whether a path, without its query, is one of the dialect's."""
 
     @abstractmethod
-    def asks(self, body: bytes) -> Asked | None:
-        """Return what a request's body asks for, or None when it is no request of the dialect."""
+    def asks(self, path: str, body: bytes) -> Asked | None:
+        """Return what a request asks for, or None when it is none of the dialect.
+
+        Args:
+            path: With its query; some dialects name the model there.
+            body: Any bytes.
+        """
 
     @abstractmethod
     def listing(self, path: str, models: Sequence[str]) -> HttpReply | None:

@@ -98,6 +98,7 @@ class ReceivedRequest:
         pace: How fast the server speaks, or None for at once.
         asked: Model and streaming, or None when the request is none of a dialect.
         saying: What a model has produced for it; whoever sets it has the answer booked and billed.
+        speakers: Speakers of further dialects that the server speaks, as `module:Class`.
         fault: Name of the fault that was played, or None.
         status: The first HTTP status sent, or None while there is none.
         sent: Bytes of the answer handed to the connection.
@@ -130,6 +131,7 @@ class ReceivedRequest:
         "received_at",
         "saying",
         "sent",
+        "speakers",
         "status",
     )
 
@@ -143,6 +145,7 @@ class ReceivedRequest:
         self.pace: Pace | None = None
         self.asked: Asked | None = None
         self.saying: Said | None = None
+        self.speakers: tuple[str, ...] = ()
         self.fault: str | None = None
         self.status: int | None = None
         self.sent = 0

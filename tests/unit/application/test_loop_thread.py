@@ -133,3 +133,20 @@ def _forked(client: SyncLLMClient, unused: LoopThread) -> int:
         # No assertion and no clean-up of pytest may run in here.
         os._exit(0 if client.generate(HI).text == "Hello." and repr(unused) else 1)
     return child
+
+
+def test_what_is_begun_is_not_waited_for_and_closing_ends_it() -> None:
+    thread = LoopThread()
+    started, hung = threading.Event(), asyncio.Event()
+
+    async def hangs() -> None:
+        started.set()
+        await hung.wait()
+
+    future = thread.begin(hangs())
+    assert started.wait(5)
+    assert not future.done()
+    thread.close(nothing)
+    assert future.cancelled()
+    with pytest.raises(ClientRemovedError):
+        thread.begin(hangs())

@@ -20,7 +20,7 @@ def test_commands_and_options_are_offered() -> None:
     assert offered("") == [
         *("ask", "check", "completion", "config", "demo", "explain", "mock", "models", "schema", "typegen")
     ]
-    assert offered("models", "") == ["list"]
+    assert offered("models", "") == ["list", "probe", "refresh", "search", "show"]
     assert "--config" in offered("ask", "--c")
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from loomwire import LLMContainer
 from loomwire.domain.config import Snapshot
-from loomwire.domain.faults import Problem
+from loomwire.domain.reports.problems import Problem
 from support.folders import folder
 from support.reloading import Watched
 

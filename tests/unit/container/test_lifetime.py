@@ -49,7 +49,7 @@ def threads() -> int:
 
 def eventually(condition: Callable[[], bool]) -> None:
     """Wait until something is so."""
-    end = time.monotonic() + 5
+    end = time.monotonic() + 30
     while not condition():
         assert time.monotonic() < end
         threading.Event().wait(0.005)
@@ -121,8 +121,7 @@ async def test_calls_and_streams_in_flight_of_a_dropped_container_end_as_if_it_w
         calling = opened.llm_client("planner").generate(HI)
         del opened
         await asyncio.sleep(0)  # the loop's own hold on what the thread gave
-        gc.collect()
-        assert pointer() is None
+        eventually(lambda: gc.collect() >= 0 and pointer() is None)  # the executor's thread lets go when it likes
         async with streaming as stream:
             gc.collect()
             assert "".join([event.text async for event in stream if isinstance(event, TextDelta)]) == "First."

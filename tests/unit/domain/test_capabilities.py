@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loomwire.domain.capabilities import ModelCapabilities, Source
+from loomwire.domain.capabilities import ModelCapabilities
 from loomwire.domain.messages import Image
 from loomwire.domain.requests import LLMRequest, OutputSpec, Parameters
 from loomwire.domain.tools import Tool
-from loomwire.domain.values import FrozenDict
+from loomwire.domain.values import FrozenDict, Source
 
 STRONGEST_FIRST: tuple[Source, ...] = ("yaml", "detected", "catalogue", "family", "provider")
 FACTS = [f.name for f in fields(ModelCapabilities) if f.name != "sources"]

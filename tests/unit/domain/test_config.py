@@ -24,6 +24,8 @@ SETTINGS: LLMSettings = {
     "name": "corporate",
     "api_key": CANARY,
     "base_url": "https://llm.example.com/v1",
+    "dialect": "openai_responses",
+    "api_version": "2024-10-21",
     "temperature": 0.5,
     "top_p": 0.9,
     "max_tokens": 800,
@@ -37,6 +39,7 @@ SETTINGS: LLMSettings = {
     "free": False,
     "allow_private": True,
     "replay": "tapes",
+    "emulate_tools": False,
 }
 QUICK: Mapping[str, Callable[[str], LLMConfig]] = {
     "openai": LLMConfig.openai,
@@ -62,6 +65,8 @@ def test_every_setting_of_a_quick_constructor_lands_in_its_place() -> None:
         model="gpt-5-mini",
         name="corporate",
         base_url="https://llm.example.com/v1",
+        dialect="openai_responses",
+        api_version="2024-10-21",
         keys=(Secret(CANARY),),
         parameters=Parameters(temperature=0.5, top_p=0.9, max_tokens=800, frequency_penalty=-1.0, presence_penalty=1.0),
         capabilities=ModelCapabilities(supports_tools=True),
@@ -72,12 +77,18 @@ def test_every_setting_of_a_quick_constructor_lands_in_its_place() -> None:
         extra={"service_tier": "flex"},
         allow_private=True,
         replay="tapes",
+        emulate_tools=False,
     )
     assert LLMConfig.of("ollama", "m", free=True).free
 
 
 def test_a_key_may_be_given_as_text_or_as_a_secret() -> None:
     assert LLMConfig.openai("m", api_key=CANARY) == LLMConfig.openai("m", api_key=Secret(CANARY))
+
+
+def test_a_region_is_an_option_of_the_type_that_has_one() -> None:
+    assert LLMConfig.bedrock("m", region="eu-west-1").options == {"region": "eu-west-1"}
+    assert LLMConfig.bedrock("m").options == {}
 
 
 def test_a_custom_server_speaks_the_dialect_it_is_said_to_speak() -> None:

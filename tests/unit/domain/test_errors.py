@@ -19,7 +19,6 @@ from loomwire.domain.errors import (
     AllTargetsFailedError,
     ConfigError,
     ConfigRejectedError,
-    ErrorContext,
     LLMError,
     LLMNetworkError,
     LLMRateLimitError,
@@ -31,8 +30,11 @@ from loomwire.domain.errors import (
     WiringError,
     llm_error,
 )
-from loomwire.domain.faults import FAULTS, ErrorCategory, Problem, Step
+from loomwire.domain.faults import FAULTS, ErrorCategory
 from loomwire.domain.pricing import Usage
+from loomwire.domain.reports.context import ErrorContext, Phase
+from loomwire.domain.reports.problems import Problem
+from loomwire.domain.reports.steps import Step
 from loomwire.domain.values import ToolCall
 
 # promises.md, "Errors", each with the reason it has when nobody says another.
@@ -289,7 +291,7 @@ def test_after_the_first_token_no_layer_may_send_again_but_the_host_may(reason: 
 
 
 @pytest.mark.parametrize("phase", ["connect", "headers", "body", "stream_before_token", None])
-def test_before_the_first_token_the_phase_changes_nothing(phase: errors.Phase | None) -> None:
+def test_before_the_first_token_the_phase_changes_nothing(phase: Phase | None) -> None:
     assert llm_error("idle", "m", phase=phase).disposition == FAULTS["idle"].disposition
 
 

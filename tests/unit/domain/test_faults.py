@@ -12,7 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loomwire.domain.faults import CODES, FAULTS, Disposition, ErrorCategory, FallsBack, Problem, Scope, Step
+from loomwire.domain.faults import CODES, FAULTS, Disposition, ErrorCategory, FallsBack, Scope
+from loomwire.domain.reports.problems import Problem
+from loomwire.domain.reports.steps import Step
 
 Row: TypeAlias = tuple[str, str, str, str, str, bool, str]
 

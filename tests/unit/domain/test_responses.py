@@ -9,9 +9,9 @@ from dataclasses import FrozenInstanceError, fields
 
 import pytest
 
-from loomwire.domain.faults import Step
 from loomwire.domain.messages import Message, Reasoning, Text
 from loomwire.domain.pricing import NO_USAGE, Cost, Unpriced, Usage
+from loomwire.domain.reports.steps import Step
 from loomwire.domain.responses import LLMResponse
 from loomwire.domain.values import ToolCall
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -49,6 +50,18 @@ def test_a_rollback_inside_the_process_is_kept_as_what_is_in_force(tmp_path: Pat
         HistoryFolder(kept).restore(3, config)
         assert (container.reload().outcome, container.health().rolled_back_to) == ("unchanged", None)
         assert "late" not in (config / "loomwire.yaml").read_text(encoding="utf-8")
+
+
+def test_relative_folders_are_kept_to_when_the_process_goes_elsewhere(tmp_path: Path) -> None:
+    folder(tmp_path / "config")
+    (tmp_path / "elsewhere").mkdir()
+    with contextlib.chdir(tmp_path), LLMContainer.open("config", watch=False) as container:
+        keep_history(container, "config", "history")
+        with contextlib.chdir("elsewhere"):
+            folder(tmp_path / "config", clients=("planner", "late"))
+            assert container.reload().outcome == "adopted"
+            assert list(Path.cwd().iterdir()) == []
+    assert [entry.files for entry in HistoryFolder(tmp_path / "history").entries()] == [("loomwire.yaml",)] * 2
 
 
 def test_files_that_were_edited_again_before_they_were_copied_are_not_kept(tmp_path: Path) -> None:

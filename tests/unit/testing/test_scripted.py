@@ -6,9 +6,9 @@ import pytest
 
 from loomwire.domain.errors import LLMError, LLMRateLimitError, StreamInterruptedError
 from loomwire.domain.events import Finished, StreamEvent, TextDelta
-from loomwire.domain.faults import Step
 from loomwire.domain.messages import Reasoning
 from loomwire.domain.pricing import Cost, Usage
+from loomwire.domain.reports.steps import Step
 from loomwire.domain.requests import LLMRequest
 from loomwire.domain.responses import LLMResponse
 from loomwire.domain.values import ToolCall

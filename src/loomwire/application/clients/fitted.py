@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 
@@ -15,23 +16,28 @@ from loomwire.domain.ports.client import ILLMClient, LLMStream
 from loomwire.domain.requests import NO_PARAMETERS, LLMRequest
 from loomwire.domain.responses import LLMResponse
 
+_LOGGER = logging.getLogger("loomwire.capabilities")
+
 
 class FittedClient(ILLMClient):
     """Fills in the target's parameters and refuses what the target is known not to do, before anything is sent.
 
-    A target that knows no system messages gets their text at the head of the first user message.
+    A target that knows no system messages gets their text at the head of the first user message. What nobody knows
+    the target to do is allowed, and a warning is logged once per ability; with `strict_capabilities` it is refused.
 
     Args:
         inner: The client below.
         config: The target.
     """
 
-    __slots__ = ("_config", "_inner")
+    __slots__ = ("_config", "_inner", "_warned")
 
     def __init__(self, inner: ILLMClient, config: LLMConfig) -> None:
         """Fit every request of `inner` to the target."""
         self._inner = inner
         self._config = config
+        # What was said to the log and not how calls went, so a new chain may say it again.
+        self._warned: frozenset[str] = frozenset()
 
     @override
     async def generate(self, request: LLMRequest) -> LLMResponse[str]:
@@ -53,7 +59,8 @@ class FittedClient(ILLMClient):
         """Return the request as the target should get it.
 
         Raises:
-            CapabilityError: The target is known not to do what the request needs.
+            CapabilityError: The target is known not to do what the request needs, or, where that is strict, nobody
+                knows.
         """
         config = self._config
         if config.parameters is not NO_PARAMETERS:
@@ -66,11 +73,31 @@ class FittedClient(ILLMClient):
                 f"{config.target} cannot do what the request needs: {unmet}",
                 provider=config.name,
                 model=config.model,
-                hint=f"Use another model, or correct `capabilities` of {config.target} in the configuration.",
+                hint=f"Use another model, or correct `capabilities` of {config.target} in the configuration"
+                + (", or let its tools be emulated (`emulate_tools: true`)." if unmet == "tools" else "."),
             )
+        if request.tools or request.output is not None or config.capabilities.supports_vision is None:
+            self._be_sure(request)
         if config.capabilities.supports_system_message is False:
             request = replace(request, messages=_without_system(request.messages))
         return request
+
+    def _be_sure(self, request: LLMRequest) -> None:
+        config = self._config
+        unsure = config.capabilities.unsure(request)
+        if not unsure:
+            return
+        if config.catalogue.strict:
+            raise CapabilityError(
+                f"nobody knows whether {config.target} can do what the request needs: {unsure[0]}",
+                provider=config.name,
+                model=config.model,
+                hint=f"Say so at `capabilities` of {config.target}, ask the provider with `loomwire models probe`, or "
+                "set `strict_capabilities: false`.",
+            )
+        if config.base_url is not None and not self._warned.issuperset(unsure):
+            self._warned |= frozenset(unsure)
+            _LOGGER.warning("nobody knows whether %s can do %s; it is asked all the same", config.target, unsure[0])
 
     @override
     def __repr__(self) -> str:

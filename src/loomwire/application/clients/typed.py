@@ -11,9 +11,9 @@ from loomwire.application.typed.misfits import Misfit, answer_text, dead_end
 from loomwire.application.typed.source import TypedSource, TypedTarget
 from loomwire.application.typed.spending import Spending
 from loomwire.domain.errors import LLMError, OutputInvalidError
-from loomwire.domain.faults import Step
 from loomwire.domain.ports.clock import IClock
 from loomwire.domain.ports.output import IOutputSchema
+from loomwire.domain.reports.steps import Step
 from loomwire.domain.requests import LLMRequest
 from loomwire.domain.responses import LLMResponse
 
@@ -33,8 +33,9 @@ class TypedLLMClient(Generic[T]):
     - `prompted`: the schema stands in the prompt, and the provider is asked for JSON where it is known to do that.
     - `auto` takes `native` when the model is known to do it, and when nobody knows; the schema then stands in the
       prompt too, since some servers pass over what they do not know, and a server that refuses the request is asked
-      once more in `prompted`. A model known not to do it gets `tool` if it is known to call tools and the request has
-      none of its own, else `prompted`.
+      once more in `prompted`. Where the vendor's own way cannot express a keyword of the schema, it is asked without
+      being strict about it, then in `prompted`: the answer is checked here all the same. A model known not to do it
+      gets `tool` if it is known to call tools and the request has none of its own, else `prompted`.
 
     The prompt's words go to the request's system message if it has one, else to its last user message: a system message
     made here would displace the client's own.
@@ -94,11 +95,12 @@ class TypedLLMClient(Generic[T]):
             try:
                 response = await target.client.generate(asked.request)
             except LLMError as error:
-                if not asked.refused_by(error):
+                weaker = self._forms.demoted(asked, error, request, target.capabilities)
+                if weaker is None:
                     spending.charge(error)
                     raise
                 spending.note(*error.steps, self._step("demoted", error.reason, started))
-                asked = self._forms.prompted(request, target.capabilities)
+                asked = weaker
                 continue
             spending.add(response)
             read = self._read(asked, response)

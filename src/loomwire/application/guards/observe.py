@@ -14,10 +14,10 @@ from loomwire.application.guard import Guard, Operation, Outcome
 from loomwire.application.state.stats import Tally
 from loomwire.domain.errors import LoomError
 from loomwire.domain.events import CallRecord
-from loomwire.domain.faults import Step
 from loomwire.domain.ports.clock import IClock
 from loomwire.domain.ports.events import IEventSink
 from loomwire.domain.pricing import Charge, Usage
+from loomwire.domain.reports.steps import Step
 
 Ending: TypeAlias = Literal["answered", "failed", "cancelled", "abandoned"]
 
@@ -155,4 +155,5 @@ class _Observation(Outcome):
             operation.tenant,
             operation.session,
             operation.tags,
+            operation.name,
         )

@@ -224,13 +224,17 @@ def _provider(config: LLMConfig) -> Iterator[tuple[str, _Fact]]:
         yield "dialect", _Fact(config.dialect, config.dialect)
     if config.base_url is not None:
         yield "base_url", _Fact(config.base_url, _place(config.base_url))
+    if config.api_version is not None:
+        yield "api_version", _Fact(config.api_version, config.api_version)
     if config.keys:
         yield "keys", _Fact(config.keys, hidden=True)
     for name in ("allow_private", "free", "lenient_terminal"):
         yield name, _Fact(getattr(config, name), getattr(config, name))
     for name, value in config.headers.items():
         yield f"headers.{name}", _Fact(value, hidden=True)
-    yield from _free("options", config.options)
+    quirks = config.options.get("quirks")
+    yield from _free("quirks", quirks if isinstance(quirks, Mapping) else {})
+    yield from _free("options", {name: value for name, value in config.options.items() if name != "quirks"})
 
 
 def _model(config: LLMConfig) -> Iterator[tuple[str, _Fact]]:
@@ -240,6 +244,7 @@ def _model(config: LLMConfig) -> Iterator[tuple[str, _Fact]]:
         if value not in (None, ()):
             yield f"parameters.{name}", _Fact(value, [*value] if isinstance(value, tuple) else value)
     yield from _known(config)
+    yield "emulate_tools", _Fact(config.emulate_tools, config.emulate_tools)
     yield from _free("extra", config.extra)
     if config.tags:
         yield "tags", _Fact(config.tags, sorted(config.tags))
@@ -252,6 +257,8 @@ def _known(config: LLMConfig) -> Iterator[tuple[str, _Fact]]:
             yield f"capabilities.{name.removeprefix('supports_')}", _Fact(value, value)
     yield from _free("capabilities.custom", config.capabilities.custom_capabilities)
     for name, pico in asdict(config.prices).items() if config.prices is not None else ():
+        if name == "source":
+            continue
         key = f"prices.{name.removesuffix('_pico')}_usd_per_mtok"
         yield key, _Fact(pico, f"{(Decimal(pico) / _PICO).normalize():f}")
 
@@ -260,6 +267,12 @@ def _policies(config: LLMConfig) -> Iterator[tuple[str, _Fact]]:
     for block, policy in (("timeouts", config.timeouts), ("limits", config.limits), ("pool", config.pool)):
         for name, value in asdict(policy).items():
             yield f"{block}.{name.removesuffix('_s')}", _Fact(value, _number(value))
+    catalogue = config.catalogue
+    yield "catalogue.enabled", _Fact(catalogue.enabled, catalogue.enabled)
+    yield "catalogue.prices", _Fact(catalogue.prices, catalogue.prices)
+    yield "strict_capabilities", _Fact(catalogue.strict, catalogue.strict)
+    if catalogue.path is not None:
+        yield "catalogue.path", _Fact((catalogue.path, catalogue.read), catalogue.path)
 
 
 def _free(path: str, values: Mapping[str, JSON]) -> Iterator[tuple[str, _Fact]]:
@@ -281,4 +294,5 @@ def _place(url: str) -> str:
 
 
 def _in_place_of(target: LLMConfig, model: LLMConfig) -> LLMConfig:
-    return replace(target, timeouts=model.timeouts, limits=model.limits, replay=model.replay, recorded=model.recorded)
+    own = replace(target, timeouts=model.timeouts, limits=model.limits, catalogue=model.catalogue)
+    return replace(own, replay=model.replay, recorded=model.recorded)

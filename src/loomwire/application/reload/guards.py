@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from loomwire.domain.config import Snapshot
-from loomwire.domain.faults import Problem
+from loomwire.domain.reports.problems import Problem
 
 GUARDED_FROM: Final = 4
 """Clients: with fewer, removing most of them is an ordinary edit."""

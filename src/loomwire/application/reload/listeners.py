@@ -14,7 +14,7 @@ from loomwire.application.reload.results import Diff
 from loomwire.application.reload.telling import Teller
 from loomwire.domain.config import Snapshot
 from loomwire.domain.errors import LLMValidationError
-from loomwire.domain.faults import Problem
+from loomwire.domain.reports.problems import Problem
 
 UpdatedListener: TypeAlias = Callable[[Snapshot, Snapshot, Diff], Awaitable[None] | None]
 """Takes the configuration before, the one in force now, and what differs."""

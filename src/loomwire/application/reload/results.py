@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Literal, TypeAlias
 
 from loomwire.domain.config import Snapshot
-from loomwire.domain.faults import Problem
+from loomwire.domain.reports.problems import Problem
 from loomwire.domain.values import JSON
 
 Outcome: TypeAlias = Literal["adopted", "unchanged", "rejected"]

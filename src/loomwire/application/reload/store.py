@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from loomwire.application.forks import renew_after_fork
-from loomwire.application.generation import Generation, build_generation
+from loomwire.application.generation import Generation, build_generation, renewed_generation
 from loomwire.application.pipeline import Parts
 from loomwire.application.registry import ClientRegistry
 from loomwire.application.reload.drains import Drains
@@ -21,8 +21,8 @@ from loomwire.application.reload.results import Adoption, Diff, Outcome, Rejecti
 from loomwire.application.reload.telling import Teller
 from loomwire.domain.config import Snapshot
 from loomwire.domain.errors import ConfigError, UnknownNameError
-from loomwire.domain.faults import Problem
 from loomwire.domain.ports.config import ConfigReading, IConfigSource
+from loomwire.domain.reports.problems import Problem
 
 KEPT: Final = 10
 """Generations that the history remembers."""
@@ -135,6 +135,28 @@ class ConfigStore:
         self._drains.sweep()
         return result
 
+    def renew(self) -> bool:
+        """Build those clients anew of whose models something else is known by now; the configuration stays.
+
+        Returns:
+            Whether there were any. A client that cannot be built leaves all as they are.
+        """
+        with self._lock:
+            before = self._registry.generation
+            if self._registry.closed:
+                return False
+            try:
+                after = renewed_generation(before, self._parts)
+            except ConfigError as error:
+                _LOGGER.warning("what is known of models has changed, but a client cannot be built: %s", error.message)
+                return False
+            if after is None:
+                return False
+            self._registry.swap(after)
+            self._drains.retire(before)
+        self._drains.sweep()
+        return True
+
     def rollback(self, number: int) -> ReloadResult:
         """Put the configuration of an earlier generation in force again, as a new one.
 
@@ -154,7 +176,8 @@ class ConfigStore:
             if number not in known:
                 numbers = ", ".join(map(str, known))
                 raise UnknownNameError(f"there is no generation {number}", hint=f"The history knows {numbers}.")
-            result = self._rolled_back(known[number].snapshot, number)
+            # Its own number: `True` is 1 to Python and not to JSON.
+            result = self._rolled_back(known[number].snapshot, known[number].number)
         self._teller.run()
         self._drains.sweep()
         return result
@@ -177,6 +200,8 @@ class ConfigStore:
         if reading.snapshot is None:
             return self._refused(reading.digest, reading.problems)
         if reading.digest == before.digest:
+            if self._rejection is not None:
+                _LOGGER.info("the bad edit was undone, generation %d stays", self._registry.generation.number)
             self._rejection = self._rollback = None
             return self._result("unchanged", reading.digest)
         held = self._held(reading.digest, allow_shrink=allow_shrink)

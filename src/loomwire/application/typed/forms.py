@@ -9,7 +9,7 @@ from typing import Literal, TypeAlias
 
 from loomwire.application.typed.strict import is_strict
 from loomwire.domain.capabilities import ModelCapabilities
-from loomwire.domain.errors import LLMError, LLMValidationError
+from loomwire.domain.errors import CapabilityError, LLMError, LLMValidationError
 from loomwire.domain.messages import Message, Text, ToolResult
 from loomwire.domain.requests import LLMRequest, OutputSpec, refuse_no_request
 from loomwire.domain.responses import LLMResponse
@@ -22,11 +22,19 @@ TypedMode: TypeAlias = Literal["auto", "native", "tool", "prompted"]
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A request in one of the three modes, and what follows from it."""
+    """A request in one of the three modes, and what follows from it.
+
+    Attributes:
+        mode: How the model is held to the schema.
+        request: What is sent.
+        guessed: Nobody knows whether the model can be asked so.
+        chosen: The host asked for this mode; otherwise a weaker one may follow.
+    """
 
     mode: Literal["native", "tool", "prompted"]
     request: LLMRequest
     guessed: bool = False
+    chosen: bool = True
 
     def refused_by(self, error: LLMError) -> bool:
         """Tell whether a server that nobody knows may have refused the schema rather than the question."""
@@ -70,13 +78,26 @@ class Forms:
 
     def asked(self, request: LLMRequest, mode: TypedMode, can: ModelCapabilities) -> Asked:
         """Return the request in the mode that suits the model."""
-        guessed = mode == "auto" and can.supports_json_schema is None
+        auto = mode == "auto"
+        guessed = auto and can.supports_json_schema is None
         if guessed:
-            return Asked("native", replace(self._worded(request, can), output=self.spec), guessed)
-        if mode == "native" or (mode == "auto" and can.supports_json_schema):
-            return Asked("native", replace(request, output=self.spec))
+            return Asked("native", replace(self._worded(request, can), output=self.spec), guessed, chosen=False)
+        if mode == "native" or (auto and can.supports_json_schema):
+            return Asked("native", replace(request, output=self.spec), chosen=not auto)
         if mode == "tool" or (mode == "auto" and can.supports_tools and not request.tools):
             return Asked("tool", replace(request, tools=(self.tool,), tool_choice=ToolNamed(self.tool.name)))
+        return self.prompted(request, can)
+
+    def demoted(self, asked: Asked, error: LLMError, request: LLMRequest, can: ModelCapabilities) -> Asked | None:
+        """Return the next weaker way of asking after an error, or None when it is no matter of the schema."""
+        if asked.refused_by(error):
+            return self.prompted(request, can)
+        if asked.chosen or not isinstance(error, CapabilityError):
+            return None
+        # The vendor cannot hold the model to every word of the schema; the answer is checked here all the same.
+        output = asked.request.output
+        if output is not None and output.strict:
+            return replace(asked, request=replace(asked.request, output=replace(output, strict=False)))
         return self.prompted(request, can)
 
     def prompted(self, request: LLMRequest, can: ModelCapabilities) -> Asked:

@@ -6,8 +6,8 @@ from dataclasses import replace
 from typing import TypeVar
 
 from loomwire.domain.errors import LLMError
-from loomwire.domain.faults import Step
 from loomwire.domain.pricing import FREE, Charge, Cost, Usage
+from loomwire.domain.reports.steps import Step
 from loomwire.domain.responses import LLMResponse
 from loomwire.domain.values import JSONObject
 

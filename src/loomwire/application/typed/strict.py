@@ -4,15 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from loomwire.domain.tools import STRICT_FORMATS, STRICT_KEYWORDS
 from loomwire.domain.values import JSON, JSONObject
-
-# The part of JSON Schema that strict modes take; other keywords make vendors refuse the request.
-_STRICT_KEYWORDS = frozenset(
-    {"$defs", "$ref", "additionalProperties", "anyOf", "const", "description", "enum", "format", "items", "pattern"}
-    | {"exclusiveMaximum", "exclusiveMinimum", "maxItems", "maximum", "minItems", "minimum", "multipleOf"}
-    | {"properties", "required", "title", "type"}
-)
-_STRICT_FORMATS = frozenset({"date", "date-time", "duration", "email", "hostname", "ipv4", "ipv6", "time", "uuid"})
 
 
 def is_strict(schema: JSON) -> bool:
@@ -20,11 +13,11 @@ def is_strict(schema: JSON) -> bool:
 
     Asked for strictly, any other schema would be refused by vendors before the model sees it.
     """
-    if not isinstance(schema, Mapping) or not schema.keys() <= _STRICT_KEYWORDS:
+    if not isinstance(schema, Mapping) or not schema.keys() <= STRICT_KEYWORDS:
         return False
     if not schema.keys() & {"type", "$ref", "anyOf", "enum", "const"} or not _is_closed(schema):
         return False
-    return schema.get("format", "date") in _STRICT_FORMATS and all(map(is_strict, _subschemas(schema)))
+    return schema.get("format", "date") in STRICT_FORMATS and all(map(is_strict, _subschemas(schema)))
 
 
 def _is_closed(schema: JSONObject) -> bool:

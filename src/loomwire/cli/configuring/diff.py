@@ -100,6 +100,9 @@ def _values(change: Change) -> str:
 def _effect(change: Change, clients: Sequence[str]) -> str:
     if not clients:
         return "no client asks it, so nothing is built anew"
+    if change.path == f"clients.{clients[0]}" and change.kind != "changed":
+        gone = f"new calls of {clients[0]} are refused, those in flight finish"
+        return gone if change.kind == "removed" else f"builds {clients[0]}"
     more = f" and {len(clients) - _NAMED} more" if len(clients) > _NAMED else ""
     names = f"{', '.join(clients[:_NAMED])}{more}"
     if change.rebuilds == "connections":

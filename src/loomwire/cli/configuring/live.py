@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from loomwire.application.reload.results import Diff
     from loomwire.container.facade import LLMContainer
     from loomwire.domain.config import Snapshot
-    from loomwire.domain.faults import Problem
+    from loomwire.domain.reports.problems import Problem
     from loomwire.domain.values import JSON
 
 CLIENT: Final = "planner"

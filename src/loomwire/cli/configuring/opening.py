@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from loomwire.domain.values import JSON
     from loomwire.infrastructure.configuration.origins.keys import KeyPath
     from loomwire.infrastructure.configuration.origins.origins import Origins
+    from loomwire.infrastructure.providers.manager import ProviderManager
 
 config_option = click.option(
     "--config",
@@ -64,20 +66,19 @@ def opened(config: Path) -> Opened:
     from loomwire.infrastructure.configuration.origins.keys import SchemaKeys
     from loomwire.infrastructure.configuration.origins.origins import Origins
     from loomwire.infrastructure.configuration.origins.reading import Reading
-    from loomwire.infrastructure.providers.table import DIALECTS, PROVIDERS
 
     wiring = Wiring(config_root=config)
+    manager: ProviderManager = wiring.provider_manager()
     snapshot: Snapshot = wiring.snapshot()
     environ: Mapping[str, str] = wiring.environ()
     reading = Reading.of(config, snapshot.files, environ)
-    return Opened(snapshot, Origins(reading, rows, SchemaKeys(config_json_schema(PROVIDERS, DIALECTS))))
+    keys = SchemaKeys(config_json_schema(manager.providers, manager.dialects))
+    return Opened(snapshot, Origins(reading, partial(rows, manager), keys))
 
 
-def rows(type_: str) -> Mapping[KeyPath, JSON]:
+def rows(manager: ProviderManager, type_: str) -> Mapping[KeyPath, JSON]:
     """Return what a row of the provider table says of its providers and their models, by the keys below them."""
-    from loomwire.infrastructure.providers.table import PROVIDERS
-
-    row = PROVIDERS.get(type_)
+    row = manager.providers.get(type_)
     if row is None:
         return {}
     known = row.capabilities

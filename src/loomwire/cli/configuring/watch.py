@@ -9,7 +9,7 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 import click
 
@@ -19,10 +19,14 @@ from loomwire.cli.output import json_flag
 if TYPE_CHECKING:
     from loomwire.container.facade import LLMContainer
     from loomwire.domain.config import Snapshot
-    from loomwire.domain.faults import Problem
+    from loomwire.domain.reports.problems import Problem
     from loomwire.domain.values import JSON
 
     Inbox: TypeAlias = queue.SimpleQueue[Callable[[], None] | None]
+
+
+UNDONE_S: Final = 0.1
+"""Between two looks whether a bad edit was undone: then nothing comes into force, and no listener is told."""
 
 
 @click.command(short_help="Say what every edit does, as it is made.")
@@ -38,8 +42,9 @@ if TYPE_CHECKING:
 def watch(config: Path, count: int | None, history: Path | None, *, as_json: bool) -> None:
     """Follow a configuration until Ctrl-C: what each edit changes and rebuilds, or why it does not come into force.
 
-    With --json every line is a document; that of a rejected edit names what stays as kept_generation. Exit code 0
-    after --count edits and after SIGTERM, 130 after Ctrl-C, 3 when the configuration is not valid at the start.
+    With --json every line is a document; that of a rejected edit names what stays as kept_generation, and that of its
+    undoing is `undone`. Exit code 0 after --count edits and after SIGTERM, 130 after Ctrl-C, 3 when the configuration
+    is not valid at the start.
     """
     from loomwire.container.facade import LLMContainer
     from loomwire.hosts.history import keep_history
@@ -54,7 +59,7 @@ def watch(config: Path, count: int | None, history: Path | None, *, as_json: boo
         container.on_config_rejected(lambda kept, problems: inbox.put(lambda: teller.rejected(kept, problems)))
         teller.began(config)
         seen = 0
-        while seen != count and (tell := inbox.get()) is not None:
+        while seen != count and (tell := heard(inbox, teller)) is not None:
             tell()
             seen += 1
 
@@ -71,6 +76,18 @@ class Teller:
         """Print nothing yet."""
         self._container = container
         self._as_json = as_json
+        self._kept: Snapshot | None = None
+
+    @property
+    def knows_bad(self) -> bool:
+        """Whether the last edit that was told is bad."""
+        return self._kept is not None
+
+    @property
+    def is_undone(self) -> bool:
+        """Whether what it left in force stands in the files again."""
+        configs = self._container.configs
+        return configs.rejection is None and configs.snapshot is self._kept
 
     def began(self, config: Path) -> None:
         """Say what is in force at the start."""
@@ -83,6 +100,7 @@ class Teller:
 
     def adopted(self, old: Snapshot, new: Snapshot) -> None:
         """Say what an edit changed."""
+        self._kept = None
         from loomwire.application.reload.changes import changes
         from loomwire.cli.configuring.diff import show_changes
 
@@ -95,6 +113,7 @@ class Teller:
 
     def rejected(self, kept: Snapshot, problems: tuple[Problem, ...]) -> None:
         """Say why an edit is not in force."""
+        self._kept = kept
         from loomwire.cli.output import problem_json
 
         listed: list[JSON] = [problem_json(problem) for problem in problems]
@@ -102,6 +121,13 @@ class Teller:
             self._line(f"the edit is not in force, {self._place(kept)} stays")
             for problem in problems:
                 click.echo(problem.render())
+
+    def undone(self) -> None:
+        """Say that the files hold what is in force again."""
+        self._kept = None
+        snapshot = self._container.configs.snapshot
+        if not self._document("undone", self._named(snapshot)):
+            self._line(f"the edit was undone, {self._place(snapshot)} is what the files say")
 
     def _document(self, event: str, more: dict[str, JSON]) -> bool:
         from loomwire.cli.output import show_json
@@ -125,6 +151,16 @@ class Teller:
     def _number(self, digest: str) -> int | None:
         adoptions = reversed(self._container.configs.history)
         return next((adoption.number for adoption in adoptions if adoption.digest == digest), None)
+
+
+def heard(inbox: Inbox, teller: Teller) -> Callable[[], None] | None:
+    """Wait for what is to be told next; None at the end."""
+    while True:
+        try:
+            return inbox.get(timeout=UNDONE_S if teller.knows_bad else None)
+        except queue.Empty:
+            if teller.is_undone:
+                return teller.undone
 
 
 @contextmanager

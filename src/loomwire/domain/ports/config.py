@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from loomwire.domain.config import Snapshot
-from loomwire.domain.faults import Problem
+from loomwire.domain.reports.problems import Problem
 
 
 @dataclass(frozen=True, slots=True)

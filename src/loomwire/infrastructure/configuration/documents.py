@@ -10,7 +10,7 @@ from difflib import get_close_matches
 from functools import cached_property
 from typing import Final, Literal, TypeAlias
 
-from loomwire.domain.faults import Problem
+from loomwire.domain.reports.problems import Problem
 from loomwire.domain.values import JSON, LONGEST_SHOWN, may_be_shown
 from loomwire.infrastructure.configuration.scalars import Flaw, KeyPath, Reference, decode
 from loomwire.infrastructure.configuration.schema.secrecy import (

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from loomwire.domain.faults import Problem
+from loomwire.domain.reports.problems import Problem
 from loomwire.domain.values import Secret
 from loomwire.infrastructure.configuration.documents import nearest
 from loomwire.infrastructure.configuration.files import UnreadableError, read_regular

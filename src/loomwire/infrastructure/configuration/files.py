@@ -16,6 +16,20 @@ _FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0
 _NO_LINKS = getattr(os, "O_NOFOLLOW", 0)
 
 
+def absolute(path: str | os.PathLike[str]) -> str:
+    """Return a path from the root of the file system, links not followed; it leads where the given one does now."""
+    # Not resolve(): a link that is swapped must be watched by its own name.
+    whole = Path(path).absolute()
+    if ".." not in whole.parts:
+        return str(whole)
+    plain = Path(whole.anchor)
+    for part in whole.parts[1:]:
+        # Not normpath: `link/..` is the folder above what the link leads to, not the one that the link is in.
+        stays = part != ".." or plain.name == ".." or plain.is_symlink()
+        plain = plain / part if stays else plain.parent
+    return str(plain)
+
+
 class UnreadableError(Exception):
     """A file cannot be read; the message says why in a few words, and names no path."""
 

@@ -15,8 +15,9 @@ from pydantic import ValidationError
 
 from loomwire.domain.config import LLMConfig, Snapshot
 from loomwire.domain.errors import ConfigError, ConfigRejectedError
-from loomwire.domain.faults import Problem
 from loomwire.domain.ports.config import ConfigReading
+from loomwire.domain.reports.problems import Problem
+from loomwire.infrastructure.configuration.checks.catalogues import CatalogueCheck, catalogue_problems
 from loomwire.infrastructure.configuration.checks.complaints import (
     problems_of,
     reference_problems,
@@ -28,15 +29,21 @@ from loomwire.infrastructure.configuration.checks.seal import is_sealed_file, se
 from loomwire.infrastructure.configuration.checks.targets import TargetCheck, TargetReader
 from loomwire.infrastructure.configuration.documents import MAX_BYTES
 from loomwire.infrastructure.configuration.environment import Overrides, find_overrides, overlay, read_dotenv
-from loomwire.infrastructure.configuration.files import CONFIG_SUFFIXES, NO_FILE, UnreadableError, read_regular
+from loomwire.infrastructure.configuration.files import (
+    CONFIG_SUFFIXES,
+    NO_FILE,
+    UnreadableError,
+    absolute,
+    read_regular,
+)
 from loomwire.infrastructure.configuration.injection import Injector
 from loomwire.infrastructure.configuration.options import OPTIONS, OptionCheck, OptionReader
-from loomwire.infrastructure.configuration.reading.memory import Memory, absolute
+from loomwire.infrastructure.configuration.reading.memory import Memory
 from loomwire.infrastructure.configuration.reading.words import Words
 from loomwire.infrastructure.configuration.scalars import Plain
 from loomwire.infrastructure.configuration.schema.secrecy import without_controls
 from loomwire.infrastructure.configuration.schema.settings import Settings
-from loomwire.infrastructure.configuration.snapshot import resolved_clients, resolved_models
+from loomwire.infrastructure.configuration.snapshot import detection_policy, resolved_clients, resolved_models
 from loomwire.infrastructure.configuration.tree import ConfigTree
 
 MAX_PROBLEMS: Final = 500
@@ -54,6 +61,7 @@ class ConfigLoader:
             sentence. The value is frozen: mappings are `FrozenDict`, lists are tuples.
         environ: The process environment; read again at every load.
         target_check: What keeps a provider or model from being asked, such as a missing key; None looks at none.
+        catalogue_check: What is wrong with a folder that `catalogue.path` names; None takes any.
 
     Raises:
         ValueError: A check for an option that does not exist.
@@ -66,6 +74,7 @@ class ConfigLoader:
         option_checks: Mapping[str, OptionCheck],
         environ: Mapping[str, str],
         target_check: TargetCheck | None = None,
+        catalogue_check: CatalogueCheck | None = None,
     ) -> None:
         """Read nothing yet."""
         if unknown := option_checks.keys() - OPTIONS.keys():
@@ -75,6 +84,7 @@ class ConfigLoader:
         self._option_checks = option_checks
         self._environ = environ
         self._target_check = target_check or _nothing
+        self._catalogue_check = catalogue_check or _fine
 
     def load(self, root: Path) -> Snapshot:
         """Return what a folder, or a single file, says.
@@ -110,6 +120,7 @@ class ConfigLoader:
         words = self._gathered(root, memory, problems)
         settings = self._judged(words, problems) if words.documents else None
         problems += _first(replay_problems(words.tree, words.values, words.folder, memory.complaint))
+        problems += catalogue_problems(words.tree, words.values, words.folder, self._catalogue_check)
         known = {problem.path for problem in problems if problem.severity == "error"}
         targets = TargetReader(words.tree, self._target_check, known)
         problems += _first(targets.problems(settings, words.values, words.options.values))
@@ -135,7 +146,8 @@ class ConfigLoader:
         values = _merged(tree, overrides)
         reader = OptionReader(tree, folder, injector, self._option_checks, memory.document)
         options = reader.read(values.get("providers"))
-        problems += [*_first(tree.problems), *seal_problems(documents), *_first(options.problems)]
+        cut = seal_problems([*documents, *options.documents])
+        problems += [*_first(tree.problems), *cut, *_first(options.problems)]
         return Words(folder, documents, injector, tree, overrides, values, options)
 
     def _judged(self, words: Words, problems: list[Problem]) -> Settings | None:
@@ -200,6 +212,10 @@ def _nothing(_: LLMConfig) -> Iterator[ConfigError]:
     return iter(())
 
 
+def _fine(_: Path) -> None:
+    return None
+
+
 def _order(problem: Problem) -> tuple[bool, str, int, int]:
     return problem.file is None, problem.file or problem.message, problem.line, problem.column
 
@@ -217,7 +233,7 @@ def _summary(root: Path, problems: Sequence[Problem]) -> str:
 
 
 def _snapshot(settings: Settings, words: Words, memory: Memory) -> Snapshot:
-    models = resolved_models(settings, words.options.values, words.values, memory)
+    models = resolved_models(settings, words.options.values, words.values, memory, words.folder)
     return Snapshot(
         digest="",
         clients=resolved_clients(settings, models, words.folder, words.values, memory),
@@ -226,6 +242,7 @@ def _snapshot(settings: Settings, words: Words, memory: Memory) -> Snapshot:
         contents=tuple(document.digest for document in words.read),
         sealed=all(map(is_sealed_file, words.documents)),
         allow_shrink=settings.defaults.reload.allow_shrink,
+        detection=detection_policy(settings.catalogue, words.folder),
     )
 
 

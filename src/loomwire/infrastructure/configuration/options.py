@@ -1,4 +1,7 @@
-"""What offline providers play: `rules` of type rule and `script` of type mock, inline or in a file of their own."""
+"""What offline providers play: `rules` of type rule and `script` of type mock, inline or in a file of their own.
+
+A file is the list, or `rules:` (`script:`) with the list below it and `end: true` last, so that no half is ever read.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Final, TypeAlias
 
-from loomwire.domain.faults import Problem
+from loomwire.domain.reports.problems import Problem
 from loomwire.domain.values import JSON, FrozenDict, JSONObject
 from loomwire.infrastructure.configuration.documents import MAX_BYTES, Document, nearest
 from loomwire.infrastructure.configuration.files import CONFIG_SUFFIXES, NO_FILE, UnreadableError, inside, read_regular
@@ -158,13 +161,17 @@ class OptionReader:
 
     def _check(self, path: tuple[str, str, str], value: Plain, document: Document | None) -> None:
         _, name, option = path
+        within: KeyPath = ()
+        if document is not None and isinstance(value, Mapping) and option in value and value.keys() <= {option, "end"}:
+            value, within = value[option], (option,)
         frozen = freeze(value)
         for below, message in self._checks.get(option, _list_of_mappings)(frozen):
             here = (*path, *below)
             if document is None:
                 self._add("out_of_range", message, here)
             else:
-                self._found.problems.append(document.problem("out_of_range", message, below, shown=here))
+                problem = document.problem("out_of_range", message, (*within, *below), shown=here)
+                self._found.problems.append(problem)
         self._found.values[name] = FrozenDict({**self._found.values.get(name, {}), option: frozen})
 
     def _add(self, reason: str, message: str, path: KeyPath, hint: str | None = None) -> None:

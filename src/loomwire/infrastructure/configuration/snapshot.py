@@ -9,20 +9,22 @@ from typing import TypeAlias
 
 from loomwire.domain.capabilities import ModelCapabilities
 from loomwire.domain.config import ClientConfig, LLMConfig
-from loomwire.domain.policies import PoolPolicy, TimeoutPolicy, WireLimits
+from loomwire.domain.policies import CataloguePolicy, DetectionPolicy, PoolPolicy, TimeoutPolicy, WireLimits
 from loomwire.domain.pricing import Prices
 from loomwire.domain.requests import NO_PARAMETERS, Parameters
 from loomwire.domain.values import JSON, NO_JSON, FrozenDict, JSONObject
 from loomwire.infrastructure.configuration.reading.memory import Memory
 from loomwire.infrastructure.configuration.scalars import Plain, freeze
 from loomwire.infrastructure.configuration.schema import blocks, entities
+from loomwire.infrastructure.configuration.schema.knowledge import Catalogue
 from loomwire.infrastructure.configuration.schema.settings import Settings
 
+_NOTHING_SAID = ModelCapabilities()
 _Alike: TypeAlias = dict[tuple[int, TimeoutPolicy, WireLimits], LLMConfig]
 
 
 def resolved_models(
-    settings: Settings, options: Mapping[str, JSONObject], values: Mapping[str, Plain], memory: Memory
+    settings: Settings, options: Mapping[str, JSONObject], values: Mapping[str, Plain], memory: Memory, folder: Path
 ) -> FrozenDict[str, LLMConfig]:
     """Return every model with what holds for it: its own words, then its provider's, then the defaults.
 
@@ -31,9 +33,11 @@ def resolved_models(
         options: The options of offline providers, by provider.
         values: What the settings were read from.
         memory: Models that are the same as last time, or as the one in force, are the very objects.
+        folder: The configuration's folder, in which a catalogue of its own may be.
     """
     defaults = settings.defaults
-    base = _tuned(LLMConfig(type="none", model="none"), defaults.timeouts, defaults.limits, defaults.pool)
+    plain = LLMConfig(type="none", model="none", catalogue=_catalogue(settings.catalogue, folder, memory))
+    base = _tuned(plain, defaults.timeouts, defaults.limits, defaults.pool)
     providers = {
         name: memory.provider(name, provider_config(base, name, provider, options.get(name, NO_JSON)))
         for name, provider in settings.providers.items()
@@ -85,15 +89,20 @@ def provider_config(base: LLMConfig, name: str, provider: entities.Provider, opt
         base: What holds where the provider says nothing.
         name: Its name.
         provider: Valid settings.
-        options: Its options, if it is an offline provider.
+        options: Its further options, as an offline provider has them.
     """
     keys = provider.keys if provider.api_key is None else [provider.api_key]
+    if provider.quirks:
+        options = FrozenDict({**options, "quirks": frozen_values(provider.quirks)})
+    if provider.region is not None:
+        options = FrozenDict({**options, "region": provider.region})
     return replace(
         _tuned(base, provider.timeouts, provider.limits, provider.pool),
         type=provider.type,
         name=name,
         dialect=provider.dialect,
         base_url=provider.base_url,
+        api_version=provider.api_version,
         keys=tuple(keys),
         headers=FrozenDict({header: value.reveal() for header, value in provider.headers.items()}),
         extra=frozen_values(provider.extra),
@@ -110,6 +119,7 @@ def _model(provider: LLMConfig, model: entities.Model) -> LLMConfig:
         model=model.model,
         parameters=_parameters(model.parameters),
         capabilities=_capabilities(model.capabilities),
+        emulate_tools=model.emulate_tools,
         prices=None if model.prices is None else _prices(model.prices),
         extra=FrozenDict({**provider.extra, **frozen_values(model.extra)}) if model.extra else provider.extra,
         tags=frozenset(model.tags),
@@ -128,8 +138,38 @@ def _client(
     if client.replay is not None:
         replay = str(folder / client.replay)
         targets = tuple(replace(target, replay=replay, recorded=recorded) for target in targets)
+    if client.strict_capabilities is not None:
+        targets = tuple(_strict(target, strict=client.strict_capabilities) for target in targets)
     # Without fallback, the first target is the whole call, so what holds for it holds for the call.
     return ClientConfig(name=name, targets=targets, system=client.system, total_s=targets[0].timeouts.total_s)
+
+
+def _strict(config: LLMConfig, *, strict: bool) -> LLMConfig:
+    if strict is config.catalogue.strict:
+        return config
+    return replace(config, catalogue=replace(config.catalogue, strict=strict))
+
+
+def _catalogue(block: Catalogue, folder: Path, memory: Memory) -> CataloguePolicy:
+    path = None if block.path is None else folder / block.path
+    return CataloguePolicy(
+        enabled=block.enabled,
+        prices=block.prices,
+        strict=block.strict_capabilities,
+        path=None if path is None else str(path),
+        read="" if path is None else memory.content(path),
+    )
+
+
+def detection_policy(block: Catalogue, folder: Path) -> DetectionPolicy:
+    """Return whether and how providers are asked.
+
+    Args:
+        block: Valid settings.
+        folder: The configuration's folder, as seen from which the file of answers is.
+    """
+    file = None if block.file is None else str(folder / block.file)
+    return DetectionPolicy(block.detect, block.max_age, block.at_once, block.timeout, file)
 
 
 def _target(model: LLMConfig, client: entities.Client, alike: _Alike) -> LLMConfig:
@@ -182,6 +222,9 @@ def _parameters(block: entities.Parameters) -> Parameters:
 
 
 def _capabilities(block: entities.Capabilities) -> ModelCapabilities:
+    if not block.model_fields_set:
+        # One object, by which whoever merges knows what it has merged before.
+        return _NOTHING_SAID
     return ModelCapabilities(
         supports_tools=block.tools,
         supports_vision=block.vision,

@@ -8,17 +8,18 @@ import os
 import threading
 import weakref
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import final
 
 from typing_extensions import override
 
 from loomwire.domain.config import Snapshot
-from loomwire.domain.faults import Problem
 from loomwire.domain.ports.config import ConfigReading, IConfigSource
+from loomwire.domain.reports.problems import Problem
+from loomwire.infrastructure.configuration.files import absolute
 from loomwire.infrastructure.configuration.loader import ConfigLoader
-from loomwire.infrastructure.configuration.reading.memory import Memory, absolute
+from loomwire.infrastructure.configuration.reading.memory import Memory
 
 
 @final
@@ -29,14 +30,15 @@ class FolderSource(IConfigSource):
 
     Args:
         loader: Reads it.
-        root: The folder or file.
+        root: The folder or file; a relative one as seen from the working directory of now, though a daemon leaves it.
     """
 
     def __init__(self, loader: ConfigLoader, root: Path) -> None:
         """Read nothing yet."""
         self._loader = loader
         self._root = root
-        self._watched: tuple[str, ...] = (absolute(root),)
+        self._place = absolute(root)
+        self._watched: tuple[str, ...] = (self._place,)
         self.leave_parent()
         _sources.add(self)
 
@@ -47,8 +49,11 @@ class FolderSource(IConfigSource):
 
     @property
     def root(self) -> Path:
-        """What is read."""
-        return self._root
+        """What is read, as it was named; by its whole path once that name leads elsewhere."""
+        with suppress(OSError):  # the working directory was removed
+            if absolute(self._root) == self._place:
+                return self._root
+        return Path(self._place)
 
     @property
     def watched(self) -> tuple[str, ...]:
@@ -59,7 +64,7 @@ class FolderSource(IConfigSource):
     def read(self, before: Snapshot | None) -> ConfigReading:
         with self._lock, _COLLECTOR.paused():
             try:
-                reading = self._loader.read(self._root, self._memory, before)
+                reading = self._loader.read(self.root, self._memory, before)
             except Exception as error:  # noqa: BLE001  # whatever a file does to us, what is in force stays
                 self._memory = Memory()
                 return self._unreadable(type(error).__name__)

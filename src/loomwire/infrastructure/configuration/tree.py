@@ -8,7 +8,7 @@ from typing import Literal, TypedDict
 
 from typing_extensions import Unpack
 
-from loomwire.domain.faults import Problem
+from loomwire.domain.reports.problems import Problem
 from loomwire.domain.values import Secret
 from loomwire.infrastructure.configuration.documents import Document, Part
 from loomwire.infrastructure.configuration.injection import InjectionError, Injector

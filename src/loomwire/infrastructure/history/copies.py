@@ -11,17 +11,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from loomwire.infrastructure.configuration.documents import MAX_BYTES
-from loomwire.infrastructure.configuration.files import CONFIG_SUFFIXES, UnreadableError, read_regular
-
-
-def _absolute(path: Path) -> Path:
-    return Path(os.path.normpath(path.absolute()))
+from loomwire.infrastructure.configuration.files import CONFIG_SUFFIXES, UnreadableError, absolute, read_regular
 
 
 def folder_of(root: Path) -> Path:
     """Return the absolute folder of a configuration, which may be a single file."""
     # Absolute, because a host may name the folder in another way than the container was opened with.
-    return _absolute(root.parent if root.is_file() else root)
+    return Path(absolute(root.parent if root.is_file() else root))
 
 
 def own_files(root: Path) -> Iterator[Path]:
@@ -37,7 +33,7 @@ def own_files(root: Path) -> Iterator[Path]:
 def copied(folder: Path, files: Sequence[str], into: Path) -> Iterator[str]:
     """Copy files below a folder, and yield their names from it; what is gone or elsewhere is left out."""
     for file in files:
-        path = _absolute(Path(file))
+        path = Path(absolute(file))
         if not path.is_relative_to(folder):
             continue
         name = path.relative_to(folder).as_posix()
@@ -55,7 +51,7 @@ def is_as_read(folder: Path, files: Sequence[str], contents: Sequence[bytes], co
     """Tell whether copies hold what these digests were made of."""
     # Without strict, because who has no digests gives none.
     for file, digest in zip(files, contents, strict=False):
-        path = _absolute(Path(file))
+        path = Path(absolute(file))
         if path.is_relative_to(folder):
             copy = copies / path.relative_to(folder)
             if not copy.is_file() or hashlib.blake2b(copy.read_bytes(), digest_size=32).digest() != digest:

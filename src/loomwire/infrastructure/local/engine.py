@@ -143,6 +143,12 @@ def start_engine(settings: LocalSettings) -> Engine:
     params.verbosity = 0
     params.endpoint_metrics = params.endpoint_slots = True
     params.ui = params.warmup = False
+    if settings.serves != "chat":
+        params.embedding = True
+        # A text that is embedded is computed in one piece.
+        params.n_batch = params.n_ubatch = settings.context
+    if settings.serves == "ranks":
+        params.pooling_type = library.llama_pooling_type.LLAMA_POOLING_TYPE_RANK
     try:
         server: _Server = library.Server(params)
     except RuntimeError:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from difflib import get_close_matches
 
 from loomwire.domain.config import LLMConfig
@@ -35,9 +35,15 @@ def refused(
     )
 
 
+def listed(names: Collection[str]) -> str:
+    """Return names for a hint; a table that knows whose they are says so."""
+    described: Callable[[], str] | None = getattr(names, "described", None)
+    return ", ".join(names) if described is None else described()
+
+
 def unknown(what: str, name: str, existing: Collection[str], key: Sequence[str] = ()) -> UnknownNameError:
     """Return the error of a name that is none of ours; the hint lists those that exist, none of them a user's."""
     near = get_close_matches(name, existing, 1)
     meant = f"Did you mean `{near[0]}`? " if near else ""
-    hint = f"{meant}There are: {', '.join(existing)}."
+    hint = f"{meant}There are: {listed(existing)}."
     return UnknownNameError(f"{what} {name!r}", hint=hint, metadata={"key": tuple(key)})

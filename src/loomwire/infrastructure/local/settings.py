@@ -6,9 +6,9 @@ import importlib.util
 import os
 import stat
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 from loomwire.domain.config import LLMConfig
 from loomwire.domain.errors import ConfigError
@@ -31,6 +31,7 @@ class LocalSettings:
         parallel: Calls at once, 256 at most; further ones wait in the server.
         threads: For computing, 512 at most; 0 takes half of the processors, at least one.
         gpu_layers: Layers that a graphics card computes; 0 takes none.
+        serves: What the server is for; a server for vectors or ranks is one of its own.
     """
 
     model_path: str
@@ -38,6 +39,7 @@ class LocalSettings:
     parallel: int = 4
     threads: int = 0
     gpu_layers: int = 0
+    serves: Literal["chat", "vectors", "ranks"] = "chat"
 
 
 _INT32: Final = 2**31 - 1
@@ -61,7 +63,14 @@ def local_settings(config: LLMConfig) -> LocalSettings:
         says = f"type {config.type} needs a model_path"
         raise refused(config, says, "Name a GGUF file.", needs=("model_path",))
     numbers = {name: _number(config, name) for name in _BOUNDS if name in config.options}
-    settings = LocalSettings(model_path=str(Path(path).absolute()), **numbers)
+    unsaid = LocalSettings(model_path=str(Path(path).absolute()))
+    settings = replace(
+        unsaid,
+        context=numbers.get("context", unsaid.context),
+        parallel=numbers.get("parallel", unsaid.parallel),
+        threads=numbers.get("threads", unsaid.threads),
+        gpu_layers=numbers.get("gpu_layers", unsaid.gpu_layers),
+    )
     if settings.context * settings.parallel > _INT32:
         says = f"`context` of {settings.context} tokens is too large for {settings.parallel} calls at once"
         raise refused(config, says, "Lower `context` or `parallel`; their product is what is kept.", key=("context",))

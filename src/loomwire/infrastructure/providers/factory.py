@@ -4,35 +4,34 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias, final
-from weakref import WeakValueDictionary
+from typing import TypeAlias, final
 
-import msgspec
 from typing_extensions import override
 
+from loomwire.domain.capabilities import ModelCapabilities
 from loomwire.domain.config import LLMConfig
 from loomwire.domain.errors import ConfigError, LLMValidationError
 from loomwire.domain.ports.client import ILLMClient, ILLMClientFactory
 from loomwire.domain.ports.clock import IClock
+from loomwire.domain.ports.models import IModelRegistry
 from loomwire.domain.ports.pool import IConnectionPool
+from loomwire.domain.pricing import Prices
 from loomwire.domain.requests import LLMRequest
 from loomwire.infrastructure.local.engine import Engine
 from loomwire.infrastructure.local.refusals import refused, unknown
 from loomwire.infrastructure.local.server import LocalServers
-from loomwire.infrastructure.local.settings import LOCAL_OPTIONS, local_problems, local_settings
-from loomwire.infrastructure.providers.openai_chat.quirks import ChatQuirks
-from loomwire.infrastructure.providers.shared import Shared
-from loomwire.infrastructure.providers.table import DIALECTS, PROVIDERS, ProviderType
+from loomwire.infrastructure.local.settings import local_problems, local_settings
+from loomwire.infrastructure.providers.known import Merging, known
+from loomwire.infrastructure.providers.placing import Endpoints, chatless, check_key, checked_place, placed
+from loomwire.infrastructure.providers.rows.kinds import Also, DialectType, ProviderType
+from loomwire.infrastructure.providers.speech import dialect_of, speech
+from loomwire.infrastructure.providers.table import DIALECTS, PROVIDERS
 from loomwire.infrastructure.providers.wire.dialect import Dialect
-
-if TYPE_CHECKING:
-    from loomwire.infrastructure.recordings.replay import ReplayPool
+from loomwire.infrastructure.recordings.pools import Replays
 
 _ClientMaker: TypeAlias = Callable[[LLMConfig, IClock], ILLMClient]
-_DialectMaker: TypeAlias = Callable[[ChatQuirks], Dialect]
 
 
 @final
@@ -44,9 +43,21 @@ class ClientFactory(ILLMClientFactory):
         clock: The time.
         providers: The rows; further ones may be added by the host.
         servers: Model servers in this process; shared by all clients of the factory. Whoever made them closes them.
+        dialects: The dialects that rows and configurations may name.
+        models: Fills in what configurations leave open; None knows no model.
     """
 
-    __slots__ = ("_clock", "_pool", "_providers", "_replays", "_servers", "_shared")
+    __slots__ = (
+        "_clock",
+        "_dialects",
+        "_endpoints",
+        "_merging",
+        "_models",
+        "_pool",
+        "_providers",
+        "_replays",
+        "_servers",
+    )
 
     def __init__(
         self,
@@ -54,11 +65,16 @@ class ClientFactory(ILLMClientFactory):
         clock: IClock,
         providers: Mapping[str, ProviderType] = PROVIDERS,
         servers: LocalServers | None = None,
+        dialects: Mapping[str, DialectType] = DIALECTS,
+        models: IModelRegistry | None = None,
     ) -> None:
         """Build nothing yet."""
+        self._dialects = dialects
+        self._models = models
+        self._merging = Merging()
+        self._endpoints = Endpoints()
         self._servers = servers or LocalServers()
-        self._replays: WeakValueDictionary[tuple[str, str], ReplayPool] = WeakValueDictionary()
-        self._shared = Shared()
+        self._replays = Replays(clock)
         self._pool = pool
         self._clock = clock
         self._providers = providers
@@ -69,40 +85,33 @@ class ClientFactory(ILLMClientFactory):
         target = self.resolved(config)
         if row.client is not None:
             return _client_maker(row.client)(target, self._clock)
-        dialect = _dialect_maker(DIALECTS[_dialect_name(config, row)].client)(_quirks(config, row))
+        spoken = speech(config, row, self._dialects)
+        dialect = dialect_of(spoken, self._dialects)
         if _is_served(config, row):
             return self._served(target, dialect)
-        endpoint = _checked_place(target, self._shared)
-        pool = self._pool if config.replay is None else self._replayed(config.replay, config.recorded)
+        endpoint = checked_place(target, self._endpoints)
+        pool = self._pool if config.replay is None else self._replays.pool(config.replay, config.recorded)
         # At build time, on no event loop: the first call would otherwise stop the loop for the import of aiohttp.
         importlib.import_module("loomwire.infrastructure.transport.pool")
         from loomwire.infrastructure.providers.wire.client import WireClient
 
-        return WireClient(target, dialect, pool, self._clock, row.auth, endpoint)
+        return WireClient(target, dialect, pool, self._clock, spoken.auth or row.auth, endpoint)
 
     @override
     def resolved(self, config: LLMConfig) -> LLMConfig:
         row = self._row(config)
-        capabilities = self._shared.capabilities(config.capabilities, row.capabilities)
-        free = config.free or row.free
-        base_url, private, pool = config.base_url, config.allow_private, config.pool
-        if row.client is None:
-            _check_key(config, row)
-            if not _is_served(config, row):
-                base_url, private = _place(config, row)
-            if pool.keepalive and not row.keepalive:
-                pool = replace(pool, keepalive=0)
-        if (base_url, private, pool, capabilities, free) == (
-            config.base_url,
-            config.allow_private,
-            config.pool,
-            config.capabilities,
-            config.free,
-        ):
-            return config
-        return replace(
-            config, base_url=base_url, allow_private=private, pool=pool, capabilities=capabilities, free=free
-        )
+        if row.client is not None:
+            if row.needs_key:
+                check_key(config, row, chatless(row))
+            capabilities, prices = known(config, row, None, self._merging)
+            return _filled(config, config, capabilities, prices, free=config.free or row.free)
+        spoken = speech(config, row, self._dialects)
+        check_key(config, row, spoken)
+        found = config if _is_served(config, row) else placed(config, row, spoken)
+        if found.pool.keepalive and not row.keepalive:
+            found = replace(found, pool=replace(found.pool, keepalive=0))
+        capabilities, prices = known(found, row, self._models, self._merging)
+        return _filled(config, found, capabilities, prices, free=config.free or row.free)
 
     def problems(self, config: LLMConfig) -> Iterator[ConfigError]:
         """Yield everything that keeps a target from being built or asked, without building it; opens no connection.
@@ -121,10 +130,22 @@ class ClientFactory(ILLMClientFactory):
         except ConfigError as error:
             yield error
             return
-        if row.client is None:
-            yield from _caught(partial(_check_key, config, row))
-            yield from _place_problems(config, row, self._shared)
-            yield from _spoken_problems(config, row)
+        if row.client is not None:
+            if row.needs_key:
+                yield from _caught(partial(check_key, config, row, chatless(row)))
+                yield from self._place_problems(config, row, chatless(row))
+            return
+        try:
+            spoken = speech(config, row, self._dialects)
+            dialect = dialect_of(spoken, self._dialects)
+        except ConfigError as error:
+            yield from self._place_problems(config, row, chatless(row))
+            yield error
+            return
+        yield from _caught(partial(check_key, config, row, spoken))
+        misplaced = list(self._place_problems(config, row, spoken))
+        yield from misplaced or _caught(partial(dialect.headers, config))
+        yield from _added_problems(config, dialect, spoken)
 
     def _served(self, config: LLMConfig, dialect: Dialect) -> ILLMClient:
         for found in local_problems(config):
@@ -139,18 +160,11 @@ class ClientFactory(ILLMClientFactory):
 
         return LocalClient(config, self._servers.lease(local_settings(config)), self._clock, wired)
 
-    def _replayed(self, folder: str, recorded: str) -> IConnectionPool:
-        from loomwire.infrastructure.recordings.book import Book
-        from loomwire.infrastructure.recordings.folder import read_folder
-        from loomwire.infrastructure.recordings.replay import ReplayPool
-
-        # One for all clients of the folder as it is now: it is read once, and equal requests of two clients take turns.
-        known = self._replays.get((folder, recorded))
-        if known is None:
-            path = Path(folder)
-            book = Book(path, read_folder(path), repeat=True)
-            known = self._replays[folder, recorded] = ReplayPool(book, self._clock)
-        return known
+    def _place_problems(self, config: LLMConfig, row: ProviderType, spoken: Also) -> Iterator[ConfigError]:
+        if _is_served(config, row):
+            yield from local_problems(config)
+        else:
+            yield from _caught(lambda: checked_place(placed(config, row, spoken), self._endpoints))
 
     def _row(self, config: LLMConfig) -> ProviderType:
         row = self._providers.get(config.type)
@@ -159,20 +173,17 @@ class ClientFactory(ILLMClientFactory):
         return row
 
 
+def _filled(
+    config: LLMConfig, found: LLMConfig, capabilities: ModelCapabilities, prices: Prices | None, *, free: bool
+) -> LLMConfig:
+    """Return what was found with its gaps filled; the configuration itself when it had none."""
+    if found is config and (capabilities, prices, free) == (config.capabilities, config.prices, config.free):
+        return config
+    return replace(found, capabilities=capabilities, prices=prices, free=free)
+
+
 def _is_served(config: LLMConfig, row: ProviderType) -> bool:
     return row.in_process and config.replay is None
-
-
-def _place_problems(config: LLMConfig, row: ProviderType, shared: Shared) -> Iterator[ConfigError]:
-    if _is_served(config, row):
-        yield from local_problems(config)
-        return
-
-    def checked() -> None:
-        base_url, private = _place(config, row)
-        _checked_place(replace(config, base_url=base_url, allow_private=private), shared)
-
-    yield from _caught(checked)
 
 
 def _caught(check: Callable[[], object]) -> Iterator[ConfigError]:
@@ -182,59 +193,14 @@ def _caught(check: Callable[[], object]) -> Iterator[ConfigError]:
         yield error
 
 
-def _check_key(config: LLMConfig, row: ProviderType) -> None:
-    named = {name.lower() for name in config.headers}
-    if row.needs_key and config.replay is None and not config.keys and not named & {"authorization", row.auth}:
-        raise refused(
-            config,
-            f"type {row.name} needs an API key",
-            f'Set the variable {row.hint} and write `api_key: "${{{row.hint}}}"` at providers.{config.name}; '
-            "in code, give api_key=.",
-            needs=("api_key", "keys", "headers"),
-        )
-
-
-def _place(config: LLMConfig, row: ProviderType) -> tuple[str, bool]:
-    """Return a target's base URL, and whether that may be private."""
-    own = config.base_url is None
-    return _base_url(config, row), config.allow_private or (own and row.private)
-
-
-def _base_url(config: LLMConfig, row: ProviderType) -> str:
-    base_url = config.base_url or row.base_url
-    if base_url is None:
-        raise refused(
-            config,
-            f"type {row.name} needs a base_url",
-            f'Set `base_url: "{row.hint}"` (yours) at providers.{config.name}; '
-            "add `allow_private: true` if it is on this machine or network.",
-            needs=("base_url",),
-        )
-    base_url = base_url.rstrip("/")
-    has_path = "/" in base_url.partition("://")[2]
-    return base_url if has_path else base_url + row.path
-
-
-def _checked_place(config: LLMConfig, shared: Shared) -> str:
-    try:
-        return shared.endpoint(config.base_url or "", allow_private=config.allow_private)
-    except ConfigError as error:
-        raise refused(config, error.message, error.hint, reason=error.reason, key=("base_url",)) from None
-
-
-def _spoken_problems(config: LLMConfig, row: ProviderType) -> Iterator[ConfigError]:
-    """Yield what is wrong with the dialect, and with headers and fields that are added to what it writes."""
-    try:
-        dialect = _dialect_maker(DIALECTS[_dialect_name(config, row)].client)(_quirks(config, row))
-    except ConfigError as error:
-        yield error
-        return
-    from loomwire.infrastructure.providers.wire.client import request_headers
+def _added_problems(config: LLMConfig, dialect: Dialect, spoken: Also) -> Iterator[ConfigError]:
+    """Yield what is wrong with headers and fields that are added to what the dialect writes."""
+    from loomwire.infrastructure.providers.wire.exchange.headers import request_headers
 
     # One at a time, because both stop at the first that is wrong.
     for name, value in config.headers.items():
         alone = replace(config, headers={name: value}, keys=())
-        for found in _caught(partial(request_headers, alone, dialect, row.auth, "")):
+        for found in _caught(partial(request_headers, alone, dialect, spoken.auth or "bearer", "")):
             says = found.message.removeprefix(f"provider {config.name!r}: ")
             yield refused(config, says, found.hint, found.reason, ("headers", name))
     for field, given in config.extra.items():
@@ -244,60 +210,12 @@ def _spoken_problems(config: LLMConfig, row: ProviderType) -> Iterator[ConfigErr
             yield refused(config, error.message, error.hint, "out_of_range", ("extra", field))
 
 
-def _dialect_name(config: LLMConfig, row: ProviderType) -> str:
-    name = row.dialect or config.dialect
-    if name is None:
-        raise refused(
-            config,
-            f"type {row.name} does not say which dialect its server speaks",
-            f"Set `dialect` at providers.{config.name} to one of: {', '.join(DIALECTS)}.",
-            needs=("dialect",),
-        )
-    if config.dialect not in (None, name):
-        raise refused(
-            config,
-            f"type {row.name} speaks {name}; `dialect` is for type custom",
-            "Remove `dialect`, or use type custom.",
-            "out_of_range",
-            ("dialect",),
-        )
-    if name not in DIALECTS:
-        raise unknown(f"provider {config.name!r} has the unknown dialect", name, DIALECTS, key=("dialect",))
-    return name
-
-
-def _quirks(config: LLMConfig, row: ProviderType) -> ChatQuirks:
-    """Return the row's quirks, overridden by `options.quirks` of the configuration."""
-    for option in config.options:
-        known_options = ("quirks", *(LOCAL_OPTIONS if row.in_process else ()))
-        if option not in known_options:
-            raise unknown(f"provider {config.name!r} has the unknown option", option, known_options)
-    if "quirks" not in config.options:
-        return row.quirks
-    given = config.options["quirks"]
-    known = asdict(row.quirks)
-    if not isinstance(given, Mapping):
-        raise _bad_quirks(config, "must be an object")
-    for name in given:
-        if name not in known:
-            raise unknown(f"provider {config.name!r} has the unknown quirk", name, known)
-    try:
-        return msgspec.convert({**known, **given}, ChatQuirks)
-    except msgspec.ValidationError as error:
-        raise _bad_quirks(config, str(error)) from None
-
-
-def _bad_quirks(config: LLMConfig, why: str) -> ConfigError:
-    return ConfigError(f"provider {config.name!r}: options.quirks: {why}", reason="wrong_type", provider=config.name)
-
-
 def _client_maker(place: str) -> _ClientMaker:
     module, _, name = place.partition(":")
-    maker: _ClientMaker = getattr(importlib.import_module(module), name)
-    return maker
-
-
-def _dialect_maker(place: str) -> _DialectMaker:
-    module, _, name = place.partition(":")
-    maker: _DialectMaker = getattr(importlib.import_module(module), name)
+    try:
+        maker: _ClientMaker = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        hint = "Correct or update the package that brings it."
+        message = f"the client {place} cannot be imported: {type(error).__name__}"
+        raise ConfigError(message, reason="out_of_range", hint=hint) from error
     return maker

@@ -2,216 +2,76 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from types import MappingProxyType
-from typing import TypeAlias
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Final, Generic, TypeAlias, TypeVar
 
-from loomwire.domain.capabilities import ModelCapabilities
+from typing_extensions import override
+
 from loomwire.domain.values import JSON
-from loomwire.infrastructure.providers.openai_chat.quirks import ChatQuirks
+from loomwire.infrastructure.providers.rows.kinds import DialectType, ProviderType
+
+R = TypeVar("R")
 
 
-@dataclass(frozen=True, slots=True)
-class DialectType:
-    """One row: where both ends of a wire dialect are, as `module:Class`; imported when somebody needs them first.
+class LazyRows(Mapping[str, R], Generic[R]):
+    """Rows by name, most of which are imported when somebody asks for one that is not at hand. Read-only.
 
-    Attributes:
-        client: The `Dialect`, built with a provider row's quirks.
-        speaker: The `Speaker` of the fake provider server, built with nothing. Only `loomwire.testing` looks there.
+    Args:
+        at_hand: The rows that are there at once; they are the last ones.
+        further: Imports the others. The import system sees to it that they are made once, whoever asks at a time.
     """
 
-    client: str
-    speaker: str
+    __slots__ = ("_at_hand", "_further")
+
+    def __init__(self, at_hand: Mapping[str, R], further: Callable[[], Mapping[str, R]]) -> None:
+        """Import nothing yet."""
+        self._at_hand = at_hand
+        self._further = further
+
+    @override
+    def __getitem__(self, name: str) -> R:
+        near = self._at_hand.get(name)
+        return self._further()[name] if near is None else near
+
+    @override
+    def __iter__(self) -> Iterator[str]:
+        yield from self._further()
+        yield from self._at_hand
+
+    @override
+    def __len__(self) -> int:
+        return len(self._further()) + len(self._at_hand)
 
 
-DIALECTS: Mapping[str, DialectType] = MappingProxyType(
-    {
-        "openai_chat": DialectType(
-            "loomwire.infrastructure.providers.openai_chat.chat:OpenAIChat",
-            "loomwire.testing.speakers.openai_chat:ChatSpeaker",
-        )
-    }
-)
+def _spoken() -> Mapping[str, DialectType]:
+    from loomwire.infrastructure.providers.rows.spoken import SPOKEN
 
-OptionCheck: TypeAlias = Callable[[JSON], Iterable[tuple[tuple[str | int, ...], str]]]
-"""Says what is wrong with a provider's option: the way into the value, and a sentence; nothing when it is right."""
+    return SPOKEN
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProviderType:
-    """One row: everything that tells a vendor from others of its dialect.
+def _networked() -> Mapping[str, ProviderType]:
+    from loomwire.infrastructure.providers.rows.networked import NETWORKED
 
-    Attributes:
-        name: What `type` says in the configuration.
-        dialect: A name of `DIALECTS`; None with `client`, or when the configuration must say.
-        client: `module:Class` of a client without a network, built with a config and a clock.
-        in_process: Its server is ours and runs in this process, from a model file.
-        base_url: Where the API stands; None when the configuration must say.
-        path: What is added to a configured base URL that has no path.
-        auth: bearer, none, or the name of the header that carries the key.
-        needs_key: A call without a key cannot succeed.
-        free: Its answers cost nothing.
-        keepalive: A connection may serve more than one call, as its server promises.
-        private: The row's own base URL is on this machine, so its address may be private.
-        quirks: How it differs from its dialect.
-        capabilities: What holds for all its models, unless somebody who knows the model says otherwise.
-        hint: A variable or an address for the error that says what is missing.
-    """
-
-    name: str
-    dialect: str | None = "openai_chat"
-    client: str | None = None
-    in_process: bool = False
-    base_url: str | None = None
-    path: str = ""
-    auth: str = "bearer"
-    needs_key: bool = True
-    free: bool = False
-    private: bool = False
-    keepalive: bool = True
-    quirks: ChatQuirks = ChatQuirks()
-    capabilities: ModelCapabilities = ModelCapabilities()
-    hint: str = ""
-
-
-def _local(name: str, quirks: ChatQuirks, base_url: str | None, hint: str, *, keepalive: bool = True) -> ProviderType:
-    return ProviderType(
-        name=name,
-        base_url=base_url,
-        path="/v1",
-        needs_key=False,
-        private=base_url is not None,
-        keepalive=keepalive,
-        quirks=quirks,
-        hint=hint,
-    )
-
-
-def _hosted(
-    name: str, base_url: str, hint: str, quirks: ChatQuirks, capabilities: ModelCapabilities = ModelCapabilities()
-) -> ProviderType:
-    return ProviderType(name=name, base_url=base_url, hint=hint, quirks=quirks, capabilities=capabilities)
+    return NETWORKED
 
 
 def _offline(name: str, client: str) -> ProviderType:
     return ProviderType(name=name, dialect=None, client=client, auth="none", needs_key=False, free=True)
 
 
-_ROWS: tuple[ProviderType, ...] = (
-    _hosted(
-        "openai",
-        "https://api.openai.com/v1",
-        "OPENAI_API_KEY",
-        # Reasoning models refuse max_tokens; all know max_completion_tokens (openai-...-empty-text-7f7206).
-        ChatQuirks(max_tokens="max_completion_tokens", stop_limit=4),
-        ModelCapabilities(supports_json_mode=True),
-    ),
-    _local(
-        "vllm",
-        # `reasoning` since 0.19.1; older servers ignore it (TRAPS 37).
-        ChatQuirks(reasoning_back="reasoning"),
-        None,
-        "http://127.0.0.1:8000/v1",
-    ),
-    _local(
-        "lm_studio",
-        # It answers 400 to a forced tool in object form and to response_format json_object.
-        ChatQuirks(named_tool=False, json_object=False),
-        "http://127.0.0.1:1234/v1",
-        "http://127.0.0.1:1234/v1",
-    ),
-    _local(
-        "llamacpp",
-        # A tool_choice that is no word is silently read as "auto".
-        ChatQuirks(named_tool=False, reasoning_back="reasoning_content"),
-        "http://127.0.0.1:8080/v1",
-        "http://127.0.0.1:8080/v1",
-        # After a stream it closes the connection, which its headers call alive, and an idle one keeps one of its few
-        # threads from others for 5 s (2026.10; tests/llama).
-        keepalive=False,
-    ),
-    _hosted(
-        "deepseek",
-        "https://api.deepseek.com",
-        "DEEPSEEK_API_KEY",
-        # Thinking must go back while tools are used. Content is a text only; JSON mode knows no schema.
-        ChatQuirks(
-            content_parts=False, seed=None, strict_tools=False, json_schema=False, reasoning_back="reasoning_content"
-        ),
-        ModelCapabilities(supports_vision=False, supports_json_mode=True, supports_json_schema=False),
-    ),
-    _hosted(
-        "groq",
-        "https://api.groq.com/openai/v1",
-        "GROQ_API_KEY",
-        ChatQuirks(max_tokens="max_completion_tokens", stop_limit=4, reasoning_back="reasoning"),
-    ),
-    _hosted(
-        "mistral",
-        "https://api.mistral.ai/v1",
-        "MISTRAL_API_KEY",
-        # It refuses unknown fields with 422 (TRAPS 36); usage comes unasked (mistral-...-stream-finish-length-9a08c8),
-        # the seed is random_seed, "must call" is "any" (mistral-...-stream-tool-single-039716).
-        ChatQuirks(
-            stream_usage=False,
-            seed="random_seed",
-            speaker_names=False,
-            required="any",
-            tool_names=True,
-            short_call_ids=True,
-            reasoning_effort="no",
-            reasoning_back="thinking_parts",
-        ),
-        ModelCapabilities(supports_json_mode=True),
-    ),
-    _hosted(
-        "openrouter",
-        "https://openrouter.ai/api/v1",
-        "OPENROUTER_API_KEY",
-        ChatQuirks(reasoning_effort="reasoning.effort", reasoning_back="reasoning_details"),
-    ),
-    _hosted("together", "https://api.together.xyz/v1", "TOGETHER_API_KEY", ChatQuirks(strict_tools=False)),
-    _hosted(
-        "xai",
-        "https://api.x.ai/v1",
-        "XAI_API_KEY",
-        # Total = prompt + completion + reasoning in 32 of 32 recordings (TRAPS 44).
-        ChatQuirks(max_tokens="max_completion_tokens", stop_limit=4, reasoning_beside=True),
-    ),
-    _hosted(
-        "perplexity",
-        "https://api.perplexity.ai",
-        "PERPLEXITY_API_KEY",
-        ChatQuirks(seed=None, json_object=False),
-        ModelCapabilities(supports_tools=False, supports_json_schema=True),
-    ),
-    ProviderType(
-        name="custom",
-        dialect=None,
-        needs_key=False,
-        # Gemini's chat endpoint needs the signature in extra_content back (TRAPS 38); others ignore it.
-        quirks=ChatQuirks(call_extras=True),
-        hint="https://llm.example.com/v1",
-    ),
-    ProviderType(
-        name="local",
-        in_process=True,
-        # Where recordings of it say they come from; its own server stands on a port that is free when it starts.
-        base_url="http://127.0.0.1:8080/v1",
-        needs_key=False,
-        free=True,
-        private=True,
-        keepalive=False,
-        # The same engine as type llamacpp.
-        quirks=ChatQuirks(named_tool=False, reasoning_back="reasoning_content"),
-    ),
+_OFFLINE: Final = (
     _offline("mock", "loomwire.infrastructure.providers.mock:MockClient"),
     _offline("rule", "loomwire.infrastructure.providers.rule:RuleClient"),
 )
 
-PROVIDERS: Mapping[str, ProviderType] = MappingProxyType({row.name: row for row in _ROWS})
+DIALECTS: Final[Mapping[str, DialectType]] = LazyRows({}, _spoken)
+"""Every dialect by name."""
+
+PROVIDERS: Final[Mapping[str, ProviderType]] = LazyRows({row.name: row for row in _OFFLINE}, _networked)
 """Every provider type by name."""
+
+OptionCheck: TypeAlias = Callable[[JSON], Iterable[tuple[tuple[str | int, ...], str]]]
+"""Says what is wrong with a provider's option: the way into the value, and a sentence; nothing when it is right."""
 
 
 def option_checks() -> Mapping[str, OptionCheck]:

@@ -18,7 +18,7 @@ _KEPT_REQUEST: Final = frozenset({"accept", "anthropic-beta", "anthropic-version
 _HARMLESS: Final = _KEPT_REQUEST | {"user-agent"}
 _KEPT_RESPONSE: Final = re.compile(
     r"content-type|retry-after(-ms)?|x-should-retry|([a-z]+-)*ratelimit(-[a-z0-9]+)*|(x-|apim-|x-amzn-)?request-?id"
-    r"|openai-(version|processing-ms)|x-debug-trace-id|mistral-correlation-id"
+    r"|openai-(version|processing-ms)|x-debug-trace-id|mistral-correlation-id|x-amzn-errortype"
 )
 _CREDENTIAL: Final = re.compile(
     r"(.*[-_.])?(api-?key|key|token|secret|signature|sig|auth|authorization|cookie|password|credential)", re.IGNORECASE

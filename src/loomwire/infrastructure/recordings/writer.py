@@ -40,6 +40,8 @@ _APIS: Final[Mapping[str, str]] = {
 }
 _ADDRESS = re.compile(r"[0-9.]+|\[?[0-9a-f:.]+\]?|localhost")
 
+_STREAMED: Final = ("event-stream", "eventstream", "ndjson")
+
 
 class RecordingWriter:
     """Writes recordings, one after the other.
@@ -138,5 +140,5 @@ def _api(url: str) -> str:
 def _scenario(answered: Answered) -> str:
     if answered.status >= 300:
         return f"error_{answered.status}"
-    streamed = answered.headers.get("content-type", "").startswith("text/event-stream")
+    streamed = any(kind in answered.headers.get("content-type", "") for kind in _STREAMED)
     return ("stream" if streamed else "plain") + ("" if answered.cut is None else "_cut")

@@ -35,6 +35,7 @@ class LoggingSink(IEventSink):
 def _line(record: CallRecord) -> str:
     fields = [
         ("client", _shown(record.client)),
+        ("operation", "" if record.operation == "chat" else record.operation),
         ("target", f"{_shown(record.provider)}/{_shown(record.model)}" if record.provider or record.model else ""),
         ("outcome", record.outcome),
         ("code", record.code),

@@ -12,8 +12,9 @@ import aiohttp
 import httpx
 from aiohttp.http_exceptions import HttpProcessingError
 
-from loomwire.domain.errors import ConfigError, LLMError, LoomError, Phase, llm_error
+from loomwire.domain.errors import ConfigError, LLMError, LoomError, llm_error
 from loomwire.domain.faults import ErrorCategory
+from loomwire.domain.reports.context import Phase
 from loomwire.infrastructure.transport.addresses import PRIVATE_HINT
 
 

@@ -6,6 +6,7 @@ import errno
 import logging
 import os
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final, TypeAlias, final
 
 from typing_extensions import override
@@ -110,8 +111,9 @@ class Ears:
         observer, self._observer = self._observer, None
         self._ears.clear()
         if observer is not None:
-            observer.stop()
-            observer.join(STOP_S)
+            with suppress(OSError):  # who becomes a daemon closes every descriptor it finds, these too
+                observer.stop()
+                observer.join(STOP_S)
             _WATCHDOG.removeFilter(self._calm)
 
     def _add(self, path: str, place: Place) -> None:

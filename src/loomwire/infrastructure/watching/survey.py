@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Final, TypeAlias, final
 
-from loomwire.infrastructure.configuration.files import CONFIG_SUFFIXES
+from loomwire.infrastructure.configuration.files import CONFIG_SUFFIXES, absolute
 
 Stat: TypeAlias = tuple[int, int, int, int, int]
 """dev, ino, size, mtime_ns, ctime_ns; the last gives away who restored size and mtime."""
@@ -150,7 +150,8 @@ class _Surveyor:
         if path not in self._real:
             self._real[path] = None  # a loop leads nowhere
             if path.count(os.sep) <= MOST_PARTS:
-                self._real[path] = self._walked(path, links)
+                upwards = path.endswith(f"{os.sep}..")
+                self._real[path] = self._above(path, links) if upwards else self._walked(path, links)
         return self._real[path]
 
     def _walked(self, path: str, links: int) -> str | None:
@@ -168,6 +169,10 @@ class _Surveyor:
         if is_link:
             return self._behind(real, links)
         return real if found is not None else None
+
+    def _above(self, path: str, links: int) -> str | None:
+        below = self._directory(os.path.split(path)[0], links)
+        return below and str(Path(below).parent)
 
     def _behind(self, link: str, links: int) -> str | None:
         target = _target(link)
@@ -193,7 +198,7 @@ def _joined(folder: str, name: str) -> str:
 
 def _target(link: str) -> str | None:
     try:
-        return os.path.normpath(Path(link).parent / Path(link).readlink())
+        return absolute(Path(link).parent / Path(link).readlink())
     except OSError:
         return None
 

@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeAlias, final
 
+from loomwire.infrastructure.configuration.files import absolute
 from loomwire.infrastructure.watching.lookout import Lookout
 from loomwire.infrastructure.watching.settling import Hint
 from loomwire.infrastructure.watching.survey import Survey, survey
@@ -29,6 +30,13 @@ FORK_S: Final = 0.5
 
 _LOGGER = logging.getLogger("loomwire.watching")
 _Inbox: TypeAlias = "queue.SimpleQueue[tuple[Hint, str, float] | None]"
+
+
+def _ears(hear: Callable[[Hint, str], None]) -> Ears:
+    # Here, because starting must not wait for watchdog to be imported.
+    from loomwire.infrastructure.watching.ears import Ears
+
+    return Ears(hear)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +75,20 @@ class ConfigWatcher:
         root: The folder, or the one file.
         watched: Asked at every look: the paths of every file the configuration is read from, existing or not.
         changed: Called on the watcher's thread.
+        ears: Makes what hears watchdog's events; when it fails there is the look once a second.
     """
 
-    def __init__(self, root: Path, watched: Callable[[], Collection[str]], changed: Callable[[], object]) -> None:
+    def __init__(
+        self,
+        root: Path,
+        watched: Callable[[], Collection[str]],
+        changed: Callable[[], object],
+        ears: Callable[[Callable[[Hint, str], None]], Ears] = _ears,
+    ) -> None:
         """Watch nothing yet."""
-        self._root = os.path.normpath(root.absolute())
+        self._make_ears = ears
+        self._deaf: str | None = None
+        self._root = absolute(root)
         self._watched = watched
         self._changed = changed
         self._known: Collection[str] = ()
@@ -89,11 +106,11 @@ class ConfigWatcher:
     @property
     def status(self) -> WatcherStatus:
         """What it is doing now."""
-        ears = self._ears
+        ears, thread = self._ears, self._thread
         return WatcherStatus(
-            running=self._inbox is not None,
+            running=self._inbox is not None and thread is not None and thread.is_alive(),
             places=ears.places if ears else 0,
-            limit=ears.limit if ears else None,
+            limit=ears.limit if ears else self._deaf,
             reads=self._reads,
             failures=self._failures,
             last_failure=self._last_failure,
@@ -161,11 +178,7 @@ class ConfigWatcher:
             self.start()
 
     def _run(self, inbox: _Inbox) -> None:
-        # Here, because starting must not wait for watchdog to be imported.
-        from loomwire.infrastructure.watching.ears import Ears
-
-        ears = Ears(lambda hint, path: inbox.put((hint, path, time.monotonic())))
-        self._ears = ears
+        ears = self._ears = self._listening(inbox)
         try:
             lookout = Lookout(lambda: self._look(ears), time.monotonic())
             while _heard(inbox, lookout):
@@ -173,16 +186,25 @@ class ConfigWatcher:
                     self._read(inbox)
                     lookout.sweep_soon(time.monotonic())
         finally:
-            ears.stop()
+            if ears is not None:
+                ears.stop()
 
-    def _look(self, ears: Ears) -> Survey:
+    def _listening(self, inbox: _Inbox) -> Ears | None:
+        try:
+            return self._make_ears(lambda hint, path: inbox.put((hint, path, time.monotonic())))
+        except Exception as error:  # noqa: BLE001  # a process that dropped its rights may not reach its libraries
+            self._deaf = f"watchdog cannot be loaded ({type(error).__name__})"
+            _LOGGER.warning("%s: changes of the configuration are found by looking once a second", self._deaf)
+            return None
+
+    def _look(self, ears: Ears | None) -> Survey:
         try:
             self._known = self._watched()
         except Exception as error:  # noqa: BLE001  # whatever the store does, the thread must live on
             self._failed(error)
         found = survey(self._root, self._known)
         # What happened between the look and the listening was not heard.
-        return survey(self._root, self._known) if ears.listen(found.places) else found
+        return survey(self._root, self._known) if ears is not None and ears.listen(found.places) else found
 
     def _read(self, inbox: _Inbox) -> None:
         with self._reading:

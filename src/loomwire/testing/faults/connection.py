@@ -64,7 +64,9 @@ def _status(scene: Scene) -> Iterable[Piece]:
         lines = [f"{name}: {value}" for name, value in wait.items()]
         return ("\r\n".join((f"HTTP/1.1 {status} Fault", *lines, "", "")).encode("latin-1"),)
     words = scene.speaker.refusal(Failure("server", f"the fake provider answers with status {status}", status))
-    return HttpReply(status, words.body, {**words.headers, **wait}).whole()
+    # What Bedrock says in this header outranks the status, which is what the fault is about.
+    headers = {name: value for name, value in words.headers.items() if name != "x-amzn-errortype"}
+    return HttpReply(status, words.body, {**headers, **wait}).whole()
 
 
 def _echo(scene: Scene) -> Iterable[Piece]:

@@ -10,6 +10,7 @@ from typing import Final
 
 from loomwire.infrastructure.providers.offline.reply import Failure, Reply
 from loomwire.testing.faults.kinds import FaultType, Play, Scene
+from loomwire.testing.speakers.bedrock.frames import is_framed, reframed
 from loomwire.testing.speaking import Saying
 from loomwire.testing.wire import Piece
 
@@ -33,6 +34,8 @@ def _changed(saying: Saying, change: Callable[[bytes], bytes], *, every: bool = 
 
 
 def _rejoined(event: bytes, change: Callable[[bytes], bytes]) -> bytes:
+    if is_framed(event):
+        return reframed(event, change)
     begin, end = event.find(b"{"), event.rfind(b"}") + 1
     return event if begin < 0 else event[:begin] + change(event[begin:end]) + event[end:]
 
@@ -100,12 +103,13 @@ def _deep_json(scene: Scene) -> Iterable[Piece]:
 
 
 def _crlf(scene: Scene) -> Iterable[Piece]:
-    events = tuple(event.replace(b"\n", b"\r\n") for event in scene.saying.events)
+    # Messages with lengths have no lines.
+    events = tuple(event if is_framed(event) else event.replace(b"\n", b"\r\n") for event in scene.saying.events)
     return replace(scene.saying, events=events).pieces()
 
 
 def _comments(scene: Scene) -> Iterable[Piece]:
-    events = tuple(b": keep-alive\n\n" + event for event in scene.saying.events)
+    events = tuple(event if is_framed(event) else b": keep-alive\n\n" + event for event in scene.saying.events)
     return replace(scene.saying, events=events).pieces()
 
 
@@ -129,8 +133,12 @@ def _bom(scene: Scene) -> Iterable[Piece]:
 
 def _utf16(scene: Scene) -> Iterable[Piece]:
     saying = scene.saying
-    events = tuple(event.decode().encode("utf-16-le") for event in saying.events)
-    return replace(saying, events=events, body=saying.body.decode().encode("utf-16-le")).pieces()
+    events = tuple(reframed(event, _as_utf16) if is_framed(event) else _as_utf16(event) for event in saying.events)
+    return replace(saying, events=events, body=_as_utf16(saying.body)).pieces()
+
+
+def _as_utf16(text: bytes) -> bytes:
+    return text.decode().encode("utf-16-le")
 
 
 def _two_documents(scene: Scene) -> Iterable[Piece]:

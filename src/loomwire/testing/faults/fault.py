@@ -92,7 +92,7 @@ class Fault(WireReply):
 
     @override
     def pieces(self, request: ReceivedRequest) -> Iterable[Piece]:
-        speaker = speaker_for(request.path) or speaker_of("openai_chat")
+        speaker = speaker_for(request.path, request.speakers) or speaker_of("openai_chat")
         worded = speaker.words(self._reply, request)
         if isinstance(worded, Saying):
             return self._spoiled(worded, speaker, request, ran=self.type.ran)

@@ -24,7 +24,7 @@ CONDITIONS: Final = ("path", "model", "stream", "requests", "every", "chance")
 
 _RANGE: Final = re.compile(r"(\d{1,9})(?:(-)(\d{1,9})?)?")
 _STATUSES: Final = range(100, 1000)
-_SPOKEN: Final = ("text", "tool_calls", "reasoning", "finish", "usage", "cut_after")
+_SPOKEN: Final = ("text", "tool_calls", "reasoning", "signature", "finish", "usage", "cut_after")
 _PLAYS: Final = "give `text`, `tool_calls`, `error`, `status` or `fault`"
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from loomwire.domain.errors import ConfigError, ConfigRejectedError
-from loomwire.domain.faults import Problem
+from loomwire.domain.reports.problems import Problem
 from loomwire.domain.values import JSON
 from loomwire.infrastructure.configuration.documents import MAX_BYTES, Document, Part
 from loomwire.infrastructure.configuration.yaml_tree import Items, Table

@@ -53,7 +53,7 @@ class Refusal(WireReply):
 
     @override
     def pieces(self, request: ReceivedRequest) -> Sequence[Piece]:
-        reply = (speaker_for(request.path) or speaker_of("openai_chat")).refusal(self.failure)
+        reply = (speaker_for(request.path, request.speakers) or speaker_of("openai_chat")).refusal(self.failure)
         if self.retry_after is not None:
             reply = replace(reply, headers={**reply.headers, "retry-after": self.retry_after})
         wait: tuple[Piece, ...] = (self.delay_s,) if self.delay_s else ()
@@ -106,7 +106,11 @@ class Rule:
 
     def _is_about(self, request: ReceivedRequest, path: str) -> bool:
         return (
-            (speaker_for(path) is not None if self._path is None else self._path.match(path) is not None)
+            (
+                speaker_for(path, request.speakers) is not None
+                if self._path is None
+                else self._path.match(path) is not None
+            )
             and (self._model is None or self._model.match(request.model) is not None)
             and (self._stream is None or self._stream is request.stream)
         )

@@ -73,8 +73,9 @@ class World:
         return self._by_path(request, path)
 
     def _by_path(self, request: ReceivedRequest, path: str) -> WireReply:
-        if speaker_for(path) is None:
-            listing = listing_for(path, self._models or ("loopback",)) if request.method == "GET" else None
+        if speaker_for(path, request.speakers) is None:
+            asks = request.method == "GET"
+            listing = listing_for(path, self._models or ("loopback",), request.speakers) if asks else None
             return _nothing_here() if listing is None else listing
         if request.method != "POST":
             return _nothing_here(405, f"only POST is served here, not {request.method[:20]}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self, TypeAlias, final
@@ -40,8 +40,10 @@ class FakeProvider:
 
     Each request takes the next queued reply, whatever its path, but `HEAD` gets 405. When the queue is empty the
     script decides; without one, requests to `/chat/completions` get `then`, `GET /models` a list, others 404.
-    Keep-alive, pipelining, chunked requests and TLS work; nothing outlives the `async with` block, however a reply
-    hangs. Use it from the loop that entered it; any number may run in one loop. A second origin, `elsewhere_url`,
+    Requests for embeddings and ranks, in the wording of any dialect, get `hashed_vector` of each text and `word_ranks`,
+    with the failure, delay and usage of the reply. Keep-alive, pipelining, chunked requests and TLS work; nothing
+    outlives the `async with` block, however a reply hangs. Use it from the loop that entered it; any number may run in
+    one loop. A second origin, `elsewhere_url`,
     gives the same answers, for tests of redirects.
 
     A script is YAML, all keys optional::
@@ -75,6 +77,7 @@ class FakeProvider:
             as it is.
         keep: How many requests `requests` remembers; `stats` and `books` go on.
         address: Host and port to listen on; port 0 takes a free one.
+        speakers: Speakers of dialects that are not loomwire's, each as `module:Class`; asked before ours.
 
     Raises:
         ConfigError: On entering: the script cannot be read, or trustme is not installed.
@@ -104,6 +107,7 @@ class FakeProvider:
         pace: Pace | None = None,
         keep: int = 10_000,
         address: tuple[str, int] = _LOCAL,
+        speakers: Sequence[str] = (),
     ) -> None:
         """Queue the replies; nothing is read and nothing listens yet."""
         if isinstance(tls, str) and tls not in TLS_FAULTS:
@@ -116,6 +120,7 @@ class FakeProvider:
         self._leaves_tls = tls is None
         self._pace = pace
         self._address = address
+        self._speakers = tuple(speakers)
         self._traffic = Traffic(keep)
         self._servers: tuple[asyncio.Server, ...] = ()
         self._ports = (address[1], 0)
@@ -305,9 +310,10 @@ class FakeProvider:
         if request.method == "HEAD":
             # Any other answer may have a body, which a client would take for the beginning of the next answer.
             return HttpReply(405, headers={"allow": "GET, POST"}).pieces(request)
-        speaker = speaker_for(request.path)
+        request.speakers = self._speakers
+        speaker = speaker_for(request.path, self._speakers)
         if speaker is not None:
-            request.asked = speaker.asks(request.body)
+            request.asked = speaker.asks(request.path, request.body)
         request.elsewhere = self._elsewhere[request.origin - 1]
         request.pace = self._pace
         reply = self._queue.popleft() if self._queue else self._world.reply(request)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Final, final
 
@@ -13,7 +13,14 @@ from typing_extensions import override
 from loomwire.domain.pricing import Usage
 from loomwire.domain.values import JSON
 from loomwire.infrastructure.providers.offline.reply import Failure, Reply
-from loomwire.testing.speakers.openai_chat_body import NUMBER, stream_events, told_usage, whole_body
+from loomwire.testing.speakers.openai_chat_body import (
+    NUMBER,
+    PROMPT_FILTERED,
+    deployment,
+    stream_events,
+    told_usage,
+    whole_body,
+)
 from loomwire.testing.speakers.openai_chat_spoiled import spoiled_chat
 from loomwire.testing.speaking import Saying, Speaker, Worded
 from loomwire.testing.wire import Asked, HttpReply, ReceivedRequest
@@ -43,13 +50,16 @@ _CODES: Final = {
     "content_filter": "content_filter",
 }
 
+_AZURE: Final = "/openai/"
+_AZURE_CODES: Final = {"credentials": "401", "model": "DeploymentNotFound", "throttled": "429"}
+
 
 class _StreamOptions(msgspec.Struct, frozen=True):
     include_usage: bool | None = None
 
 
 class _WireAsked(msgspec.Struct, frozen=True):
-    model: str = "loopback"
+    model: str = ""
     stream: bool | None = None
     stream_options: _StreamOptions | None = None
 
@@ -60,6 +70,7 @@ class _Asked(msgspec.Struct, frozen=True):
     model: str
     stream: bool
     tells_usage: bool
+    azure: bool
 
 
 _MARK: Final = NUMBER.encode()
@@ -71,7 +82,8 @@ class ChatSpeaker(Speaker):
     """Speaks OpenAI chat completions. What it says is built once per kind of request, afterwards only numbered.
 
     Without usage in the reply, four bytes of the request and of the answer count as a token. As with OpenAI, a stream
-    tells its usage only when `stream_options.include_usage` asks for it.
+    tells its usage only when `stream_options.include_usage` asks for it. Below `/openai/` it speaks as Azure does.
+    Thinking with a signature comes as OpenRouter's `reasoning_details`: OpenAI's chat has no place for one.
     """
 
     __slots__ = ("_known",)
@@ -85,13 +97,16 @@ class ChatSpeaker(Speaker):
         return path.endswith("/chat/completions")
 
     @override
-    def asks(self, body: bytes) -> Asked | None:
+    def asks(self, path: str, body: bytes) -> Asked | None:
         try:
             asked = _DECODER.decode(body)
         except (msgspec.MsgspecError, UnicodeDecodeError):
             return None
         options = asked.stream_options
-        return _Asked(asked.model, bool(asked.stream), options is not None and bool(options.include_usage))
+        tells_usage = options is not None and bool(options.include_usage)
+        azure = _AZURE in path
+        model = deployment(path) if azure else ""
+        return _Asked(model or asked.model or "loopback", bool(asked.stream), tells_usage, azure)
 
     @override
     def listing(self, path: str, models: Sequence[str]) -> HttpReply | None:
@@ -104,7 +119,7 @@ class ChatSpeaker(Speaker):
 
     @override
     def words(self, reply: Reply, request: ReceivedRequest) -> Worded:
-        asked = request.asked if isinstance(request.asked, _Asked) else self.asks(request.body)
+        asked = request.asked if isinstance(request.asked, _Asked) else self.asks(request.path, request.body)
         if not isinstance(asked, _Asked):
             return chat_error(400, "the body is no chat completion request")
         key = (id(reply), asked, len(request.body))
@@ -119,9 +134,7 @@ class ChatSpeaker(Speaker):
 
     @override
     def refusal(self, failure: Failure) -> HttpReply:
-        status = failure.status or _STATUS.get(failure.reason, 500)
-        words = failure.message or f"scripted failure: {failure.reason}"
-        return chat_error(status, words, code=_CODES.get(failure.reason), retry_after=failure.retry_after)
+        return _refused(failure, {})
 
     @override
     def error_event(self, failure: Failure) -> bytes:
@@ -168,9 +181,22 @@ def chat_events(reply: Reply, *, model: str = "loopback", usage: Usage | None = 
     return [event.replace(NUMBER.encode(), b"0" * 12) for event in stream_events(reply, model, usage)]
 
 
+def _refused(failure: Failure, other_codes: Mapping[str, str]) -> HttpReply:
+    status = failure.status or _STATUS.get(failure.reason, 500)
+    words = failure.message or f"scripted failure: {failure.reason}"
+    code = other_codes.get(failure.reason) or _CODES.get(failure.reason)
+    return chat_error(status, words, code=code, retry_after=failure.retry_after)
+
+
+def _events(reply: Reply, asked: _Asked, usage: Usage) -> Iterator[bytes]:
+    if asked.azure:
+        yield PROMPT_FILTERED
+    yield from stream_events(reply, asked.model, usage if asked.tells_usage else None)
+
+
 def _worded(reply: Reply, asked: _Asked, size: int) -> Worded:
     if reply.failure is not None:
-        return ChatSpeaker().refusal(reply.failure)
+        return _refused(reply.failure, _AZURE_CODES if asked.azure else {})
     usage = told_usage(reply, size)
     streamed = asked.stream
     return Saying(
@@ -178,7 +204,7 @@ def _worded(reply: Reply, asked: _Asked, size: int) -> Worded:
         usage=usage,
         content_type="text/event-stream; charset=utf-8" if streamed else "application/json",
         request_id=f"req-{NUMBER}",
-        events=tuple(stream_events(reply, asked.model, usage if asked.tells_usage else None)) if streamed else (),
+        events=tuple(_events(reply, asked, usage)) if streamed else (),
         body=b"" if streamed else whole_body(reply, asked.model, usage),
         delay_s=reply.delay_s,
         cut=reply.cut_after is not None,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from typing import Final
+from urllib.parse import unquote
 
 from loomwire.domain.pricing import Usage
 from loomwire.domain.values import JSON, ToolCall
@@ -13,11 +14,38 @@ from loomwire.infrastructure.providers.offline.reply import Reply, arguments_tex
 NUMBER: Final = "\0" * 12
 """Stands for the request's number. JSON text and headers can never hold these bytes, so it cannot hit what is said."""
 
+_SAFE: Final[JSON] = {
+    name: {"filtered": False, "severity": "safe"} for name in ("hate", "self_harm", "sexual", "violence")
+}
+PROMPT_FILTERED: Final = (
+    b"data: %b\n\n"
+    % json.dumps(
+        {
+            "choices": [],
+            "created": 0,
+            "id": "",
+            "model": "",
+            "object": "",
+            "prompt_filter_results": [{"prompt_index": 0, "content_filter_results": _SAFE}],
+        }
+    ).encode()
+)
+"""Azure's first event, which names neither the answer nor the model."""
+
+
+def deployment(path: str) -> str:
+    """Return the deployment that a path of Azure names, or "" when the body names the model."""
+    _, found, rest = path.partition("/deployments/")
+    return unquote(rest.partition("/")[0]) if found else ""
+
 
 def whole_body(reply: Reply, model: str, usage: Usage) -> bytes:
     """Return the body of a plain answer."""
     message: dict[str, JSON] = {"role": "assistant", "content": reply.text or None}
-    if reply.reasoning:
+    if reply.signature:
+        message["reasoning"] = reply.reasoning
+        message["reasoning_details"] = [_detail({"text": reply.reasoning, "signature": reply.signature})]
+    elif reply.reasoning:
         message["reasoning_content"] = reply.reasoning
     if reply.tool_calls:
         message["tool_calls"] = [
@@ -51,13 +79,25 @@ def told_usage(reply: Reply, size: int) -> Usage:
 
 def _deltas(reply: Reply) -> Iterator[JSON]:
     yield {"role": "assistant", "content": ""}
-    yield from ({"reasoning_content": piece} for piece in pieces(reply.reasoning))
+    yield from (_thought(piece, signed=bool(reply.signature)) for piece in pieces(reply.reasoning))
+    if reply.signature:
+        yield {"reasoning_details": [_detail({"signature": reply.signature})]}
     yield from ({"content": piece} for piece in pieces(reply.text))
     for index, call in enumerate(reply.tool_calls):
         start = {"id": _call_id(call, index), "type": "function", "function": _function(call.name, "")}
         yield {"tool_calls": [{"index": index, **start}]}
         for piece in pieces(arguments_text(call)):
             yield {"tool_calls": [{"index": index, "function": {"arguments": piece}}]}
+
+
+def _thought(piece: str, *, signed: bool) -> JSON:
+    if signed:
+        return {"reasoning": piece, "reasoning_details": [_detail({"text": piece})]}
+    return {"reasoning_content": piece}
+
+
+def _detail(said: dict[str, JSON]) -> JSON:
+    return {"type": "reasoning.text", **said, "format": "anthropic-claude-v1", "index": 0}
 
 
 def _function(name: str, arguments: str) -> JSON:

@@ -10,11 +10,13 @@ from loomwire.domain.capabilities import ModelCapabilities
 from loomwire.domain.config import LLMConfig
 from loomwire.domain.errors import CapabilityError, LLMNetworkError
 from loomwire.domain.messages import Image, Message
-from loomwire.domain.requests import LLMRequest, Parameters
+from loomwire.domain.policies import CataloguePolicy
+from loomwire.domain.requests import LLMRequest, OutputSpec, Parameters
 from loomwire.domain.tools import Tool
 from loomwire.testing import RecordingSink, ScriptedClient
 from support.chains import HI, chain_of, target
 
+LOOK = Tool("look", "Looks.", {"type": "object", "properties": {}})
 BLIND = target(can=ModelCapabilities(supports_vision=False, supports_tools=False, max_tokens=100))
 PICTURE = LLMRequest.of("What is this?", Image(data=b"\x89PNG", media_type="image/png"))
 
@@ -133,3 +135,32 @@ async def test_a_target_that_cannot_stream_refuses_a_stream_on_entering() -> Non
     with pytest.raises(CapabilityError, match="streaming"):
         async with client.stream(HI):
             pass
+
+
+async def test_what_nobody_knows_is_asked_for_with_one_warning_per_ability(caplog: pytest.LogCaptureFixture) -> None:
+    client = FittedClient(ScriptedClient(then="ok"), replace(target(), base_url="http://a.example"))
+    structured = LLMRequest.of("hi", output=OutputSpec())
+    for request in (LLMRequest.of("hi", tools=(LOOK,)), structured, LLMRequest.of("hi", tools=(LOOK,)), structured):
+        assert (await client.generate(request)).text == "ok"
+    assert [message.rpartition(" can do ")[2] for message in caplog.messages] == [
+        "tools; it is asked all the same",
+        "json_mode; it is asked all the same",
+    ]
+
+
+async def test_a_model_without_a_network_is_not_wondered_about(caplog: pytest.LogCaptureFixture) -> None:
+    client = FittedClient(ScriptedClient(then="ok"), target())
+    assert (await client.generate(LLMRequest.of("hi", tools=(LOOK,)))).text == "ok"
+    assert caplog.messages == []
+
+
+async def test_what_nobody_knows_is_refused_where_that_is_strict() -> None:
+    scripted = ScriptedClient(then="ok")
+    strict = replace(target(), catalogue=CataloguePolicy(strict=True))
+    client = FittedClient(scripted, strict)
+    with pytest.raises(CapabilityError, match=r"nobody knows whether .+ can do what the request needs: tools"):
+        await client.generate(LLMRequest.of("hi", tools=(LOOK,)))
+    assert scripted.requests == ()
+    assert (await client.generate(LLMRequest.of("hi"))).text == "ok"
+    able = FittedClient(scripted, replace(strict, capabilities=ModelCapabilities(supports_tools=True)))
+    assert (await able.generate(LLMRequest.of("hi", tools=(LOOK,)))).text == "ok"

@@ -11,9 +11,9 @@ from loomwire.application.clients.guarded import GuardedClient
 from loomwire.application.guard import Guard, Operation, Outcome
 from loomwire.domain.errors import LLMNetworkError, LLMRateLimitError, LoomError, StreamInterruptedError
 from loomwire.domain.events import Finished, StreamEvent, TextDelta
-from loomwire.domain.faults import Step
 from loomwire.domain.ports.client import ILLMClient, LLMStream
 from loomwire.domain.pricing import Charge, Usage
+from loomwire.domain.reports.steps import Step
 from loomwire.domain.requests import LLMRequest
 from loomwire.domain.responses import LLMResponse
 from loomwire.testing import RecordingSink, ScriptedClient

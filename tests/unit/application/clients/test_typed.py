@@ -17,13 +17,20 @@ from loomwire.application.clients.typed import TypedLLMClient
 from loomwire.application.typed.forms import TypedMode
 from loomwire.application.typed.source import TypedSource, TypedTarget
 from loomwire.domain.capabilities import ModelCapabilities
-from loomwire.domain.errors import LLMError, LLMRateLimitError, LLMValidationError, OutputInvalidError, llm_error
-from loomwire.domain.faults import Step
+from loomwire.domain.errors import (
+    CapabilityError,
+    LLMError,
+    LLMRateLimitError,
+    LLMValidationError,
+    OutputInvalidError,
+    llm_error,
+)
 from loomwire.domain.messages import Image, Message, Reasoning, Text, ToolResult
 from loomwire.domain.ports.client import ILLMClient, LLMStream
 from loomwire.domain.ports.clock import IClock
 from loomwire.domain.ports.output import IOutputSchema
 from loomwire.domain.pricing import Cost, Unpriced, Usage
+from loomwire.domain.reports.steps import Step
 from loomwire.domain.requests import Bound, LLMRequest, OutputSpec
 from loomwire.domain.responses import LLMResponse
 from loomwire.domain.tools import Tool, ToolNamed
@@ -481,6 +488,31 @@ async def test_a_server_that_refuses_the_schema_is_prompted_instead(reason: str)
     assert [step.outcome for step in answer.steps] == ["failed", "demoted", "answered", "reasked", "answered"]
     assert answer.steps[1] == Step("typed", "", "demoted", reason, latency_s=1.0)
     assert (answer.usage, answer.cost) == (Usage(20, 10), Cost(14))
+
+
+@pytest.mark.parametrize("can", [KNOWN, UNKNOWN])
+async def test_a_keyword_that_a_vendor_cannot_express_is_asked_for_loosely_and_then_in_words(
+    can: ModelCapabilities,
+) -> None:
+    stage = Stage(CapabilityError("no `minimum`"), CapabilityError("no `anyOf`"), says(), can=can)
+    answer = await stage.typed.generate(ASK)
+    strict, loose, prompted = stage.client.requests
+    assert strict.output == OutputSpec(CLOSED, "Number")
+    assert loose == replace(strict, output=OutputSpec(CLOSED, "Number", strict=False))
+    assert prompted.output == (None if can.supports_json_mode is None else OutputSpec(None, "Number"))
+    assert words(prompted).count("JSON Schema") == 1
+    assert [step.outcome for step in answer.steps] == ["demoted", "demoted", "answered"]
+
+
+async def test_what_a_vendor_cannot_express_at_all_is_the_callers_to_know() -> None:
+    error = CapabilityError("no pictures")
+    stage = Stage(error, error, error, can=KNOWN)
+    with pytest.raises(CapabilityError):
+        await stage.typed.generate(ASK)
+    named = Stage(error, can=KNOWN, mode="native")
+    with pytest.raises(CapabilityError):
+        await named.typed.generate(ASK)
+    assert (len(stage.client.requests), len(named.client.requests)) == (3, 1)
 
 
 async def test_one_answer_after_a_refusal_keeps_its_own_usage() -> None:

@@ -13,7 +13,7 @@ import pytest
 from loomwire.application.reload.changes import Change, changes, rebuilt
 from loomwire.domain.capabilities import ModelCapabilities
 from loomwire.domain.config import ClientConfig, LLMConfig, Snapshot
-from loomwire.domain.policies import PoolPolicy, TimeoutPolicy, WireLimits
+from loomwire.domain.policies import CataloguePolicy, PoolPolicy, TimeoutPolicy, WireLimits
 from loomwire.domain.pricing import Prices
 from loomwire.domain.requests import Parameters
 from loomwire.domain.values import FrozenDict, Secret
@@ -76,6 +76,8 @@ def test_the_same_configuration_differs_in_nothing() -> None:
         ({"allow_private": True}, "providers.far.allow_private", False, True, "connections"),
         ({"free": True}, "providers.far.free", False, True, "clients"),
         ({"options": FrozenDict(context=512)}, "providers.far.options.context", None, 512, "clients"),
+        ({"options": FrozenDict(quirks={"stop_limit": 4})}, "providers.far.quirks.stop_limit", None, 4, "clients"),
+        ({"api_version": "2024-10-21"}, "providers.far.api_version", None, "2024-10-21", "clients"),
     ],
 )
 def test_an_edit_is_named_as_the_yaml_names_it_with_what_it_rebuilds(
@@ -195,9 +197,11 @@ def test_every_field_of_a_model_is_told_when_it_differs() -> None:
         name="near",
         base_url="https://b.example",
         dialect="openai_chat",
+        api_version="2024-10-21",
         keys=(Secret("k"),),
         parameters=Parameters(seed=1),
         capabilities=ModelCapabilities(supports_vision=True),
+        emulate_tools=False,
         prices=Prices.per_mtok(Decimal(1), Decimal(1)),
         free=True,
         timeouts=TimeoutPolicy(idle_s=1.0),
@@ -211,6 +215,7 @@ def test_every_field_of_a_model_is_told_when_it_differs() -> None:
         tags=frozenset({"a"}),
         replay="r",
         recorded="digest",
+        catalogue=CataloguePolicy(strict=True),
     )
     for field in fields(LLMConfig):
         new = replace(QUICK, **{field.name: getattr(other, field.name)})
@@ -223,6 +228,15 @@ def test_recordings_of_the_same_name_with_another_content_are_told() -> None:
     old, new = (snapshot({"quick": QUICK}, chat=client("chat", target)) for target in played)
     (change,) = changes(old, new)
     assert (change.path, change.old, change.new) == ("clients.chat.replay", "recordings", "recordings")
+
+
+def test_a_catalogue_of_the_same_name_with_another_content_is_told() -> None:
+    old, new = (
+        snapshot({"quick": replace(QUICK, catalogue=CataloguePolicy(path="own", read=digest))})
+        for digest in ("one", "two")
+    )
+    (change,) = changes(old, new)
+    assert (change.path, change.old, change.new) == ("models.quick.catalogue.path", "own", "own")
 
 
 def test_true_is_not_1_to_a_server() -> None:

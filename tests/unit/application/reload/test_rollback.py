@@ -15,8 +15,8 @@ from loomwire.application.reload.store import ConfigStore
 from loomwire.application.state.stats import CallStats
 from loomwire.domain.config import Snapshot
 from loomwire.domain.errors import UnknownNameError
-from loomwire.domain.faults import Problem
 from loomwire.domain.ports.config import ConfigReading, IConfigSource
+from loomwire.domain.reports.problems import Problem
 from loomwire.infrastructure.telemetry.clock import SystemClock
 from loomwire.testing import ScriptedClient
 from support.chains import parts
@@ -49,6 +49,8 @@ def test_a_rollback_holds_until_the_next_valid_edit() -> None:
     with pytest.raises(UnknownNameError, match="there is no generation 9") as caught:
         store.rollback(9)
     assert caught.value.hint == "The history knows 1, 2, 3, 4."
+    store.rollback(True)
+    assert repr(store.rolled_back_to) == "1", "it is shown as JSON"
 
 
 def test_a_rollback_is_said_and_keeps_what_was_rejected_until_the_next_edit() -> None:

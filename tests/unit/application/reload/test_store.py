@@ -6,18 +6,23 @@ import logging
 import threading
 import weakref
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
+from typing_extensions import override
 
 from loomwire.application.pipeline import Parts
+from loomwire.application.registry import ClientRegistry
 from loomwire.application.reload.drains import Drains
 from loomwire.application.reload.manager import LLMConfigManager
 from loomwire.application.reload.results import Diff
 from loomwire.application.reload.store import ConfigStore
 from loomwire.application.state.stats import CallStats
-from loomwire.domain.config import ClientConfig
+from loomwire.domain.capabilities import ModelCapabilities
+from loomwire.domain.config import ClientConfig, LLMConfig
 from loomwire.domain.errors import ClientRemovedError, ConfigError, LLMValidationError, UnknownNameError
-from loomwire.domain.faults import Problem
+from loomwire.domain.ports.client import ILLMClient, ILLMClientFactory
+from loomwire.domain.reports.problems import Problem
 from loomwire.infrastructure.telemetry.clock import SystemClock
 from loomwire.testing import FakeClock, ScriptedClient
 from support.chains import HI, parts, registry_of
@@ -57,6 +62,15 @@ def test_the_same_content_changes_nothing() -> None:
     result = store.reload()
     assert (result.outcome, result.generation) == ("unchanged", 1)
     assert registry.generation is before
+
+
+def test_a_bad_edit_that_is_undone_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "loomwire.reload")
+    store, _ = store_of(ONE, good(ONE), bad("x"), good(ONE), good(ONE))
+    for _ in range(4):
+        store.reload()
+    assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
+    assert caplog.records[1].getMessage() == "the bad edit was undone, generation 1 stays"
 
 
 def test_a_bad_edit_changes_nothing_and_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
@@ -251,3 +265,60 @@ async def test_the_manager_never_stops_a_loop() -> None:
 def test_a_client_is_the_same_when_it_is_the_same_object() -> None:
     again = ClientConfig(name="a", targets=A.targets)
     assert Diff.between(ONE, named(A, again, digest="x")) == Diff(removed=("b",), changed=("a",))
+
+
+class LearningFactory(ILLMClientFactory):
+    """Knows by and by more of the models named `m`."""
+
+    def __init__(self) -> None:
+        self.window: int | None = None
+        self.error: ConfigError | None = None
+
+    @override
+    def create(self, config: LLMConfig) -> ILLMClient:
+        if self.error is not None:
+            raise self.error
+        return ScriptedClient(then=f"window {config.capabilities.context_window}")
+
+    @override
+    def resolved(self, config: LLMConfig) -> LLMConfig:
+        if config.model != "m":
+            return config
+        return replace(config, capabilities=ModelCapabilities(context_window=self.window))
+
+
+def learning(*clients: ClientConfig) -> tuple[LearningFactory, ConfigStore, ClientRegistry]:
+    """Return a factory that learns, and a store and a registry over clients of it."""
+    factory = LearningFactory()
+    store, registry = store_of(named(*clients, digest="one"), made=Parts(factory, SystemClock(), CallStats()))
+    return factory, store, registry
+
+
+async def test_what_is_newly_known_of_a_model_builds_its_clients_anew_and_no_others() -> None:
+    factory, store, registry = learning(client("a", "other"), client("b", "m"))
+    before = registry.generation
+    assert not store.renew()
+    assert registry.generation is before
+    factory.window = 8
+    assert store.renew()
+    after = registry.generation
+    assert (after.number, after.snapshot) == (before.number, before.snapshot)
+    assert after.entries["a"] is before.entries["a"]
+    assert (await registry.client("b").generate(HI)).text == "window 8"
+    assert len(store.history) == 1
+
+
+async def test_a_client_that_cannot_be_built_anew_leaves_all_as_they_are(caplog: pytest.LogCaptureFixture) -> None:
+    factory, store, registry = learning(client("b", "m"))
+    before, factory.window = registry.generation, 8
+    factory.error = ConfigError("no", hint="none")
+    assert not store.renew()
+    assert registry.generation is before
+    assert "a client cannot be built: no" in caplog.text
+
+
+async def test_a_closed_container_builds_nothing_anew() -> None:
+    factory, store, registry = learning(client("b", "m"))
+    registry.close()
+    factory.window = 8
+    assert not store.renew()

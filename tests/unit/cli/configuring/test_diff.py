@@ -45,9 +45,9 @@ def test_a_change_says_old_new_and_what_it_rebuilds(config: Path, tmp_path: Path
         "~ models.quick.timeouts.connect: 3 -> 4 (and 1 more such)",
         "    builds anew: chat, reader, writer, and their connections",
         "- clients.reader",
-        "    was asked by reader",
+        "    new calls of reader are refused, those in flight finish",
         "+ clients.writer",
-        "    builds anew: writer; connections stay",
+        "    builds writer",
     ]
     assert ran.err == "5 changes; of the clients in both, 1 to be built anew and 0 kept\n"
 

@@ -31,7 +31,7 @@ def test_generations_are_listed_with_their_changes(kept: Path) -> None:
         "~ models.helper.parameters.temperature: 0.1 -> 0.2",
         "    builds anew: planner, late; connections stay",
         "+ clients.late",
-        "    builds anew: late; connections stay",
+        "    builds late",
     ]
     assert len(loomwire("config", "history", "--history", kept, "-n", "1").out.splitlines()) == 5
 

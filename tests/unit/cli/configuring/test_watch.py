@@ -1,11 +1,16 @@
 from __future__ import annotations
 
 import json
+import queue
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
+
+from loomwire import LLMContainer
+from loomwire.cli.configuring.watch import Teller, heard
 from loomwire.infrastructure.history.folder import HistoryFolder
 from support.commands import Ran, loomwire
 from support.folders import folder
@@ -82,7 +87,10 @@ def test_every_edit_is_a_line_of_json(tmp_path: Path) -> None:
     }
     for event in events:
         assert event["event"] == "adopted" or event["problems"][0]["code"].startswith("CFG")
-    assert len(HistoryFolder(tmp_path / "history").entries()) >= 1 + len(adopted)
+    # One whose files were edited again before they could be copied is not kept.
+    kept = {entry.digest for entry in HistoryFolder(tmp_path / "history").entries()}
+    assert first["digest"] in kept
+    assert kept <= set(in_force.values())
 
 
 def test_an_edit_that_means_nothing_else_is_told_as_such(tmp_path: Path) -> None:
@@ -98,3 +106,50 @@ def test_an_edit_that_means_nothing_else_is_told_as_such(tmp_path: Path) -> None
 def test_a_configuration_that_is_not_valid_is_not_watched(tmp_path: Path) -> None:
     ran = loomwire("config", "watch", "--config", tmp_path / "nowhere", "--count", "1")
     assert (ran.code, ran.out) == (3, "")
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_a_bad_edit_that_is_undone_is_told_although_nothing_comes_into_force(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], as_json: bool
+) -> None:
+    file = folder(tmp_path) / "loomwire.yaml"
+    text = file.read_text(encoding="utf-8")
+    with LLMContainer.open(tmp_path, watch=False) as container:
+        inbox: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        teller = Teller(container, as_json=as_json)
+        container.on_config_updated(lambda old, new, _: inbox.put(lambda: teller.adopted(old, new)))
+        container.on_config_rejected(lambda kept, problems: inbox.put(lambda: teller.rejected(kept, problems)))
+
+        def told(content: str) -> str:
+            file.write_text(content, encoding="utf-8")
+            container.reload()
+            tell = heard(inbox, teller)
+            assert tell is not None
+            tell()
+            return capsys.readouterr().out
+
+        assert "rejected" in told(text[:-30]) if as_json else "not in force" in told(text[:-30])
+        said = told(text)
+        if as_json:
+            event = json.loads(said)
+            assert (event["event"], event["generation"], event["digest"]) == ("undone", 1, container.health().digest)
+        else:
+            assert said[8:] == " the edit was undone, generation 1 is what the files say\n"
+        assert not teller.knows_bad
+        told(text[:-30])
+        told(text.replace("planner", "writer"))
+        assert (teller.knows_bad, container.configs.generation) == (False, 2)
+
+
+def test_while_a_bad_edit_stands_nothing_is_told(tmp_path: Path) -> None:
+    file = folder(tmp_path) / "loomwire.yaml"
+    with LLMContainer.open(tmp_path, watch=False) as container:
+        inbox: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        teller = Teller(container, as_json=True)
+        file.write_text("version: [", encoding="utf-8")
+        result = container.reload()
+        teller.rejected(container.configs.snapshot, result.problems)
+        end = threading.Timer(0.25, inbox.put, [None])
+        end.start()
+        assert heard(inbox, teller) is None
+        end.join()

@@ -9,7 +9,7 @@ import pytest
 
 from loomwire.domain.config import Snapshot
 from loomwire.domain.errors import ConfigRejectedError
-from loomwire.domain.faults import Problem
+from loomwire.domain.reports.problems import Problem
 from loomwire.infrastructure.configuration.checks.targets import TargetCheck
 from loomwire.infrastructure.configuration.loader import ConfigLoader
 from loomwire.infrastructure.configuration.options import OptionCheck

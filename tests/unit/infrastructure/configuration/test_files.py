@@ -10,6 +10,7 @@ import pytest
 from loomwire.infrastructure.configuration.files import (
     MAX_SECRET_BYTES,
     UnreadableError,
+    absolute,
     inside,
     read_regular,
     read_secret,
@@ -139,3 +140,26 @@ def test_a_link_out_of_the_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UnreadableError, match="leads out"):
         inside(root, "rules/theirs")
     assert inside(root, "absent/yet.yaml") == root / "absent" / "yet.yaml"
+
+
+@pytest.mark.parametrize(
+    ("path", "plain"),
+    [
+        ("a/../b", "b"), ("a/b/../../c", "c"), ("./a//b/", "a/b"), ("link/../b", "link/../b"),
+        ("link/../../b", "link/../../b"), ("a/../link/x/../b", "link/b"), ("link", "link"),
+    ],
+)  # fmt: skip
+def test_an_absolute_path_leads_where_the_given_one_does_and_names_links_as_they_are(
+    tmp_path: Path, path: str, plain: str
+) -> None:
+    here = tmp_path / "here"
+    for folder in (here, here / "a" / "b", here / "b", tmp_path / "far" / "off" / "x", tmp_path / "far" / "b"):
+        folder.mkdir(parents=True, exist_ok=True)
+    (here / "link").symlink_to(tmp_path / "far" / "off")
+    assert absolute(f"{here}/{path}") == f"{here}/{plain}"
+    assert os.path.realpath(f"{here}/{plain}") == os.path.realpath(f"{here}/{path}")
+
+
+def test_nothing_is_above_the_root_of_the_file_system() -> None:
+    assert absolute("/../../etc") == "/etc"
+    assert absolute("here") == f"{Path.cwd()}/here"

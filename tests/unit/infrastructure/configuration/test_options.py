@@ -46,6 +46,19 @@ def test_rules_come_from_a_file_of_the_folder(folder: Folder) -> None:
     assert folder.load(files, {"NAME": "Ada"}).digest != snapshot.digest
 
 
+def test_a_file_may_name_its_list_and_say_where_it_ends(folder: Folder) -> None:
+    main = text("{type: rule, rules: r/demo.yaml}")
+    named = "rules:\n  - {a: 1}\nend: true\n"
+    sealed = {"a.yaml": main + "end: true\n", "r/demo.yaml": named}
+    assert folder.load(sealed).models["helper"].options == {"rules": (FrozenDict({"a": 1}),)}
+    (cut,) = folder.problems({**sealed, "r/demo.yaml": "rules:\n  - {a: 1}\n"})
+    assert (cut.reason, cut.file) == ("missing_key", f"{folder.root}/r/demo.yaml")
+    (listed,) = folder.problems({**sealed, "r/demo.yaml": "- {a: 1}\n"})
+    assert "below `rules:`" in (listed.hint or "")
+    (wrong,) = folder.problems({**sealed, "r/demo.yaml": "rules:\n  - 7\nend: true\n"})
+    assert (wrong.path, wrong.line) == ("providers.offline.rules.0", 2)
+
+
 def test_a_script_may_stand_in_the_configuration(folder: Folder) -> None:
     snapshot = folder.load(text("{type: mock, script: [{text: Hello}]}"))
     assert snapshot.models["helper"].options == {"script": (FrozenDict({"text": "Hello"}),)}

@@ -34,7 +34,6 @@ REFUSED = [
     "events: {to: stderr}",
     "hooks: {before: x}",
     "plugins: {a: {}}",
-    "catalogue: {refresh: true}",
     "state: {kind: redis}",
     "defaults: {cache: {mode: deterministic_only}}",
     "defaults: {memory: {soft: 0.5}}",

@@ -34,6 +34,8 @@ providers:
     api_key: hush
     headers: {X-Team: blue}
     extra: {a: 1, b: [x]}
+    api_version: 2024-10-21
+    quirks: {deployments: true, stop_limit: 4, seed: null}
     allow_private: true
     lenient_terminal: true
     timeouts: {connect: 2, idle: 20}
@@ -88,8 +90,16 @@ def test_a_provider_and_a_model_become_one_config(folder: Folder) -> None:
         extra={"a": 1, "b": 2, "c": None},
         allow_private=True,
         lenient_terminal=True,
+        api_version="2024-10-21",
+        options={"quirks": {"deployments": True, "stop_limit": 4, "seed": None}},
         tags=frozenset({"premium"}),
     )
+
+
+def test_a_region_becomes_part_of_the_config_beside_the_quirks(folder: Folder) -> None:
+    model = folder.load(TEXT.replace("    quirks:", "    region: eu-west-1\n    quirks:")).models["full"]
+    assert model.options["region"] == "eu-west-1"
+    assert model.options.keys() == {"region", "quirks"}
 
 
 def test_what_nobody_says_is_left_to_the_domain(folder: Folder) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 from collections.abc import Callable, Iterator, Mapping
@@ -249,3 +250,34 @@ def test_recordings_that_cannot_be_read_are_told_apart_from_those_that_can(world
     assert [problem.code for problem in second.problems] == ["CFG022"]
     assert first.digest != second.digest
     assert str(held / "0001.json") in second.watched
+
+
+def test_a_relative_root_stays_the_folder_it_was_when_the_process_goes_elsewhere(tmp_path: Path) -> None:
+    (tmp_path / "conf").mkdir()
+    (tmp_path / "conf" / "a.yaml").write_text(TEXT.replace("${file:key}", "k"))
+    (tmp_path / "elsewhere" / "conf").mkdir(parents=True)
+    with contextlib.chdir(tmp_path):
+        source = FolderSource(loader({}), Path("conf"))
+        first = source.read(None).snapshot
+        assert first is not None
+        assert first.files == ("conf/a.yaml",)
+        with contextlib.chdir("elsewhere"):
+            reading = source.read(first)
+            assert (reading.digest, source.root) == (first.digest, tmp_path / "conf")
+            assert reading.snapshot is not None
+            assert reading.snapshot.files == (str(tmp_path / "conf" / "a.yaml"),)
+            assert reading.snapshot.clients["a"] is first.clients["a"]
+        assert source.root == Path("conf")
+
+
+def test_a_relative_root_is_read_although_the_working_directory_was_removed(tmp_path: Path) -> None:
+    (tmp_path / "conf").mkdir()
+    (tmp_path / "conf" / "a.yaml").write_text(TEXT.replace("${file:key}", "k"))
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    with contextlib.chdir(tmp_path):
+        source = FolderSource(loader({}), Path("conf"))
+        os.chdir(gone)
+        gone.rmdir()
+        assert source.read(None).snapshot is not None
+        os.chdir(tmp_path)

@@ -107,6 +107,10 @@ CUSTOM = 'type: custom, dialect: openai_chat, base_url: "https://x.example/v1"'
                 ("CFG012", "providers.near.extra.stream", "3:121"),
             ],
         ),
+        (provider("type: openai, api_key: k, api_version: v1"), [("CFG012", "providers.near.api_version", "3:36")]),
+        (provider("type: openai, api_key: k, region: us-east-1"), [("CFG030", "providers.near.region", "3:36")]),
+        (provider(CUSTOM + ", quirks: {sed: null}"), [("CFG030", "providers.near.quirks.sed", "3:89")]),
+        (provider(CUSTOM + ", quirks: {stop_limit: many}"), [("CFG011", "providers.near.quirks", "3:80")]),
         (provider(CUSTOM, ", extra: {stream: true}"), [("CFG012", "models.m.extra.stream", "4:48")]),
         (
             provider('type: openai, headers: {Host: a, X-Good: b, "a b": c}'),

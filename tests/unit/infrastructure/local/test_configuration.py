@@ -11,7 +11,7 @@ import pytest
 from loomwire.container.facade import LLMContainer
 from loomwire.domain.config import LLMConfig
 from loomwire.domain.errors import ConfigError, ConfigRejectedError
-from loomwire.domain.faults import Problem
+from loomwire.domain.reports.problems import Problem
 from loomwire.domain.values import JSON
 from loomwire.infrastructure.configuration.loader import ConfigLoader
 from loomwire.infrastructure.local.settings import local_settings

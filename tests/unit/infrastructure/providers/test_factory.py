@@ -15,8 +15,9 @@ from loomwire.domain.values import JSON, Secret
 from loomwire.infrastructure.providers.factory import ClientFactory
 from loomwire.infrastructure.providers.mock import MockClient
 from loomwire.infrastructure.providers.openai_chat.quirks import ChatQuirks
+from loomwire.infrastructure.providers.rows.kinds import ProviderType
 from loomwire.infrastructure.providers.rule import RuleClient
-from loomwire.infrastructure.providers.table import PROVIDERS, ProviderType
+from loomwire.infrastructure.providers.table import PROVIDERS
 from loomwire.infrastructure.telemetry.clock import SystemClock
 from loomwire.infrastructure.transport.pool import ConnectionPool
 from support.wire_server import Exchange, WireServer
@@ -37,7 +38,9 @@ def test_a_client_says_its_dialect_and_target_and_never_its_key() -> None:
     assert repr(client) == "OpenAIChat(openai/gpt)"
 
 
-@pytest.mark.parametrize(("type_", "hint"), [("opnai", "Did you mean `openai`?"), ("zzz", "There are: openai, vllm")])
+@pytest.mark.parametrize(
+    ("type_", "hint"), [("opnai", "Did you mean `openai`?"), ("zzz", "There are: openai, deepseek, ")]
+)
 def test_an_unknown_type_lists_what_exists(type_: str, hint: str) -> None:
     with pytest.raises(UnknownNameError) as caught:
         factory().create(LLMConfig(type=type_, model="m", name="mine"))
@@ -61,7 +64,7 @@ def test_a_custom_server_must_say_its_dialect() -> None:
 
 def test_a_known_vendor_cannot_be_made_to_speak_another_dialect() -> None:
     config = replace(LLMConfig.openai("m", api_key=KEY), dialect="anthropic")
-    with pytest.raises(ConfigError, match="speaks openai_chat"):
+    with pytest.raises(ConfigError, match="does not speak anthropic, but openai_chat"):
         factory().create(config)
     assert repr(factory().create(replace(config, dialect="openai_chat"))) == "OpenAIChat(openai/m)"
 

@@ -65,6 +65,13 @@ def test_only_harmless_headers_are_kept() -> None:
     assert response_headers(dict.fromkeys((*kept, *lost), "x")) == dict.fromkeys(kept, "x")
 
 
+def test_the_kind_of_an_error_of_bedrocks_is_kept_and_its_session_token_is_not() -> None:
+    assert set(response_headers({"x-amzn-errortype": "ThrottlingException", "x-amzn-trace-id": "x"})) == {
+        "x-amzn-errortype"
+    }
+    assert request_headers([("x-amz-security-token", "IQoJb3JpZ2luX2Vj"), ("x-amz-date", "20260101T000000Z")]) == {}
+
+
 def test_values_under_names_of_keys_go_and_numbers_of_tokens_stay() -> None:
     body: JSON = {
         "api_key": "abc",

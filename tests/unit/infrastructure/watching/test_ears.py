@@ -153,6 +153,29 @@ def test_stopping_twice_or_before_anything_was_listened_to_is_fine(ears: Ears) -
     ears.stop()
 
 
+class Closed(Observing):
+    """Finds its descriptors closed by somebody else, once."""
+
+    is_closed = True
+
+    @override
+    def on_thread_stop(self) -> None:
+        if self.is_closed:
+            self.is_closed = False
+            raise OSError(errno.EBADF, "bad file descriptor")
+
+
+def test_it_stops_although_somebody_closed_its_descriptors(tmp_path: Path) -> None:
+    observer = Closed()
+    ears = Ears(lambda _, __: None, lambda: observer)
+    ears.listen(place(tmp_path, listed=True))
+    ears.stop()
+    assert not observer.is_closed
+    assert logging.getLogger("watchdog.observers.inotify").filters == []
+    observer.stop()
+    observer.join()
+
+
 @pytest.mark.parametrize(
     ("refusal", "why"),
     [

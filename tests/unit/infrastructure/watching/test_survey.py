@@ -211,3 +211,18 @@ def test_a_file_where_a_folder_should_be_is_no_place(root: Path) -> None:
     seen = look(root, root / "app.yaml" / "below")
     assert str(root / "app.yaml") not in seen.places
     assert seen.files[str(root / "app.yaml" / "below")] is None
+
+
+def test_a_way_upwards_from_a_link_is_that_of_the_folder_it_leads_to(root: Path, tmp_path: Path) -> None:
+    for name in ("far/v1", "far/shared"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "far" / "shared" / "real").write_text("a: 1\n", encoding="utf-8")
+    (root / "current").symlink_to(tmp_path / "far" / "v1")
+    (root / "link.yaml").symlink_to("current/../shared/real")
+    seen = look(root)
+    assert seen.files[str(root / "link.yaml")] is not None
+    assert named(seen, tmp_path / "far" / "shared") == {"real"}
+    assert named(seen, root) == {"app.yaml", "link.yaml", "current"}
+    upwards = survey(f"{root}/current/../shared", [])
+    assert upwards.places[str(tmp_path / "far" / "shared")].listed
+    assert survey(f"{tmp_path}/nowhere/../x.yaml", []).files == {f"{tmp_path}/nowhere/../x.yaml": None}

@@ -17,6 +17,8 @@ from pathlib import Path
 
 import pytest
 
+from loomwire.infrastructure.watching.ears import Ears
+from loomwire.infrastructure.watching.settling import Hint
 from loomwire.infrastructure.watching.watcher import ConfigWatcher, WatcherStatus
 
 LONGEST_S = 5.0
@@ -72,6 +74,31 @@ def test_it_reads_once_at_the_start_and_again_after_an_edit(root: Path) -> None:
         )
     assert not watcher.status.running
     assert read.empty()
+
+
+def test_without_watchdog_it_looks_once_a_second_and_says_so(root: Path, caplog: pytest.LogCaptureFixture) -> None:
+    def missing(_: Callable[[Hint, str], None]) -> Ears:
+        raise ModuleNotFoundError("canary")
+
+    read: Read = queue.SimpleQueue()
+    watcher = ConfigWatcher(root, list, lambda: read.put((root / "app.yaml").read_text(encoding="utf-8")), missing)
+    watcher.start()
+    try:
+        assert read.get(timeout=LONGEST_S) == "1"
+        (root / "app.yaml").write_text("2", encoding="utf-8")
+        assert read.get(timeout=LONGEST_S) == "2"
+        assert watcher.status == WatcherStatus(
+            running=True,
+            places=0,
+            limit="watchdog cannot be loaded (ModuleNotFoundError)",
+            reads=2,
+            failures=0,
+            last_failure=None,
+        )
+    finally:
+        watcher.stop()
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert "canary" not in caplog.text
 
 
 def test_its_own_reading_is_no_reason_to_read_again(root: Path) -> None:

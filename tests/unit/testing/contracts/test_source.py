@@ -11,8 +11,8 @@ from typing_extensions import override
 
 from loomwire.domain.config import ClientConfig, LLMConfig, Snapshot
 from loomwire.domain.errors import ConfigError
-from loomwire.domain.faults import Problem
 from loomwire.domain.ports.config import ConfigReading, IConfigSource
+from loomwire.domain.reports.problems import Problem
 from loomwire.testing.contracts.contract import Contract
 from loomwire.testing.contracts.source import ConfigSourceContract
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from loomwire.domain.errors import ConfigError, ConfigRejectedError
-from loomwire.domain.faults import Problem
+from loomwire.domain.reports.problems import Problem
 from loomwire.domain.values import JSON
 from loomwire.testing import FAULTS, FakeProvider, Pace
 from loomwire.testing.script.checks import ranges

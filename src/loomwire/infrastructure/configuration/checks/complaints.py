@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Final
 
-from loomwire.domain.faults import Problem
+from loomwire.domain.reports.problems import Problem
 from loomwire.domain.values import listed
 from loomwire.infrastructure.configuration.documents import nearest
 from loomwire.infrastructure.configuration.scalars import KeyPath, Plain
@@ -182,8 +182,14 @@ def _unknown_names(
         yield tree.problem("unknown_name", f"there is no {what} of the name that comes in here", path)
         return
     near = nearest(name, known)
-    hint = None if near else f"Known: {listed(known)}." if known else f"There is no {what} at all."
+    hint = None if near else f"Known: {_listed(known)}." if known else f"There is no {what} at all."
     yield tree.problem("unknown_name", f"there is no {what} {quoted(name)}", path, suggestion=near, hint=hint)
+
+
+def _listed(names: Collection[str]) -> str:
+    # The provider manager's tables say whose a name is.
+    described: Callable[[], str] | None = getattr(names, "described", None)
+    return listed(names) if described is None else described()
 
 
 def _section(values: Mapping[str, Plain], name: str) -> dict[str, Mapping[str, Plain]]:

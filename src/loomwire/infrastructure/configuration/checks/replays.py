@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 
 from loomwire.domain.errors import ConfigError
-from loomwire.domain.faults import Problem
+from loomwire.domain.reports.problems import Problem
 from loomwire.infrastructure.configuration.files import UnreadableError, inside
 from loomwire.infrastructure.configuration.options import OPTIONS
 from loomwire.infrastructure.configuration.scalars import KeyPath, Plain

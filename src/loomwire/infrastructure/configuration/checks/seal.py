@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from loomwire.domain.faults import Problem
+from loomwire.domain.reports.problems import Problem
 from loomwire.infrastructure.configuration.documents import Document
 from loomwire.infrastructure.configuration.yaml_tree import Table
 
@@ -24,6 +24,8 @@ def seal_problems(documents: Sequence[Document]) -> Iterator[Problem]:
         root = document.root
         if document not in sealed:
             hint = "Restore the rest of the file, or put `end: true` last in it."
+            if not isinstance(root, Table):
+                hint = "Restore the rest, or write the list below `rules:` (or `script:`) and `end: true` last."
             yield Problem("missing_key", _MISSING, "end", file=document.name, hint=hint)
         elif isinstance(root, Table) and next(reversed(root.plain)) != "end":
             yield document.problem("out_of_range", "`end` must be the last key of its file", ("end",), at="key")

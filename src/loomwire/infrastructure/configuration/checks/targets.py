@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from loomwire.domain.config import LLMConfig
 from loomwire.domain.errors import ConfigError
-from loomwire.domain.faults import Problem
+from loomwire.domain.reports.problems import Problem
 from loomwire.domain.values import NO_JSON, JSONObject, may_be_shown
 from loomwire.infrastructure.configuration.checks.replays import replayed_providers
 from loomwire.infrastructure.configuration.documents import Part

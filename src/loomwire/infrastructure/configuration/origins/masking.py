@@ -13,7 +13,7 @@ from loomwire.infrastructure.configuration.schema.secrecy import is_sealed, is_s
 
 MASK: Final = "***"
 
-_FREE: Final = frozenset({"extra", "custom", "rules", "script", "events", "hooks", "plugins", "catalogue", "state"})
+_FREE: Final = frozenset({"extra", "custom", "rules", "script", "events", "hooks", "plugins", "state"})
 """Where keys are not the schema's, so that any of them may be a secret's name."""
 
 Valid: TypeAlias = "Mapping[str, Valid] | Sequence[Valid] | CoreScalar | Secret | Decimal"

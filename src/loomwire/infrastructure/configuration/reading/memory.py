@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -137,6 +136,10 @@ class Memory:
             self.recordings[folder] = known if known is not None and known[0] == digest else (digest, _wrong(folder))
         return self.recordings[folder][1]
 
+    def content(self, folder: Path) -> str:
+        """Return what identifies the JSON files of any folder; they are read for it."""
+        return _content(folder)
+
     def recorded(self, folder: Path) -> str:
         """Return what identifies the content of a folder of recordings that was looked at; "" for any other."""
         return self.recordings.get(folder, ("", None))[0]
@@ -177,9 +180,3 @@ def _wrong(folder: Path) -> ConfigError | None:
 
 def _are(some: tuple[LLMConfig, ...], others: tuple[LLMConfig, ...]) -> bool:
     return len(some) == len(others) and all(one is other for one, other in zip(some, others, strict=True))
-
-
-def absolute(path: Path | str) -> str:
-    """Return a path from the root of the file system, links not followed."""
-    # Not resolve(): a link that is swapped must be watched by its own name.
-    return os.path.normpath(Path(path).absolute())

@@ -164,8 +164,14 @@ class Provider(Tuned):
     """Where models are: a vendor, a server of your own, or an offline stand-in."""
 
     type: Text = Field(description="Which kind of server: openai, vllm, custom, rule, ...")
-    dialect: Text | None = Field(default=None, description="The wire dialect, for type custom.")
+    dialect: Text | None = Field(
+        default=None, description="The wire dialect, for type custom and where a type speaks several."
+    )
     base_url: Url | None = Field(default=None, description="Where the API stands; null takes the type's own address.")
+    api_version: Text | None = Field(
+        default=None, description="The version of the API, for types that want one said, such as azure_openai."
+    )
+    region: Text | None = Field(default=None, description="Where in the world, for type bedrock, such as us-east-1.")
     api_key: Key | None = Field(default=None, description='The key, best as "${VARIABLE}" or "${file:/path}".')
     keys: list[Key] = Field(default_factory=list, description="Several keys.")
     headers: Headers = Field(default_factory=dict, description="Further headers of every request.")
@@ -173,6 +179,10 @@ class Provider(Tuned):
     allow_private: bool = Field(default=False, description="The address may be private or on this machine.")
     free: bool = Field(default=False, description="Its models cost nothing.")
     lenient_terminal: bool = Field(default=False, description="Accept streams that end without a sign.")
+    quirks: dict[str, JsonValue] = Field(
+        default_factory=dict,
+        description="How the server differs from its dialect, by the dialect's names.",
+    )
     pool: Pool | None = Field(default=None, description="Connections to it.")
     rules: OfflineEntries | None = Field(
         default=None, description="For type rule: a file in this folder, or the rules themselves."
@@ -206,6 +216,11 @@ class Model(Tuned):
     model: Text = Field(description="The provider's own name of the model.")
     parameters: Parameters = Field(default_factory=Parameters, description="How it should answer.")
     capabilities: Capabilities = Field(default_factory=Capabilities, description="What it can do.")
+    emulate_tools: bool = Field(
+        default=True,
+        description="Where `capabilities.tools` is false, describe tools in the prompt and read calls out of its text; "
+        "false refuses requests with tools.",
+    )
     prices: Prices | None = Field(default=None, description="What it costs; null is unknown.")
     tags: list[Text] = Field(default_factory=list, description="Free words of yours.")
     extra: dict[str, JsonValue] = Field(default_factory=dict, description="Vendor fields of every request body.")
@@ -227,6 +242,9 @@ class Client(Tuned):
     system: Text | None = Field(default=None, description="Instructions before every conversation that has none.")
     replay: Text | None = Field(
         default=None, description="A folder of recordings below this one, which answers instead of the network."
+    )
+    strict_capabilities: bool | None = Field(
+        default=None, description="As in `catalogue`, for this client; null takes what stands there."
     )
     cache: Cache | None = Field(default=None, description="Which answers are kept and for how long.")
     balance: BalanceBlock | None = Field(default=None, description="In which order the models are asked.")

@@ -82,7 +82,6 @@ NOT_YET: Final[tuple[Reserved, ...]] = (
     Reserved(("events",), "error", "no event would be sent", _empty),
     Reserved(("hooks",), "error", "no hook would run", _empty),
     Reserved(("plugins",), "error", "no plugin would be loaded", _empty),
-    Reserved(("catalogue",), "error", "no catalogue would be read", _empty),
     Reserved(("state",), "error", "processes would share nothing", _empty),
     *(
         Reserved((*above, key), "warning", says, is_absent)

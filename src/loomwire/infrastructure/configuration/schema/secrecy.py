@@ -9,7 +9,7 @@ from difflib import get_close_matches
 from functools import lru_cache
 from typing import Final
 
-from loomwire.domain.faults import Problem
+from loomwire.domain.reports.problems import Problem
 from loomwire.domain.values import LONGEST_SHOWN, looks_secret, masked, may_be_shown
 from loomwire.infrastructure.configuration.scalars import KeyPath
 

@@ -37,6 +37,7 @@ from loomwire.infrastructure.configuration.schema.blocks import (
     WireSizes,
 )
 from loomwire.infrastructure.configuration.schema.entities import Budget, Client, Model, Name, Provider, RateLimit
+from loomwire.infrastructure.configuration.schema.knowledge import Catalogue
 
 
 class Defaults(Block):
@@ -136,7 +137,7 @@ class Settings(BaseSettings):
     events: dict[str, JsonValue] = Field(default_factory=dict, description="Where events go.")
     hooks: dict[str, JsonValue] = Field(default_factory=dict, description="Code of the host around every call.")
     plugins: dict[str, JsonValue] = Field(default_factory=dict, description="Packages that add to loomwire.")
-    catalogue: dict[str, JsonValue] = Field(default_factory=dict, description="What is known of models.")
+    catalogue: Catalogue = Field(default_factory=Catalogue, description="What is known of models.")
     state: dict[str, JsonValue] = Field(default_factory=dict, description="What several processes share.")
     end: Literal[True] | None = Field(
         default=None, description="Put `end: true` last: a file that is cut off lacks it."

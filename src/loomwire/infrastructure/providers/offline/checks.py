@@ -93,6 +93,7 @@ _CALL: Mapping[str, Check] = {"name": _NAME, "arguments": _ARGUMENTS, "id": TEXT
 _USAGE: Mapping[str, Check] = dict.fromkeys(TOKENS, _COUNT)
 FIELDS: Mapping[str, Check] = {
     "reasoning": TEXT,
+    "signature": TEXT,
     "text": TEXT,
     "tool_calls": calls_problems,
     "finish": _FINISH,

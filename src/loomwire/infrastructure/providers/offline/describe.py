@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from loomwire.domain.config import LLMConfig
 from loomwire.domain.errors import ConfigRejectedError
-from loomwire.domain.faults import Problem
 from loomwire.domain.pricing import Usage
+from loomwire.domain.reports.problems import Problem
 from loomwire.domain.values import JSON, JSONObject, ToolCall
 from loomwire.infrastructure.providers.offline.checks import FINISHES, TOKENS, Remark
 from loomwire.infrastructure.providers.offline.reply import Failure, Reply
@@ -29,6 +29,7 @@ def reply_of(entry: JSONObject) -> Reply:
         delay_s=_number(entry.get("delay_s")) or 0.0,
         cut_after=cut_after if isinstance(cut_after, int) else None,
         failure=_failure(entry),
+        signature=_text(entry, "signature"),
     )
 
 

@@ -12,10 +12,12 @@ from typing import Final, final
 from typing_extensions import override
 
 from loomwire.domain.config import LLMConfig
-from loomwire.domain.errors import LLMError, Phase, llm_error
+from loomwire.domain.errors import LLMError, llm_error
 from loomwire.domain.events import StreamEvent
+from loomwire.domain.messages import Reasoning
 from loomwire.domain.ports.client import LLMStream
 from loomwire.domain.ports.clock import IClock
+from loomwire.domain.reports.context import Phase
 from loomwire.domain.requests import Bound, LLMRequest
 from loomwire.domain.responses import LLMResponse
 from loomwire.infrastructure.providers.offline.reply import (
@@ -143,6 +145,8 @@ def _events(
         phase: Phase = "stream_after_token" if answer.delivered else "stream_before_token"
         raise answer.interrupted("the scripted connection broke", phase=phase)
     yield from _said(answer, reply, request, split)
+    if reply.signature:
+        answer.keep_item(Reasoning(reply.reasoning, reply.signature, origin="offline"))
     answer.finish = reply.finish or ("tool_calls" if reply.tool_calls else "stop")
     usage = usage_of(reply, request)
     if usage.known:

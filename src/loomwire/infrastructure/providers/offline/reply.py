@@ -70,6 +70,8 @@ class Reply:
         cut_after: Break the connection after so many characters of thinking, text and arguments, or before the end
             if there are fewer. None never does.
         failure: Raised after the delay, in place of an answer.
+        signature: Opaque proof of the thinking, which must come back unchanged; "" for none. The fake provider sends it
+            in dialects that have one; an offline model hands it out with its thinking.
     """
 
     text: str = ""
@@ -80,6 +82,7 @@ class Reply:
     delay_s: float = 0.0
     cut_after: int | None = None
     failure: Failure | None = None
+    signature: str = ""
 
 
 def json_text(value: JSON) -> str:

@@ -43,7 +43,7 @@ _RULE: Mapping[str, Check] = {
     "answer": TEXT,
     "tool_call": call_problems,
     "json": must("an object, or the word auto", lambda value: isinstance(value, Mapping) or value == "auto"),
-    **{key: FIELDS[key] for key in ("tool_calls", "error", "reasoning", "delay_s", "finish")},
+    **{key: FIELDS[key] for key in ("tool_calls", "error", "reasoning", "signature", "delay_s", "finish")},
 }
 
 
@@ -64,7 +64,9 @@ def _rule_problems(rule: JSONObject, *, is_last: bool) -> Iterator[Remark]:
         yield (), f"has no answer: give one of {', '.join(_ANSWERS)}"
     yield from (((key,), f"is a second answer beside `{answers[0]}`") for key in answers[1:])
     if "error" in rule:
-        yield from (((key,), "cannot stand beside `error`") for key in ("reasoning", "finish") if key in rule)
+        yield from (
+            ((key,), "cannot stand beside `error`") for key in ("reasoning", "signature", "finish") if key in rule
+        )
     yield from _place_problems(rule, is_last=is_last)
     yield from _reference_problems(rule)
 

@@ -10,7 +10,7 @@ from loomwire.infrastructure.providers.offline.checks import FIELDS, FLAG, Check
 
 _ENTRY: Mapping[str, Check] = {**FIELDS, "repeat": FLAG}
 _ONLY_WITH_ERROR: Final = ("message", "retry_after", "status")
-_NEVER_WITH_ERROR: Final = ("text", "tool_calls", "reasoning", "finish", "usage", "cut_after")
+_NEVER_WITH_ERROR: Final = ("text", "tool_calls", "reasoning", "signature", "finish", "usage", "cut_after")
 
 
 def check_script(value: JSON) -> Iterator[Remark]:

@@ -13,6 +13,7 @@ from loomwire.domain.events import StreamEvent
 from loomwire.domain.policies import WireLimits
 from loomwire.domain.requests import LLMRequest
 from loomwire.domain.values import FrozenDict
+from loomwire.infrastructure.providers.openai_chat.azure import chat_path, quirks_at
 from loomwire.infrastructure.providers.openai_chat.decode import ChatReader
 from loomwire.infrastructure.providers.openai_chat.encode import encode_chat
 from loomwire.infrastructure.providers.openai_chat.errors import CHAT_ERRORS
@@ -23,6 +24,7 @@ from loomwire.infrastructure.providers.wire.errors import provider_error
 from loomwire.infrastructure.transport.framing.sse import SSEDecoder
 
 _NO_HEADERS: Mapping[str, str] = FrozenDict()
+_PASS_THROUGH: Mapping[str, str] = FrozenDict({"extra-parameters": "pass-through"})
 
 
 @final
@@ -35,6 +37,8 @@ class OpenAIChat(Dialect):
 
     __slots__ = ("_quirks",)
 
+    answer_mark = b'"choices"'
+
     def __init__(self, quirks: ChatQuirks = ChatQuirks()) -> None:
         """Speak with these quirks."""
         self._quirks = quirks
@@ -45,15 +49,16 @@ class OpenAIChat(Dialect):
 
     @override
     def path(self, config: LLMConfig, *, stream: bool) -> str:
-        return "/chat/completions"
+        return chat_path(config, self._quirks)
 
     @override
     def headers(self, config: LLMConfig) -> Mapping[str, str]:
-        return _NO_HEADERS
+        return _PASS_THROUGH if self._quirks.pass_through else _NO_HEADERS
 
     @override
     def encode(self, request: LLMRequest, config: LLMConfig, *, stream: bool) -> bytes:
-        return encode_chat(request, config, self._quirks, stream=stream)
+        quirks = quirks_at(config, self._quirks) if self._quirks.deployments else self._quirks
+        return encode_chat(request, config, quirks, stream=stream)
 
     @override
     def decode(self, body: bytes, answer: Answer) -> Sequence[StreamEvent]:

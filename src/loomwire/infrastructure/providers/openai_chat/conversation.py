@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
-from binascii import b2a_base64
 from collections.abc import Iterable, Sequence
-from typing import TypeAlias
 
 import msgspec
 
 from loomwire.domain.errors import CapabilityError
 from loomwire.domain.messages import Image, Message, Part, Reasoning, Text, ToolResult
 from loomwire.domain.values import JSON, ToolCall
-from loomwire.infrastructure.providers.openai_chat.json_text import encoded
 from loomwire.infrastructure.providers.openai_chat.quirks import ChatQuirks
 from loomwire.infrastructure.providers.openai_chat.reasoning import reasoning_back
+from loomwire.infrastructure.providers.wire.calls.ids import fitting_id
+from loomwire.infrastructure.providers.wire.request_body import Body, encoded, picture_url
 
-Body: TypeAlias = dict[str, object]
-"""A JSON object on its way to the wire."""
+MOST_CACHE_POINTS = 4
+"""Anthropic takes no more in one request; the last ones cover what the first ones do."""
 
 _SHORT_ID = re.compile(r"[a-zA-Z0-9]{9}")
+# Cohere's ids begin with the tool's name, and those of OpenAI's own Responses may have 64 (agno#5382).
+_LIMITED_ID = re.compile(r".{1,40}", re.DOTALL)
 
 
 def wire_messages(messages: Iterable[Message], quirks: ChatQuirks) -> list[Body]:
@@ -31,22 +31,42 @@ def wire_messages(messages: Iterable[Message], quirks: ChatQuirks) -> list[Body]
         LLMValidationError: A tool's arguments or result are no JSON.
     """
     wire: list[Body] = []
+    marked: list[Body] = []
     for message in messages:
-        role = message.role
-        if role == "tool":
-            wire += [_result(part, quirks) for part in message.parts if isinstance(part, ToolResult)]
-            continue
-        if role == "assistant":
-            entry = _assistant(message, quirks)
+        if message.role == "tool":
+            wire += _results(message, quirks)
         else:
-            entry = {
-                "role": quirks.system_role if role == "system" else role,
-                "content": _content(message.parts, quirks),
-            }
-        if message.name is not None and quirks.speaker_names:
-            entry["name"] = message.name
-        wire.append(entry)
+            wire.append(_spoken(message, quirks))
+        if message.cache_point and quirks.cache_points:
+            marked.append(wire[-1])
+    for entry in marked[-MOST_CACHE_POINTS:]:
+        _mark_end(entry)
     return wire
+
+
+def _spoken(message: Message, quirks: ChatQuirks) -> Body:
+    role = message.role
+    if role == "assistant":
+        entry = _assistant(message, quirks)
+    else:
+        entry = {"role": quirks.system_role if role == "system" else role, "content": _content(message.parts, quirks)}
+    if message.name is not None and quirks.speaker_names:
+        entry["name"] = message.name
+    return entry
+
+
+def _results(message: Message, quirks: ChatQuirks) -> list[Body]:
+    return [_result(part, quirks) for part in message.parts if isinstance(part, ToolResult)]
+
+
+def _mark_end(entry: Body) -> None:
+    content = entry["content"]
+    parts: list[Body] = [{"type": "text", "text": content}] if isinstance(content, str) and content else []
+    if isinstance(content, list):
+        parts = content
+    # A message of tool calls alone has nowhere to say it; the point is a hint.
+    if parts:
+        entry["content"] = [*parts[:-1], {**parts[-1], "cache_control": {"type": "ephemeral"}}]
 
 
 def _content(parts: Sequence[Part], quirks: ChatQuirks) -> object:
@@ -65,10 +85,7 @@ def _content(parts: Sequence[Part], quirks: ChatQuirks) -> object:
 
 
 def _image(image: Image, quirks: ChatQuirks) -> Body:
-    url = image.url
-    if image.data is not None:
-        url = f"data:{image.media_type};base64,{b2a_base64(image.data, newline=False).decode()}"
-    form: Body = {"url": url}
+    form: Body = {"url": picture_url(image)}
     if image.detail != "auto" and quirks.image_detail:
         form["detail"] = image.detail
     return {"type": "image_url", "image_url": form}
@@ -120,7 +137,6 @@ def _result(result: ToolResult, quirks: ChatQuirks) -> Body:
 
 
 def _call_id(id: str, quirks: ChatQuirks) -> str:
-    if not quirks.short_call_ids or _SHORT_ID.fullmatch(id):
-        return id
-    # Mistral refuses the ids of other vendors, whose calls are in the history after a fallback.
-    return hashlib.sha256(id.encode("utf-8", "surrogatepass")).hexdigest()[:9]
+    if quirks.short_call_ids:
+        return fitting_id(id, _SHORT_ID, digits=9)
+    return fitting_id(id, _LIMITED_ID, "call_") if quirks.limited_call_ids else id

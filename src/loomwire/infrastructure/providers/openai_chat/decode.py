@@ -16,13 +16,13 @@ from typing_extensions import override
 from loomwire.domain.errors import LLMError, llm_error
 from loomwire.domain.events import StreamEvent
 from loomwire.domain.responses import Finish
-from loomwire.infrastructure.providers.openai_chat.calls import CallTracker, WireCall, WireFunction
 from loomwire.infrastructure.providers.openai_chat.quirks import ChatQuirks
 from loomwire.infrastructure.providers.openai_chat.reasoning import ThoughtItems
 from loomwire.infrastructure.providers.openai_chat.usage import read_usage
 from loomwire.infrastructure.providers.wire.answer import Answer
+from loomwire.infrastructure.providers.wire.calls.fragments import CallTracker, WireCall, WireFunction
 from loomwire.infrastructure.providers.wire.dialect import EventReader
-from loomwire.infrastructure.providers.wire.json_bytes import deeper_than, read_json
+from loomwire.infrastructure.providers.wire.json_bytes import check_depth, read_json
 from loomwire.infrastructure.providers.wire.said import Said
 from loomwire.infrastructure.providers.wire.words import label
 
@@ -122,7 +122,7 @@ class ChatReader(EventReader):
         if data.startswith(_DONE):
             return self._done()
         if event == "error":  # Groq, LM Studio (5)
-            raise self._reported(data)
+            raise self._error_in(data)
         return self._read_chunk(self._chunk(data)) if data else ()  # `data:` alone is a heartbeat
 
     def _read_chunk(self, chunk: _Chunk) -> Sequence[StreamEvent]:
@@ -159,7 +159,9 @@ class ChatReader(EventReader):
         events: list[StreamEvent] = []
         _tell_calls_apart(choice.message)
         self._read_choice(choice, choice.message, events)
-        if choice.message is None or self._is_silent():
+        # What Azure's filter took away need not leave a message.
+        is_missing = choice.message is None and self._answer.finish != "content_filter"
+        if is_missing or self._is_silent():
             raise llm_error("protocol", "the answer's choice has no message")
         self._read_usage(chunk, events)
         return [*events, *self._closed()]
@@ -167,12 +169,12 @@ class ChatReader(EventReader):
     def _chunk(self, data: bytes) -> _Chunk:
         chunk = read_json(data, _CHUNK)
         if chunk.error or chunk.kind == "error" or (chunk.x_groq is not None and chunk.x_groq.error):
-            raise self._reported(data)
+            raise self._error_in(data)
         if chunk.choices is None and (chunk.detail or chunk.message):
-            raise self._reported(data)  # a gateway's word, and no part of an answer
+            raise self._error_in(data)  # a gateway's word, and no part of an answer
         # What is handed on from a small chunk is checked where it is parsed.
         if len(data) > _SMALL:
-            self._check_depth(data)
+            check_depth(data, self._answer.config.limits.json_depth)
         if not self._is_named:
             self._read_names(chunk)
         return chunk
@@ -194,14 +196,6 @@ class ChatReader(EventReader):
         # A page, for example: no chunk ever came.
         return llm_error("protocol", "the stream held no answer")
 
-    def _reported(self, data: bytes) -> LLMError:
-        # Like an error's body; a longer one would be decoded once more as a whole, and its rest is no sentence.
-        return self._error_in(data if len(data) <= self._answer.config.limits.error_body else b"")
-
-    def _check_depth(self, data: bytes) -> None:
-        if deeper_than(data, self._answer.config.limits.json_depth):
-            raise llm_error("protocol", "the answer's JSON is nested deeper than limits.json_depth allows")
-
     def _read_names(self, chunk: _Chunk) -> None:
         answer = self._answer
         self._is_begun = True
@@ -214,7 +208,7 @@ class ChatReader(EventReader):
 
     def _read_choice(self, choice: _Choice, delta: _Delta | None, events: list[StreamEvent]) -> None:
         if choice.error:
-            raise self._reported(msgspec.json.encode({"error": choice.error}))
+            raise self._error_in(msgspec.json.encode({"error": choice.error}))
         if delta is not None:
             # Before the finish reason, which may come with the last text (17).
             self._read_delta(delta, events)
@@ -226,11 +220,7 @@ class ChatReader(EventReader):
         words = [word for word in (choice.finish_reason, choice.native_finish_reason) if isinstance(word, str)]
         if not _FAILURES.isdisjoint(words):
             raise llm_error("server", "the provider broke its answer off", provider_code=words[0])
-        word = choice.finish_reason
-        if isinstance(word, str) and word:
-            known = _FINISHES.get(word)
-            self._answer.finish = known or "other"
-            self._answer.finish_wire = word if known else label(word, self._answer.config)
+        self._answer.note_finish(choice.finish_reason, _FINISHES)
 
     def _read_delta(self, delta: _Delta, events: list[StreamEvent]) -> None:
         if delta.reasoning_content or delta.reasoning or delta.reasoning_details:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from loomwire.domain.config import LLMConfig
-from loomwire.domain.errors import CapabilityError, LLMValidationError
+from loomwire.domain.errors import CapabilityError
 from loomwire.domain.requests import LLMRequest, OutputSpec, Parameters
 from loomwire.domain.tools import Tool, ToolNamed
 from loomwire.domain.values import JSON
-from loomwire.infrastructure.providers.openai_chat.conversation import Body, wire_messages
-from loomwire.infrastructure.providers.openai_chat.json_text import encoded
+from loomwire.infrastructure.providers.openai_chat.conversation import wire_messages
 from loomwire.infrastructure.providers.openai_chat.quirks import ChatQuirks
+from loomwire.infrastructure.providers.openai_chat.schemas import strict_schema
+from loomwire.infrastructure.providers.wire.request_body import Body, add_extra, encoded
 
 RESERVED = frozenset({"messages", "model", "stream"})
 _NO_PARAMETERS: Mapping[str, JSON] = {"type": "object", "properties": {}}
@@ -36,9 +37,7 @@ def encode_chat(request: LLMRequest, config: LLMConfig, quirks: ChatQuirks, *, s
         body["stream"] = True
         if quirks.stream_usage:
             body["stream_options"] = {"include_usage": True}
-    for extra in (config.extra, request.extra):
-        if extra:
-            _add_extra(body, extra)
+    add_extra(body, (config.extra, request.extra), RESERVED)
     return encoded(body)
 
 
@@ -61,6 +60,8 @@ def _function(tool: Tool, quirks: ChatQuirks) -> Body:
         function["description"] = tool.description
     if tool.strict and quirks.strict_tools:
         function["strict"] = True
+        if quirks.strict_subset and tool.parameters:
+            function["parameters"] = strict_schema(tool.parameters, f"tool {tool.name}")
     return function
 
 
@@ -75,7 +76,11 @@ def _response_format(output: OutputSpec, config: LLMConfig, quirks: ChatQuirks) 
             f"{config.target} cannot be held to a JSON Schema",
             hint="Ask for any JSON object and describe its fields in the prompt, or use another model.",
         )
-    form: Body = {"name": output.name, "schema": schema, "strict": output.strict}
+    form: Body = {"name": output.name, "schema": schema}
+    if output.strict:
+        form["strict"] = True
+        if quirks.strict_subset:
+            form["schema"] = strict_schema(schema, "output")
     if output.description:
         form["description"] = output.description
     return {"type": "json_schema", "json_schema": form}
@@ -109,13 +114,3 @@ def _add_effort(body: Body, effort: str, quirks: ChatQuirks) -> None:
         body["reasoning_effort"] = effort
     elif quirks.reasoning_effort == "reasoning.effort":
         body["reasoning"] = {"effort": effort}
-
-
-def _add_extra(body: Body, extra: Mapping[str, JSON]) -> None:
-    taken = sorted(RESERVED & extra.keys())
-    if taken:
-        raise LLMValidationError(
-            f"extra cannot set {', '.join(taken)}: loomwire writes these fields itself",
-            hint="Remove them from `extra`; they follow from the request, the configuration and the method called.",
-        )
-    body.update(extra)

@@ -53,6 +53,13 @@ CHAT_ERRORS: Final = ErrorTable(
         r"|Trying to keep the first \d+ tokens when context the overflows"
         r"|The number of tokens to keep from the initial prompt is greater than the context length"
     ),
+    # Vendors that say with 400 and in words only what others say by status or code (TRAPS 47, 48).
+    further={
+        # xAI (continue#10778, beeai-framework#447).
+        "credentials": re.compile(r"Incorrect API key provided[.:] "),
+        # DeepSeek (easy-dataset#9), OpenRouter (openrouter-examples#74).
+        "model": re.compile(r"Model Not Exist$|\S{1,200} is not a valid model ID$"),
+    },
     too_large=re.compile(r"Request too large for |input is too large to process"),
     wait=re.compile(r"(?:^|[.!] )(?:please )?(?:try again|retry) (?:in|after) ", re.IGNORECASE),
 )

@@ -10,6 +10,9 @@ from loomwire.domain.values import JSON, JSONObject
 from loomwire.infrastructure.providers.openai_chat.quirks import ChatQuirks
 from loomwire.infrastructure.providers.wire.said import Said
 
+ORIGIN = "openai_chat"
+"""What `Reasoning.origin` says of items that came over this dialect."""
+
 MOST_ITEMS = 1024
 """Reasoning items of one answer; a vendor's answer has a few."""
 
@@ -36,7 +39,8 @@ class _Item:
         if "thinking" in grown:
             self.wire["thinking"] = [{"type": "text", "text": grown.pop("thinking")}]
         self.wire.update(grown)
-        return Reasoning(text, _text(self.wire, "signature") or None, None, _text(self.wire, "id") or None, self.wire)
+        signature, id_ = _text(self.wire, "signature") or None, _text(self.wire, "id") or None
+        return Reasoning(text, signature, None, id_, self.wire, ORIGIN)
 
 
 class ThoughtItems:
@@ -88,7 +92,8 @@ class ThoughtItems:
 def reasoning_back(parts: Sequence[Reasoning], quirks: ChatQuirks) -> tuple[str, JSON]:
     """Return the field and the value with which thinking goes back in an assistant's message; ("", None) for none.
 
-    For `thinking_parts` the field is `content` and the value are parts to stand in front of the text.
+    For `thinking_parts` the field is `content` and the value are parts to stand in front of the text. What another
+    dialect has signed or made unreadable is left out.
     """
     form = quirks.reasoning_back
     if form == "thinking_parts":
@@ -100,12 +105,18 @@ def reasoning_back(parts: Sequence[Reasoning], quirks: ChatQuirks) -> tuple[str,
         if details:
             return form, details
         form = "reasoning"
-    text = "" if form == "no" else "".join(part.text for part in parts)
+    text = "" if form == "no" else "".join(map(_readable, parts))
     return (form, text) if text else ("", None)
 
 
+def _readable(part: Reasoning) -> str:
+    is_foreign = part.origin not in ("", ORIGIN)
+    return "" if is_foreign and (part.signature or part.redacted) else part.text
+
+
 def _wires(parts: Sequence[Reasoning], kind: str) -> list[JSON]:
-    return [part.wire for part in parts if part.wire is not None and str(part.wire.get("type")).startswith(kind)]
+    own = (part.wire for part in parts if part.origin in ("", ORIGIN))
+    return [wire for wire in own if wire is not None and str(wire.get("type")).startswith(kind)]
 
 
 def _continues(last: JSONObject, detail: JSONObject) -> bool:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from loomwire.domain.pricing import Usage
 from loomwire.infrastructure.providers.openai_chat.quirks import ChatQuirks
-
-MOST_TOKENS = 100_000_000
-"""No answer uses more; a server that says so is not believed."""
+from loomwire.infrastructure.providers.wire.usage import believable, first_number, number
 
 _COUNTED = ("prompt_tokens", "completion_tokens")
 _NOTHING: dict[str, object] = {}
@@ -21,34 +19,23 @@ def read_usage(raw: object, quirks: ChatQuirks) -> Usage | None:
     # dict and not Mapping: the decoder makes nothing else, and the check runs for every answer.
     if not isinstance(raw, dict):
         return None
-    prompt, completion = _number(raw.get("prompt_tokens")), _number(raw.get("completion_tokens"))
+    prompt, completion = number(raw.get("prompt_tokens")), number(raw.get("completion_tokens"))
     if prompt is None and completion is None:
         return None
-    total = _number(raw.get("total_tokens"))
+    total = number(raw.get("total_tokens"))
     inside, outside = _object(raw, "prompt_tokens_details"), _object(raw, "completion_tokens_details")
-    thought = _first(outside.get("reasoning_tokens"), raw.get("reasoning_tokens"))
-    read = _first(inside.get("cached_tokens"), raw.get("prompt_cache_hit_tokens"), raw.get("cached_tokens"))
-    written = _first(inside.get("cache_write_tokens"))
+    thought = first_number(outside.get("reasoning_tokens"), raw.get("reasoning_tokens"))
+    read = first_number(inside.get("cached_tokens"), raw.get("prompt_cache_hit_tokens"), raw.get("cached_tokens"))
+    written = first_number(inside.get("cache_write_tokens"))
     input_tokens, output_tokens = prompt or 0, completion or 0
     if thought and _beside(input_tokens, output_tokens, thought, total, quirks):
         output_tokens += thought
-    return _believable((input_tokens, output_tokens, read, written, thought), total, odd=_is_odd(raw))
+    return believable((input_tokens, output_tokens, read, written, thought), total, odd=_is_odd(raw))
 
 
 def _is_odd(raw: dict[str, object]) -> bool:
     # A word where a number belongs: what is taken for 0 is a guess.
-    return any(raw.get(key) is not None and _number(raw.get(key)) is None for key in _COUNTED)
-
-
-def _believable(sent: tuple[int, int, int, int, int], total: int | None, *, odd: bool) -> Usage:
-    input_tokens, output_tokens, read, written, thought = sent
-    input_tokens = min(max(input_tokens, 0), MOST_TOKENS)
-    output_tokens = min(max(output_tokens, 0), MOST_TOKENS)
-    read = min(max(read, 0), input_tokens)
-    written = min(max(written, 0), input_tokens - read)
-    thought = min(max(thought, 0), output_tokens)
-    believed = (input_tokens, output_tokens, read, written, thought)
-    return Usage(*believed, estimated=odd or believed != sent, reported_total=total)
+    return any(raw.get(key) is not None and number(raw.get(key)) is None for key in _COUNTED)
 
 
 def _beside(prompt: int, completion: int, thought: int, total: int | None, quirks: ChatQuirks) -> bool:
@@ -58,20 +45,6 @@ def _beside(prompt: int, completion: int, thought: int, total: int | None, quirk
     return total == prompt + completion + thought
 
 
-def _first(*values: object) -> int:
-    for value in values:
-        number = _number(value)
-        if number is not None:
-            return number
-    return 0
-
-
 def _object(raw: dict[str, object], key: str) -> dict[str, object]:
     value = raw.get(key)
     return value if isinstance(value, dict) else _NOTHING
-
-
-def _number(value: object) -> int | None:
-    if type(value) is int:
-        return value
-    return int(value) if isinstance(value, float) else None

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import os
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import replace
 
 from typing_extensions import Unpack, override
 
 from loomwire.domain.config import LLMConfig
-from loomwire.domain.errors import ErrorContext, LLMError, StreamInterruptedError
+from loomwire.domain.errors import LLMError, StreamInterruptedError, llm_error
 from loomwire.domain.events import (
     Finished,
     ReasoningDelta,
@@ -22,12 +24,22 @@ from loomwire.domain.messages import Reasoning
 from loomwire.domain.policies import WireLimits
 from loomwire.domain.ports.client import LLMStream
 from loomwire.domain.pricing import FREE, NO_USAGE, Charge, Unpriced, Usage
-from loomwire.domain.responses import Finish, LLMResponse
+from loomwire.domain.reports.context import ErrorContext
+from loomwire.domain.responses import Finish, LLMResponse, RateLimits
 from loomwire.domain.values import ToolCall
 from loomwire.infrastructure.providers.wire.json_bytes import parse_arguments
 from loomwire.infrastructure.providers.wire.said import Said
+from loomwire.infrastructure.providers.wire.words import label
+
+MOST_CALLS = 1024
+"""Calls of one answer; vendors take 128 tools at most."""
 
 _DEPTH = WireLimits().json_depth
+
+
+def made_up_id() -> str:
+    """Return an id for a call that came without (27): nine letters and digits, which every vendor takes back."""
+    return os.urandom(5).hex()[:9]
 
 
 class PendingCall:
@@ -65,6 +77,7 @@ class Answer:
         model: The model that answers.
         request_id: The provider's id of the request.
         response_id: The provider's id of the answer.
+        rate_limits: What the provider said is left of its rate limits.
         refusal: The text of a refusal.
         error: What ended the answer instead; whoever raises it to the reader notes it here.
     """
@@ -83,6 +96,7 @@ class Answer:
         "finish_wire",
         "finished",
         "model",
+        "rate_limits",
         "refusal",
         "request_id",
         "response_id",
@@ -106,6 +120,7 @@ class Answer:
         self.model = config.model
         self.request_id: str | None = None
         self.response_id: str | None = None
+        self.rate_limits: RateLimits | None = None
         self.refusal: str | None = None
         self.error: LLMError | None = None
 
@@ -134,7 +149,13 @@ class Answer:
         self._items.append(item)
 
     def start_call(self, id: str, name: str) -> ToolCallStart:
-        """Note a new tool call at the next index."""
+        """Note a new tool call at the next index.
+
+        Raises:
+            LLMProtocolError: There are more than `MOST_CALLS` (too_large).
+        """
+        if len(self._calls) == MOST_CALLS:
+            raise llm_error("too_large", f"the answer has more than {MOST_CALLS} tool calls", hint="Give fewer tools.")
         call = PendingCall(len(self._calls), id, name)
         self._calls.append(call)
         return ToolCallStart(call.index, id, name)
@@ -148,6 +169,18 @@ class Answer:
         """Note the usage so far; it replaces what was known."""
         self.usage = usage
         return UsageUpdate(usage)
+
+    def note_finish(self, word: object, known: Mapping[str, Finish]) -> None:
+        """Note why it ends; a word that nobody knows is kept, and anything but text says nothing.
+
+        Args:
+            word: The provider's.
+            known: What its words mean.
+        """
+        if isinstance(word, str) and word:
+            meaning = known.get(word)
+            self.finish = meaning or "other"
+            self.finish_wire = word if meaning else label(word, self.config)
 
     def end(self) -> list[StreamEvent]:
         """Close the calls and the answer; returns their last events and `Finished`. Idempotent."""
@@ -178,6 +211,7 @@ class Answer:
             finish_wire=self.finish_wire,
             refusal=self.refusal,
             complete=self.complete,
+            rate_limits=self.rate_limits,
         )
 
     def result(self) -> LLMResponse[str]:
@@ -214,7 +248,7 @@ class Answer:
         if not thought or "".join(item.text for item in self._items) == thought:
             return tuple(self._items)
         # Vendors send the same thinking as text and as items (TRAPS.md 37): it is shown once and both can go back.
-        items = (Reasoning("", item.signature, item.redacted, item.id, item.wire) for item in self._items)
+        items = (replace(item, text="") for item in self._items)
         return (Reasoning(thought), *items)
 
     def _charge(self) -> Charge:
@@ -224,23 +258,14 @@ class Answer:
         return Unpriced("no_price") if prices is None else prices.charge(self.usage)
 
 
-class AnswerStream(LLMStream):
-    """A stream over an `Answer`: iterating delivers the events, afterwards `response` is the whole answer.
+class AnswerView(LLMStream):
+    """What every stream over an `Answer` shows of it; whoever reads the stream gives the events."""
 
-    Whoever makes the events sets `answer.error` when it raises, so that the layers can tell a failed stream from one
-    that its reader left.
-    """
+    __slots__ = ("_answer",)
 
-    __slots__ = ("_answer", "_events")
-
-    def __init__(self, answer: Answer, events: AsyncIterator[StreamEvent]) -> None:
-        """Deliver `events`, whose producer fills `answer`."""
+    def __init__(self, answer: Answer) -> None:
+        """Show `answer`."""
         self._answer = answer
-        self._events = events
-
-    @override
-    def __aiter__(self) -> AsyncIterator[StreamEvent]:
-        return self._events
 
     @property
     @override
@@ -256,3 +281,22 @@ class AnswerStream(LLMStream):
     @override
     def finished(self) -> bool:
         return self._answer.finished
+
+
+class AnswerStream(AnswerView):
+    """A stream over an `Answer`: iterating delivers the events, afterwards `response` is the whole answer.
+
+    Whoever makes the events sets `answer.error` when it raises, so that the layers can tell a failed stream from one
+    that its reader left.
+    """
+
+    __slots__ = ("_events",)
+
+    def __init__(self, answer: Answer, events: AsyncIterator[StreamEvent]) -> None:
+        """Deliver `events`, whose producer fills `answer`."""
+        super().__init__(answer)
+        self._events = events
+
+    @override
+    def __aiter__(self) -> AsyncIterator[StreamEvent]:
+        return self._events

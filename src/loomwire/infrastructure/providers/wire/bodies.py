@@ -59,7 +59,10 @@ def wait_in(text: str) -> float | None:
     negative, not finite or beyond `MAX_WAIT_S` is None.
     """
     text = text.strip()
-    match = _DURATION.fullmatch(text) if text else None
+    if not text:
+        # Asked for headers that are not there, with every answer; the errors of three parsers are dear.
+        return None
+    match = _DURATION.fullmatch(text)
     seconds = _parsed(text) if match is None else _duration(match)
     return seconds if seconds is not None and 0 <= seconds <= MAX_WAIT_S else None
 
@@ -140,10 +143,11 @@ def _words(objects: Sequence[JSONObject]) -> Iterator[str]:
     for each in objects:
         deeper = each.get("innererror")
         details = each.get("details")
-        places = [each, deeper, *(details if isinstance(details, Sequence) else ())]
+        # A list of them (Google), or one (Anthropic).
+        places = [each, deeper, details, *(details if isinstance(details, Sequence) else ())]
         for place in places:
             if isinstance(place, Mapping):
-                found = (place.get(key) for key in ("code", "type", "status", "reason", "error_type"))
+                found = (place.get(key) for key in ("error_code", "code", "type", "status", "reason", "error_type"))
                 yield from (word for word in found if isinstance(word, str))
 
 

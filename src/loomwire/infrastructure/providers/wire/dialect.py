@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from loomwire.domain.config import LLMConfig
 from loomwire.domain.errors import LLMError
 from loomwire.domain.events import StreamEvent
 from loomwire.domain.policies import WireLimits
+from loomwire.domain.ports.pool import WireRequest
 from loomwire.domain.requests import LLMRequest
 from loomwire.infrastructure.providers.wire.answer import Answer
 
@@ -64,9 +65,18 @@ class EventReader(Protocol):
 
 
 class Dialect(Protocol):
-    """One way to talk to models: pure functions of bytes and values. Immutable, safe to share."""
+    """One way to talk to models: pure functions of bytes and values. Immutable, safe to share.
+
+    Attributes:
+        stream_types: Content types of its streams; the first is asked for. Its framer takes all of them.
+        answer_mark: Bytes that every whole answer of it holds and no error does, such as `"choices"`: by them an
+            answer is known that was sent where a stream belongs.
+    """
 
     __slots__ = ()
+
+    stream_types: ClassVar[tuple[str, ...]] = ("text/event-stream",)
+    answer_mark: ClassVar[bytes]
 
     @abstractmethod
     def framer(self, limits: WireLimits) -> Framer:
@@ -79,6 +89,16 @@ class Dialect(Protocol):
     @abstractmethod
     def headers(self, config: LLMConfig) -> Mapping[str, str]:
         """Return the dialect's own headers, names in lower case; key, content type and accept come from the client."""
+
+    def signed(self, request: WireRequest, base_url: str, config: LLMConfig) -> WireRequest:  # noqa: ARG002
+        """Return a request with what proves who asks; as it is, unless overridden. For keys that are never sent.
+
+        Args:
+            request: As it would be sent.
+            base_url: Where to.
+            config: The target, with its keys.
+        """
+        return request
 
     @abstractmethod
     def encode(self, request: LLMRequest, config: LLMConfig, *, stream: bool) -> bytes:

@@ -13,10 +13,18 @@ from dataclasses import dataclass, replace
 from loomwire.domain.config import LLMConfig
 from loomwire.domain.errors import LLMError, LLMRateLimitError, llm_error
 from loomwire.domain.faults import ErrorCategory
+from loomwire.domain.values import FrozenDict
 from loomwire.infrastructure.providers.wire.bodies import ErrorBody, duration_at, read_error_body, retry_after, wait_in
 from loomwire.infrastructure.providers.wire.words import MOST_LABEL, redacted
 
-_REQUEST_IDS = ("x-request-id", "request-id", "apim-request-id", "mistral-correlation-id")
+_REQUEST_IDS = (
+    "x-request-id",
+    "request-id",
+    "apim-request-id",
+    "mistral-correlation-id",
+    "x-debug-trace-id",
+    "x-amzn-requestid",
+)
 _STATUS_REASONS: Mapping[int, str] = {
     **dict.fromkeys((400, 422), "invalid_request"),
     **dict.fromkeys((401, 498), "credentials"),
@@ -48,6 +56,7 @@ class ErrorTable:
         context_length: How a too long conversation is told in words; matched at the beginning.
         too_large: The same for a request that is too large.
         wait: How a wait is told; a duration such as `1m30.5s` or `2 seconds` follows.
+        further: Reasons that a server tells in words only, each with how; matched at the beginning.
     """
 
     codes: Mapping[str, str]
@@ -56,6 +65,7 @@ class ErrorTable:
     context_length: re.Pattern[str]
     too_large: re.Pattern[str]
     wait: re.Pattern[str]
+    further: Mapping[str, re.Pattern[str]] = FrozenDict()
 
 
 def provider_error(
@@ -70,7 +80,7 @@ def provider_error(
         config: The target; its keys and header values never appear in the error.
         table: The dialect's words.
     """
-    said = read_error_body(body)
+    said = _read(body, config)
     told = status if status >= 400 else said.status
     reason, is_specific = _reason(told, said, table)
     what = "the provider reports an error" if status < 400 else f"the provider answered with status {status}"
@@ -92,6 +102,11 @@ def provider_error(
     if not is_specific:
         _take_advice(error, headers.get("x-should-retry", "").lower())
     return error
+
+
+def _read(body: bytes, config: LLMConfig) -> ErrorBody:
+    # A longer one is no error's: it would be decoded once more as a whole, and its rest is no sentence.
+    return read_error_body(body if len(body) <= config.limits.error_body else b"")
 
 
 def _pace_error(error: LLMError) -> LLMRateLimitError:
@@ -128,12 +143,15 @@ def _reason(told: int | None, said: ErrorBody, table: ErrorTable) -> tuple[str, 
         reason = _STATUS_REASONS.get(told, "unknown")
     else:
         reason = next((table.types[word] for word in said.words if word in table.types), "server")
-    if reason in _COARSE:
-        if table.context_length.match(said.message):
-            return "context_length", True
-        if table.too_large.match(said.message):
-            return "request_too_large", True
+    worded = _worded(said.message, table) if reason in _COARSE else None
+    if worded is not None:
+        return worded, True
     return reason, specific is not None or told in _OUTRANKING
+
+
+def _worded(message: str, table: ErrorTable) -> str | None:
+    told = {"context_length": table.context_length, "request_too_large": table.too_large, **table.further}
+    return next((reason for reason, words in told.items() if words.match(message)), None)
 
 
 def _specific(said: ErrorBody, table: ErrorTable) -> str | None:

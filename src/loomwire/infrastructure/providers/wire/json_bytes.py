@@ -72,6 +72,16 @@ def deeper_than(data: bytes, levels: int) -> bool:
     return True
 
 
+def check_depth(data: bytes, levels: int) -> None:
+    """Refuse an answer that is nested deeper than allowed.
+
+    Raises:
+        LLMProtocolError: It is; whoever hands its values on could not walk through them.
+    """
+    if deeper_than(data, levels):
+        raise llm_error("protocol", "the answer's JSON is nested deeper than limits.json_depth allows")
+
+
 def too_many_values(data: bytes) -> bool:
     """Tell whether JSON has more values than `MOST_VALUES` allows; never for less than `LARGE` bytes."""
     if len(data) <= LARGE or _structure(data) <= MOST_VALUES:

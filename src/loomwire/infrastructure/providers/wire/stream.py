@@ -7,22 +7,22 @@ from contextlib import suppress
 
 from typing_extensions import override
 
-from loomwire.domain.errors import ErrorContext, LLMError, StreamInterruptedError
+from loomwire.domain.errors import LLMError, StreamInterruptedError
 from loomwire.domain.events import StreamEvent
 from loomwire.domain.faults import ErrorCategory
 from loomwire.domain.policies import KIB
-from loomwire.domain.ports.client import LLMStream
 from loomwire.domain.ports.clock import IClock
 from loomwire.domain.ports.pool import WireAnswer
+from loomwire.domain.reports.context import ErrorContext
 from loomwire.domain.responses import LLMResponse
-from loomwire.infrastructure.providers.wire.answer import Answer
+from loomwire.infrastructure.providers.wire.answer import Answer, AnswerView
 from loomwire.infrastructure.providers.wire.dialect import Dialect
 
 DRAIN_BYTES = 64 * KIB
 DRAIN_S = 0.5
 
 
-class WireStream(LLMStream):
+class WireStream(AnswerView):
     """A stream that is being read; it is its own iterator, and pulls bytes only when asked for an event.
 
     It ends in exactly one way: after `Finished`, or with an error, which further reads raise again. An error after
@@ -41,7 +41,6 @@ class WireStream(LLMStream):
     """
 
     __slots__ = (
-        "_answer",
         "_at_end",
         "_buffer",
         "_chunks",
@@ -66,8 +65,8 @@ class WireStream(LLMStream):
         tell: Callable[[LLMError], None],
     ) -> None:
         """Read nothing yet."""
+        super().__init__(answer)
         self._exchange = exchange
-        self._answer = answer
         self._dialect = dialect
         self._clock = clock
         self._release = release
@@ -96,17 +95,15 @@ class WireStream(LLMStream):
     @property
     @override
     def response(self) -> LLMResponse[str]:
+        if self._buffer and self._answer.finished:
+            raise self._answer.interrupted("the stream has not been read to its end")
         return self._answer.result()
 
     @property
     @override
-    def error(self) -> LLMError | None:
-        return self._answer.error
-
-    @property
-    @override
     def finished(self) -> bool:
-        return self._answer.finished
+        # A short answer is here as a whole before its first event was taken.
+        return self._answer.finished and not self._buffer
 
     async def begin(self) -> None:
         """Wait for the first event that a caller can see.
@@ -186,7 +183,7 @@ class WireStream(LLMStream):
         try:
             if not stray:
                 self._buffer += self._reader.end()
-            elif b'"choices"' in stray and not self._answer.delivered:
+            elif self._dialect.answer_mark in stray and not self._answer.delivered:
                 self._buffer += self._dialect.decode(stray, self._answer)
             else:
                 self._failure = self._dialect.error_for(200, {}, stray, self._answer.config)

@@ -50,10 +50,15 @@ def label(text: str, config: LLMConfig) -> str:
 
 def conceal_prompt(error: LoomError, request: LLMRequest) -> None:
     """Take out of an error's provider words what they quote of the request; linear in both."""
+    conceal(error, _said(request))
+
+
+def conceal(error: LoomError, said_by_caller: Iterable[str]) -> None:
+    """Take out of an error's provider words what they quote of some texts; looks at these only if it must."""
     said, code = error.provider_message or "", error.provider_code or ""
     if max(len(said), len(code)) < SHARED_RUN:
         return
-    texts = list(_said(request))
+    texts = list(said_by_caller)
     error.provider_message = without_quotes(said, texts) or error.provider_message
     error.provider_code = without_quotes(code, texts) or error.provider_code
 

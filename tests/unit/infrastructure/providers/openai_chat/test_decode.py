@@ -27,12 +27,12 @@ from loomwire.domain.messages import Reasoning
 from loomwire.domain.pricing import Usage
 from loomwire.domain.responses import LLMResponse
 from loomwire.domain.values import JSON, ToolCall
-from loomwire.infrastructure.providers.openai_chat.calls import MOST_CALLS
 from loomwire.infrastructure.providers.openai_chat.chat import OpenAIChat
 from loomwire.infrastructure.providers.openai_chat.quirks import ChatQuirks
 from loomwire.infrastructure.providers.openai_chat.reasoning import MOST_ITEMS
-from loomwire.infrastructure.providers.openai_chat.usage import MOST_TOKENS, read_usage
-from loomwire.infrastructure.providers.wire.answer import Answer
+from loomwire.infrastructure.providers.openai_chat.usage import read_usage
+from loomwire.infrastructure.providers.wire.answer import MOST_CALLS, Answer
+from loomwire.infrastructure.providers.wire.usage import MOST_TOKENS
 
 CONFIG = LLMConfig.custom("m", name="vendor")
 DONE = b"[DONE]"
@@ -124,7 +124,8 @@ def test_content_may_be_a_list_with_thinking() -> None:
     thinking: dict[str, JSON] = {"type": "thinking", "thinking": [{"type": "text", "text": "Hm."}, 5], "closed": True}
     response = whole({"content": [thinking, 7, {"type": "text", "text": "Hi"}, {"type": "reference", "ids": [1]}]})
     assert response.text == "Hi"
-    assert response.reasoning == (Reasoning("Hm.", wire={**thinking, "thinking": [{"type": "text", "text": "Hm."}]}),)
+    kept = {**thinking, "thinking": [{"type": "text", "text": "Hm."}]}
+    assert response.reasoning == (Reasoning("Hm.", wire=kept, origin="openai_chat"),)
 
 
 def test_streamed_thinking_parts_become_one_item() -> None:

@@ -17,11 +17,19 @@ from loomwire.domain.tools import Tool, ToolChoice, ToolNamed
 from loomwire.domain.values import JSON, ToolCall
 from loomwire.infrastructure.providers.openai_chat.chat import OpenAIChat
 from loomwire.infrastructure.providers.openai_chat.quirks import ChatQuirks
-from loomwire.infrastructure.providers.table import PROVIDERS
+from loomwire.infrastructure.providers.speech import speech
+from loomwire.infrastructure.providers.table import DIALECTS, PROVIDERS
 
 Wire: TypeAlias = dict[str, object]
 
-ROWS = [name for name, row in PROVIDERS.items() if row.client is None]
+ROWS = [
+    name
+    for name, row in PROVIDERS.items()
+    if row.client is None and "openai_chat" in (row.dialect, *(also.dialect for also in row.also))
+]
+SUBSET = ("openai", "azure_openai", "groq")
+"""Rows whose strict mode wants closed objects without optional properties."""
+
 CALL = ToolCall("call_1", "look", {"city": "Rome"})
 WIRE_CALL = {"id": "call_1", "type": "function", "function": {"name": "look", "arguments": '{"city":"Rome"}'}}
 LOOK = Tool("look", "Looks.", {"type": "object", "properties": {"city": {"type": "string"}}}, strict=True)
@@ -32,6 +40,14 @@ ALL = Parameters(0.5, 0.9, 100, ("END",), 7, 0.1, 0.2, "low")
 SAMPLING = {"temperature": 0.5, "top_p": 0.9, "presence_penalty": 0.1, "frequency_penalty": 0.2, "stop": ["END"]}
 
 
+def quirks_of(row: str) -> ChatQuirks:
+    """Return how a row speaks chat completions."""
+    config = LLMConfig(type=row, model="m", dialect="openai_chat")
+    quirks = speech(config, PROVIDERS[row], DIALECTS).quirks
+    assert isinstance(quirks, ChatQuirks)
+    return quirks
+
+
 def written(
     request: LLMRequest,
     row: str = "custom",
@@ -40,7 +56,7 @@ def written(
     config: LLMConfig | None = None,
     quirks: ChatQuirks | None = None,
 ) -> Wire:
-    dialect = OpenAIChat(quirks or PROVIDERS[row].quirks)
+    dialect = OpenAIChat(quirks or quirks_of(row))
     body: Wire = json.loads(dialect.encode(request, config or LLMConfig.of(row, "m"), stream=stream))
     return body
 
@@ -65,27 +81,23 @@ def test_a_stream_asks_for_usage_where_the_vendor_knows_it(row: str) -> None:
     assert asked.get("stream_options") == (None if row == "mistral" else {"include_usage": True})
 
 
+PLAIN: Wire = {"max_tokens": 100, "seed": 7, "reasoning_effort": "low"}
 PARAMETERS: Mapping[str, Wire] = {
+    "azure_openai": {"max_completion_tokens": 100, "seed": 7, "reasoning_effort": "low"},
     "openai": {"max_completion_tokens": 100, "seed": 7, "reasoning_effort": "low"},
-    "vllm": {"max_tokens": 100, "seed": 7, "reasoning_effort": "low"},
-    "lm_studio": {"max_tokens": 100, "seed": 7, "reasoning_effort": "low"},
-    "llamacpp": {"max_tokens": 100, "seed": 7, "reasoning_effort": "low"},
-    "local": {"max_tokens": 100, "seed": 7, "reasoning_effort": "low"},
     "deepseek": {"max_tokens": 100, "reasoning_effort": "low"},
     "groq": {"max_completion_tokens": 100, "seed": 7, "reasoning_effort": "low"},
     "mistral": {"max_tokens": 100, "random_seed": 7},
     "openrouter": {"max_tokens": 100, "seed": 7, "reasoning": {"effort": "low"}},
-    "together": {"max_tokens": 100, "seed": 7, "reasoning_effort": "low"},
     "xai": {"max_completion_tokens": 100, "seed": 7, "reasoning_effort": "low"},
     "perplexity": {"max_tokens": 100, "reasoning_effort": "low"},
-    "custom": {"max_tokens": 100, "seed": 7, "reasoning_effort": "low"},
 }
 
 
 @pytest.mark.parametrize("row", ROWS)
 def test_parameters_take_the_vendors_names(row: str) -> None:
     asked = written(LLMRequest.of("Hi", parameters=ALL), row)
-    assert asked == {"model": "m", "messages": asked["messages"], **SAMPLING, **PARAMETERS[row]}
+    assert asked == {"model": "m", "messages": asked["messages"], **SAMPLING, **PARAMETERS.get(row, PLAIN)}
 
 
 def test_parameters_of_the_request_go_before_those_of_the_configuration() -> None:
@@ -106,6 +118,8 @@ def test_more_stop_texts_than_the_vendor_takes_are_refused() -> None:
 def test_tools_are_functions(row: str) -> None:
     asked = written(LLMRequest.of("Hi", tools=[LOOK, PING]), row)
     look = {name: value for name, value in WIRE_LOOK.items() if name != "strict" or row not in ("deepseek", "together")}
+    if row in SUBSET:
+        look["parameters"] = {**LOOK.parameters, "additionalProperties": False, "required": ["city"]}
     assert asked["tools"] == [{"type": "function", "function": look}, {"type": "function", "function": WIRE_PING}]
     assert "tool_choice" not in asked
 
@@ -118,7 +132,7 @@ def test_the_tool_choice_is_said_in_the_vendors_words(row: str) -> None:
     assert asked("none")["tool_choice"] == "none"
     assert asked("required")["tool_choice"] == ("any" if row == "mistral" else "required")
     named = asked(ToolNamed("ping"))
-    if row in ("lm_studio", "llamacpp", "local"):
+    if row in ("lm_studio", "llamacpp", "local", "ollama"):
         assert named["tool_choice"] == "required"
         assert named["tools"] == [{"type": "function", "function": WIRE_PING}]
     else:
@@ -128,10 +142,8 @@ def test_the_tool_choice_is_said_in_the_vendors_words(row: str) -> None:
 
 
 SCHEMA: Mapping[str, JSON] = {"type": "object", "properties": {"a": {"type": "integer"}}}
-WIRE_SCHEMA = {
-    "type": "json_schema",
-    "json_schema": {"name": "thing", "schema": SCHEMA, "strict": True, "description": "A thing."},
-}
+CLOSED: Mapping[str, JSON] = {**SCHEMA, "additionalProperties": False, "required": ["a"]}
+WIRE_SCHEMA: Wire = {"name": "thing", "schema": SCHEMA, "strict": True, "description": "A thing."}
 
 
 @pytest.mark.parametrize("row", ROWS)
@@ -141,12 +153,13 @@ def test_a_schema_is_sent_or_refused_but_never_weakened(row: str) -> None:
         with pytest.raises(CapabilityError, match="JSON Schema"):
             written(request, row)
     else:
-        assert written(request, row)["response_format"] == WIRE_SCHEMA
+        wire = {**WIRE_SCHEMA, "schema": CLOSED} if row in SUBSET else WIRE_SCHEMA
+        assert written(request, row)["response_format"] == {"type": "json_schema", "json_schema": wire}
 
 
 def test_a_schema_need_not_be_strict_nor_described() -> None:
     form = written(LLMRequest.of("Hi", output=OutputSpec(SCHEMA, strict=False)))["response_format"]
-    assert form == {"type": "json_schema", "json_schema": {"name": "output", "schema": SCHEMA, "strict": False}}
+    assert form == {"type": "json_schema", "json_schema": {"name": "output", "schema": SCHEMA}}
 
 
 @pytest.mark.parametrize("row", ROWS)
@@ -223,7 +236,34 @@ def test_mistral_gets_ids_of_nine_characters_alike_in_call_and_result() -> None:
 def test_speakers_are_named_where_the_vendor_knows_names() -> None:
     said = Message("user", (Text("Hi"),), name="ann")
     assert messages(said) == [{"role": "user", "content": "Hi", "name": "ann"}]
-    assert messages(said, row="mistral") == [{"role": "user", "content": "Hi"}]
+    for row in ("mistral", "groq"):
+        assert messages(said, row=row) == [{"role": "user", "content": "Hi"}]
+
+
+CACHED = {"cache_control": {"type": "ephemeral"}}
+
+
+def test_where_the_cached_part_ends_is_told_to_those_who_want_to_know() -> None:
+    picture = Image(url="https://example.com/a.png")
+    said = (
+        Message("system", (Text("Rules."),), cache_point=True),
+        Message("user", (Text("Look."), picture), cache_point=True),
+        Message("assistant", (CALL,), cache_point=True),
+        Message("tool", (ToolResult("call_1", "x"), ToolResult("call_2", "y")), cache_point=True),
+    )
+    system, user, assistant, first, last = _list(messages(*said, row="openrouter"))
+    assert system["content"] == [{"type": "text", "text": "Rules.", **CACHED}]
+    assert _list(user["content"])[0] == {"type": "text", "text": "Look."}
+    assert _list(user["content"])[1] == {"type": "image_url", "image_url": {"url": picture.url}, **CACHED}
+    assert assistant["content"] == ""
+    assert (first["content"], last["content"]) == ("x", [{"type": "text", "text": "y", **CACHED}])
+    assert "cache_control" not in str(messages(*said))
+
+
+def test_no_more_than_the_last_four_places_are_told() -> None:
+    said = [Message("user", (Text(str(number)),), cache_point=True) for number in range(6)]
+    asked = _list(messages(*said, row="openrouter"))
+    assert ["cache_control" in str(each) for each in asked] == [False, False, True, True, True, True]
 
 
 THOUGHT = Reasoning("Hm.")
@@ -244,6 +284,10 @@ THINKING: Mapping[str, JSON] = {"type": "thinking", "thinking": [{"type": "text"
         ("openrouter", [Reasoning("Hm.", "s", wire=DETAIL)], {"reasoning_details": [DETAIL]}),
         ("openrouter", [THOUGHT], {"reasoning": "Hm."}),
         ("openrouter", [Reasoning("Hm.", wire=THINKING)], {"reasoning": "Hm."}),
+        ("openrouter", [Reasoning("", "s", wire={**DETAIL, "text": ""}, origin="anthropic")], {}),
+        ("openrouter", [Reasoning("Hm.", "s", origin="anthropic")], {}),
+        ("vllm", [Reasoning("Hm.", "s", origin="anthropic"), Reasoning("So.", origin="cohere")], {"reasoning": "So."}),
+        ("mistral", [Reasoning("Hm.", wire=THINKING, origin="anthropic")], {}),
         ("mistral", [THOUGHT], {}),
         ("mistral", [Reasoning("Hm.", wire=THINKING)], {"content": [THINKING, {"type": "text", "text": "So."}]}),
     ],

@@ -30,7 +30,9 @@ from loomwire.domain.requests import Bound, LLMRequest, OutputSpec
 from loomwire.domain.values import JSON
 from loomwire.infrastructure.providers.openai_chat.chat import OpenAIChat
 from loomwire.infrastructure.providers.openai_chat.quirks import ChatQuirks
-from loomwire.infrastructure.providers.wire.client import ERROR_BODY_S, HiddenHeaders, WireClient, request_headers
+from loomwire.infrastructure.providers.wire.client import WireClient
+from loomwire.infrastructure.providers.wire.exchange.headers import HiddenHeaders, request_headers
+from loomwire.infrastructure.providers.wire.exchange.unary import ERROR_BODY_S
 from loomwire.infrastructure.providers.wire.json_bytes import LARGE
 from loomwire.infrastructure.providers.wire.stream import WireStream
 from loomwire.infrastructure.telemetry.clock import SystemClock

@@ -255,7 +255,7 @@ def test_a_provider_message_is_short_and_printable() -> None:
     assert len(error.provider_message) <= 510
 
 
-@pytest.mark.parametrize("name", ["x-request-id", "request-id", "apim-request-id", "mistral-correlation-id"])
+@pytest.mark.parametrize("name", ["x-request-id", "request-id", "x-amzn-requestid", "mistral-correlation-id"])
 def test_the_request_id_is_read_from_every_vendors_header(name: str) -> None:
     assert request_id({name: "r"}) == "r"
     assert request_id({}) is None

@@ -1,0 +1,167 @@
+"""What a call costs in each wire dialect, beside OpenAI chat completions in the same run.
+
+    python -m benchmarks dialects [--quick] [--only NAME]
+
+Every dialect asks the fake provider, a process of its own, over real sockets. CPU times of the client, medians of
+rounds in which the dialects take turns. Exit code 1 when one is dearer than `BAR` times chat completions, per plain
+call, per call with a history and tools, or per streamed chunk.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import statistics
+import subprocess
+import sys
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Final, TypeAlias
+from urllib.parse import urlsplit
+
+from benchmarks.clients.ours import message_of, tool_of
+from benchmarks.machine import pin, server_and_client_core
+from benchmarks.payloads import ANSWER, PROMPT, WORDS, long_body
+from benchmarks.runs import ROOT
+from benchmarks.worker import must_be, settled
+from loomwire import ILLMClient, LLMConfig, LLMRequest, TextDelta
+from loomwire.domain.values import Secret
+from loomwire.infrastructure.providers.factory import ClientFactory
+from loomwire.infrastructure.providers.table import DIALECTS, PROVIDERS
+from loomwire.infrastructure.telemetry.clock import SystemClock
+from loomwire.infrastructure.transport.pool import ConnectionPool
+from loomwire.testing import FakeProvider, ReceivedRequest, Reply
+
+BAR: Final = 1.3
+"""How much dearer than chat completions a dialect may be."""
+
+YARDSTICK: Final = "openai_chat"
+_SHORT, _LONG = 20, 220
+_SAID: Final[Mapping[str, Reply]] = {
+    "answer": Reply(ANSWER),
+    "short": Reply("".join(WORDS[number % 2] for number in range(_SHORT)).strip()),
+    "long": Reply("".join(WORDS[number % 2] for number in range(_LONG)).strip()),
+}
+_Clients: TypeAlias = Mapping[str, ILLMClient]
+_Measure: TypeAlias = Callable[[_Clients, int], Awaitable[float]]
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Measure and print; with `serve CORE` be the server."""
+    if arguments[:1] == ["serve"]:
+        asyncio.run(_serve(int(arguments[1])))
+        return 0
+    parser = argparse.ArgumentParser(prog="python -m benchmarks dialects", description=__doc__.split("\n", 1)[0])
+    parser.add_argument("--quick", action="store_true", help="fewer rounds")
+    parser.add_argument("--only", choices=sorted(DIALECTS), default=None, help="beside the yardstick")
+    words = parser.parse_args(arguments)
+    only: str | None = words.only
+    names = [name for name in DIALECTS if only in (None, name) or name == YARDSTICK]
+    server_core, core = server_and_client_core()
+    pin(core)
+    with _serving(server_core or 0) as url:
+        spent = asyncio.run(_measured(names, url, rounds=3 if words.quick else 9))
+    return _told(spent)
+
+
+def _told(spent: Mapping[str, Mapping[str, Sequence[float]]]) -> int:
+    missed = False
+    print(f"{'dialect':18} {'measure':10} {'CPU':>9} {'x':>6}")
+    for measure, by_dialect in spent.items():
+        yardstick = by_dialect[YARDSTICK]
+        for name, seconds in by_dialect.items():
+            # Round by round, because they were measured side by side.
+            ratio = statistics.median(mine / theirs for mine, theirs in zip(seconds, yardstick, strict=True))
+            missed = missed or ratio > BAR
+            word = "  MISSED" if ratio > BAR else ""
+            print(f"{name:18} {measure:10} {statistics.median(seconds) * 1e6:6.1f} us {ratio:6.2f}{word}")
+    print(f"the bar is {BAR} times {YARDSTICK}")
+    return int(missed)
+
+
+async def _measured(names: Sequence[str], url: str, rounds: int) -> Mapping[str, Mapping[str, list[float]]]:
+    spent: dict[str, dict[str, list[float]]] = {name: {each: [] for each in names} for name in _MEASURES}
+    pool = ConnectionPool()
+    factory = ClientFactory(pool, SystemClock())
+    clients = {name: {said: factory.create(_target(name, said, url)) for said in _SAID} for name in names}
+    for number in range(rounds + 1):
+        shift = number % len(names)
+        for measure, measured in _MEASURES.items():
+            for name in (*names[shift:], *names[:shift]):
+                seconds = await measured(clients[name], 40 if number else 20)
+                spent[measure][name] += [seconds] if number else []  # the first round warms up
+    await pool.aclose()
+    return spent
+
+
+def _target(dialect: str, said: str, url: str) -> LLMConfig:
+    row = next((row for row in PROVIDERS.values() if row.dialect == dialect and row.base_url), None)
+    return LLMConfig(
+        type="custom",
+        model=said,
+        dialect=dialect,
+        base_url=url + urlsplit((row and row.base_url) or "/v1").path,
+        keys=(Secret("bench-key"),),
+        allow_private=True,
+    )
+
+
+async def _plain(clients: _Clients, count: int) -> float:
+    client = clients["answer"]
+    clock = settled()
+    for _ in range(count):
+        must_be((await client.generate(LLMRequest.of(PROMPT))).text, ANSWER)
+    return clock.per(count)["cpu"]
+
+
+async def _history(clients: _Clients, count: int) -> float:
+    client, asked = clients["answer"], long_body()
+    messages, tools = asked["messages"], asked["tools"]
+    assert isinstance(messages, Sequence)
+    assert isinstance(tools, Sequence)
+    request = LLMRequest(tuple(map(message_of, messages)), tools=tuple(map(tool_of, tools)))
+    clock = settled()
+    for _ in range(count // 2):
+        must_be((await client.generate(request)).text, ANSWER)
+    return clock.per(count // 2)["cpu"]
+
+
+async def _chunk(clients: _Clients, count: int) -> float:
+    """A long stream minus a short one, so that what a call costs cancels out."""
+    spent = dict.fromkeys(("short", "long"), 0.0)
+    for _ in range(count // 4):
+        for said, length in (("short", _SHORT), ("long", _LONG)):
+            clock = settled()
+            async with clients[said].stream(LLMRequest.of(PROMPT)) as stream:
+                texts = [event async for event in stream if isinstance(event, TextDelta)]
+            spent[said] += clock.per(1)["cpu"]
+            must_be(len(texts), length)
+    return (spent["long"] - spent["short"]) / (count // 4) / (_LONG - _SHORT)
+
+
+_MEASURES: Final[Mapping[str, _Measure]] = {"call": _plain, "history": _history, "chunk": _chunk}
+
+
+@contextmanager
+def _serving(core: int) -> Iterator[str]:
+    argv = [sys.executable, "-m", "benchmarks.dialects", "serve", str(core)]
+    with subprocess.Popen(argv, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
+        try:
+            yield (server.stdout.readline() if server.stdout else "").strip()
+        finally:
+            server.kill()
+
+
+async def _serve(core: int) -> None:
+    pin(core)
+
+    def says(request: ReceivedRequest) -> Reply:
+        return _SAID.get(request.model, _SAID["answer"])
+
+    async with FakeProvider(then=says, keep=10) as provider:
+        print(provider.base_url.removesuffix("/v1"), flush=True)
+        await asyncio.to_thread(sys.stdin.read)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))

@@ -1,0 +1,182 @@
+"""The layers of calls that are no conversation: an embedding and a ranking pass through the same ones."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import Generic, Protocol, TypeVar
+
+from typing_extensions import override
+
+from loomwire.application.guard import Guard, Operation, OperationName
+from loomwire.application.scopes import within
+from loomwire.domain.config import LLMConfig
+from loomwire.domain.errors import LLMError, LoomError
+from loomwire.domain.policies import TimeoutPolicy
+from loomwire.domain.ports.clock import IClock
+from loomwire.domain.requests import Bound
+from loomwire.domain.vectors.embeddings import CallResult, CallTerms
+
+Q = TypeVar("Q", bound=CallTerms)
+A = TypeVar("A", bound=CallResult)
+Q_contra = TypeVar("Q_contra", bound=CallTerms, contravariant=True)
+A_co = TypeVar("A_co", bound=CallResult, covariant=True)
+
+
+class Asking(Protocol[Q_contra, A_co]):
+    """One way to have a request answered: a leaf's method, or a layer around another way."""
+
+    @abstractmethod
+    async def __call__(self, request: Q_contra, /) -> A_co:
+        """Return the answer to a request."""
+
+
+class Named(Generic[Q, A]):
+    """A leaf's method, shown by the leaf's own words.
+
+    Args:
+        ask: The method.
+        leaf: Whose it is.
+    """
+
+    __slots__ = ("_ask", "_leaf")
+
+    def __init__(self, ask: Asking[Q, A], leaf: object) -> None:
+        """Stand for `ask`."""
+        self._ask = ask
+        self._leaf = leaf
+
+    async def __call__(self, request: Q) -> A:
+        """Ask the leaf."""
+        return await self._ask(request)
+
+    @override
+    def __repr__(self) -> str:
+        return repr(self._leaf)
+
+
+class Deadlined(Generic[Q, A]):
+    """Fixes the deadline once, hands it down as `request.bound`, and ends the call when it passes.
+
+    Args:
+        inner: The layer below.
+        total_s: Seconds for a call whose request says nothing.
+        clock: The time.
+    """
+
+    __slots__ = ("_clock", "_inner", "_total_s")
+
+    def __init__(self, inner: Asking[Q, A], *, total_s: float, clock: IClock) -> None:
+        """Bound every call of `inner`."""
+        self._inner = inner
+        self._total_s = total_s
+        self._clock = clock
+
+    async def __call__(self, request: Q) -> A:
+        """Ask within the deadline."""
+        bound = request.bound_for(self._clock.now(), self._total_s)
+        bounded = request.with_bound(bound)
+        return await within(self._clock, bound.at, bound.reason, lambda: self._inner(bounded))
+
+    @override
+    def __repr__(self) -> str:
+        return f"Deadline > {self._inner!r}"
+
+
+class Limited(Generic[Q, A]):
+    """Ends one send after `attempt_s`; the sooner bound of the call itself is left to the call.
+
+    Args:
+        inner: The layer below.
+        timeouts: The limits.
+        clock: The time.
+    """
+
+    __slots__ = ("_clock", "_inner", "_timeouts")
+
+    def __init__(self, inner: Asking[Q, A], *, timeouts: TimeoutPolicy, clock: IClock) -> None:
+        """Limit every send of `inner`."""
+        self._inner = inner
+        self._timeouts = timeouts
+        self._clock = clock
+
+    async def __call__(self, request: Q) -> A:
+        """Ask within the limit."""
+        bound = Bound(self._clock.now() + self._timeouts.attempt_s, "attempt")
+        if request.bound is not None and request.bound.at <= bound.at:
+            return await self._inner(request)
+        narrowed = request.with_bound(bound)
+        return await within(self._clock, bound.at, bound.reason, lambda: self._inner(narrowed))
+
+    @override
+    def __repr__(self) -> str:
+        return f"Timed > {self._inner!r}"
+
+
+class Guarded(Generic[Q, A]):
+    """Surrounds every call with a guard and notes the guard's step on the answer or the error.
+
+    Args:
+        inner: The layer below.
+        guard: The guard.
+        name: What is done, for the records.
+    """
+
+    __slots__ = ("_guard", "_inner", "_name")
+
+    def __init__(self, inner: Asking[Q, A], guard: Guard, name: OperationName) -> None:
+        """Surround `inner`."""
+        self._inner = inner
+        self._guard = guard
+        self._name: OperationName = name
+
+    async def __call__(self, request: Q) -> A:
+        """Ask inside the guard."""
+        operation = Operation(
+            streamed=False, tenant=request.tenant, session=request.session, tags=request.tags, name=self._name
+        )
+        async with self._guard.around(operation) as outcome:
+            try:
+                answer = await self._inner(request)
+            except LoomError as error:
+                outcome.failed(error)
+                if outcome.step is not None:
+                    error.with_step(outcome.step)
+                raise
+            except Exception as error:
+                # Somebody else's embedder broke its promise: its error goes on as it is, and counts.
+                outcome.failed(LLMError(f"the embedder raised {type(error).__name__}", reason="internal"))
+                raise
+            outcome.answered(answer.usage, answer.cost, answer.model)
+            return answer if outcome.step is None else answer.with_step(outcome.step)
+
+    @override
+    def __repr__(self) -> str:
+        return f"{self._guard!r} > {self._inner!r}"
+
+
+class Located(Generic[Q, A]):
+    """Tells an error from below which target it came from.
+
+    Args:
+        inner: The layer below.
+        config: The target.
+    """
+
+    __slots__ = ("_config", "_inner")
+
+    def __init__(self, inner: Asking[Q, A], config: LLMConfig) -> None:
+        """Name the target of `inner`."""
+        self._inner = inner
+        self._config = config
+
+    async def __call__(self, request: Q) -> A:
+        """Ask, and locate what is raised."""
+        try:
+            return await self._inner(request)
+        except LoomError as error:
+            error.located(self._config.name, self._config.model)
+            raise
+
+    @override
+    def __repr__(self) -> str:
+        return f"Located({self._config.target}) > {self._inner!r}"

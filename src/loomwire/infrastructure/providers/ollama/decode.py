@@ -1,0 +1,168 @@
+"""Reads answers of Ollama's chat, whole and streamed: a whole answer is a stream of one line.
+
+Fields whose type a server may get wrong are declared `object` and ignored unless they are what they should be; a wrong
+structure is a protocol error. Numbers point to TRAPS.md of the recordings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeAlias
+
+import msgspec
+from msgspec import Struct
+from typing_extensions import override
+
+from loomwire.domain.errors import LLMError, llm_error
+from loomwire.domain.events import StreamEvent
+from loomwire.domain.responses import Finish
+from loomwire.infrastructure.providers.ollama.usage import read_usage
+from loomwire.infrastructure.providers.wire.answer import Answer, made_up_id
+from loomwire.infrastructure.providers.wire.dialect import EventReader
+from loomwire.infrastructure.providers.wire.json_bytes import check_depth, read_json
+from loomwire.infrastructure.providers.wire.words import label
+
+ErrorMaker: TypeAlias = Callable[[bytes], LLMError]
+
+_SMALL = 1024
+_FINISHES: Mapping[str, Finish] = {"stop": "stop", "length": "length"}
+
+
+class _Function(Struct, gc=False):
+    name: object = None
+    arguments: object = None
+
+
+class _Call(Struct, gc=False):
+    id: object = None
+    function: _Function | None = None
+
+
+class _Message(Struct, gc=False):
+    content: object = None
+    thinking: object = None
+    tool_calls: list[_Call] | None = None
+
+
+class _Line(Struct, gc=False):
+    model: object = None
+    message: _Message | None = None
+    done: object = None
+    done_reason: object = None
+    prompt_eval_count: object = None
+    eval_count: object = None
+    error: object = None
+
+
+_LINE = msgspec.json.Decoder(_Line)
+
+
+class OllamaReader(EventReader):
+    """Reads the lines of a stream, or a whole answer, into an `Answer`.
+
+    Args:
+        answer: Collects what comes.
+        error_in: Makes the error from data that reports one.
+    """
+
+    __slots__ = ("_answer", "_error_in", "_ids", "_is_begun")
+
+    def __init__(self, answer: Answer, error_in: ErrorMaker) -> None:
+        """Begin before the first line."""
+        self._answer = answer
+        self._error_in = error_in
+        self._ids: set[str] = set()
+        self._is_begun = False
+
+    @override
+    def decode_event(self, event: str, data: bytes) -> Sequence[StreamEvent]:
+        return () if self._answer.finished else self._read(self._line(data))
+
+    @override
+    def end(self) -> Sequence[StreamEvent]:
+        answer = self._answer
+        if answer.finished:
+            return ()
+        if not (answer.config.lenient_terminal and answer.delivered):
+            if self._is_begun:
+                raise answer.interrupted("the stream ended without done")
+            raise llm_error("protocol", "the stream held no answer")
+        answer.complete = False
+        return answer.end()
+
+    def decode_whole(self, body: bytes) -> Sequence[StreamEvent]:
+        """Read a whole answer and close it.
+
+        Raises:
+            LLMError: It reports an error, or is not whole.
+        """
+        events = self._read(self._line(body))
+        if not self._answer.finished:
+            raise llm_error("protocol", "the answer does not say that it is done")
+        return events
+
+    def _line(self, data: bytes) -> _Line:
+        line = read_json(data, _LINE)
+        if line.error:
+            raise self._error_in(data)
+        if line.message is None and line.done is not True:
+            raise llm_error("protocol", "the answer has no message")
+        # What is handed on from a small line is checked where it is parsed.
+        if len(data) > _SMALL:
+            check_depth(data, self._answer.config.limits.json_depth)
+        if not self._is_begun:
+            self._begin(line)
+        return line
+
+    def _begin(self, line: _Line) -> None:
+        self._is_begun = True
+        if isinstance(line.model, str) and line.model:
+            self._answer.model = label(line.model, self._answer.config)
+
+    def _read(self, line: _Line) -> Sequence[StreamEvent]:
+        events: list[StreamEvent] = []
+        message, answer = line.message, self._answer
+        if message is not None:
+            # Before the end, whose line may hold the last text.
+            if isinstance(message.thinking, str) and message.thinking:
+                events.append(answer.add_reasoning(message.thinking))
+            content = message.content
+            if content is not None and content != "":
+                events.append(answer.add_text(_content(content)))
+            for call in message.tool_calls or ():
+                self._read_call(call, events)
+        if line.done is True:
+            self._read_end(line, events)
+            events += answer.end()
+        return events
+
+    def _read_call(self, call: _Call, events: list[StreamEvent]) -> None:
+        # Every entry is a call of its own with whole arguments, whatever ids and indexes say (28).
+        name = call.function.name if call.function is not None else None
+        if call.function is None or not isinstance(name, str) or not name:
+            raise llm_error("protocol", "the answer has a tool call without a name")
+        own = call.id if isinstance(call.id, str) and call.id and call.id not in self._ids else made_up_id()
+        self._ids.add(own)
+        events.append(self._answer.start_call(own, name))
+        arguments = _arguments(call.function.arguments)
+        if arguments:
+            events.append(self._answer.add_arguments(len(self._answer.calls) - 1, arguments))
+
+    def _read_end(self, line: _Line, events: list[StreamEvent]) -> None:
+        usage = read_usage(line.prompt_eval_count, line.eval_count)
+        if usage is not None:
+            events.append(self._answer.set_usage(usage))
+        # Servers of before 2024-10 say done and no reason; that is no guess at one.
+        self._answer.note_finish(line.done_reason, _FINISHES)
+
+
+def _content(value: object) -> str:
+    if not isinstance(value, str):
+        raise llm_error("protocol", "the answer's content is no text")
+    return value
+
+
+def _arguments(value: object) -> str:
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
