@@ -11,8 +11,8 @@ from typing_extensions import override
 from loomwire.application.resilience.course import Retries
 from loomwire.application.state.latencies import LatencyWindow
 from loomwire.domain.errors import LoomError
-from loomwire.domain.faults import Step
 from loomwire.domain.ports.client import ILLMClient, LLMStream
+from loomwire.domain.reports.steps import Step
 from loomwire.domain.requests import LLMRequest
 from loomwire.domain.responses import LLMResponse
 

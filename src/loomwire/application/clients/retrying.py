@@ -12,8 +12,8 @@ from loomwire.application.resilience.course import Course, Retries
 from loomwire.application.streaming import Streaming
 from loomwire.domain.errors import LLMError, LoomError
 from loomwire.domain.events import StreamEvent
-from loomwire.domain.faults import Step
 from loomwire.domain.ports.client import ILLMClient, LLMStream
+from loomwire.domain.reports.steps import Step
 from loomwire.domain.requests import LLMRequest
 from loomwire.domain.responses import LLMResponse
 

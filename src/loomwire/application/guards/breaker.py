@@ -11,8 +11,8 @@ from loomwire.application.guard import Guard, Operation, Outcome
 from loomwire.application.state.breaking.endpoint import TargetCircuit
 from loomwire.application.state.breaking.permits import Permit, Refused
 from loomwire.domain.errors import CircuitOpenError, LoomError
-from loomwire.domain.faults import Step
 from loomwire.domain.pricing import Charge, Usage
+from loomwire.domain.reports.steps import Step
 
 
 class Breaker(Guard):

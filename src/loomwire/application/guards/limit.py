@@ -13,8 +13,8 @@ from loomwire.application.state.pacing.lane import Lane
 from loomwire.application.state.pacing.measured import MeasuredOperation
 from loomwire.application.state.pacing.waiter import Grant
 from loomwire.domain.errors import LLMTimeoutError, LoomError, StreamInterruptedError
-from loomwire.domain.faults import Step
 from loomwire.domain.pricing import Charge, Usage
+from loomwire.domain.reports.steps import Step
 
 ANSWER_TOKENS: Final = 1024
 """What an answer is taken for when neither the request nor the model says how long it may get."""

@@ -10,9 +10,10 @@ from dataclasses import dataclass, replace
 from loomwire.application.resilience.delays import GiveUp, Sent, next_delay, sends_of
 from loomwire.application.state.retry_tokens import RetryAllowance, TokenBucket
 from loomwire.domain.errors import LLMTimeoutError, LoomError
-from loomwire.domain.faults import ErrorCategory, Step
+from loomwire.domain.faults import ErrorCategory
 from loomwire.domain.policies import RetryPolicy
 from loomwire.domain.ports.clock import IClock
+from loomwire.domain.reports.steps import Step
 from loomwire.domain.requests import Bound, LLMRequest
 from loomwire.domain.responses import LLMResponse
 

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from loomwire.domain.errors import LoomError
-from loomwire.domain.faults import ErrorCategory, Step
+from loomwire.domain.faults import ErrorCategory
 from loomwire.domain.policies import RetryPolicy
+from loomwire.domain.reports.steps import Step
 
 # Of a long wait. A server that names the instant of its reset tells latecomers short waits: a tenth of those puts four
 # times the mean into the first 100 ms after a reset of 20 s. So short ones are spread by `throttle_base_s` (1.7 times).

@@ -12,7 +12,7 @@ from typing_extensions import override
 from loomwire.application.state.breaking.circuit import Circuit
 from loomwire.application.state.breaking.permits import Permit, Refused
 from loomwire.domain.errors import CircuitOpenError, LoomError
-from loomwire.domain.faults import Step
+from loomwire.domain.reports.steps import Step
 
 
 @final

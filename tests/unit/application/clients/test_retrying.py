@@ -28,9 +28,10 @@ from loomwire.domain.errors import (
     StreamInterruptedError,
     llm_error,
 )
-from loomwire.domain.faults import FAULTS, Step
+from loomwire.domain.faults import FAULTS
 from loomwire.domain.policies import RetryBudgetPolicy, RetryPolicy
 from loomwire.domain.ports.client import ILLMClient, LLMStream
+from loomwire.domain.reports.steps import Step
 from loomwire.domain.requests import Bound, LLMRequest
 from loomwire.domain.responses import LLMResponse
 from loomwire.testing import FakeClock, Reply, ScriptedClient

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from loomwire.application.resilience.delays import sends_of
 from loomwire.application.state.retry_tokens import RetryTokens
 from loomwire.domain.errors import LLMError, llm_error
-from loomwire.domain.faults import FAULTS, Step
+from loomwire.domain.faults import FAULTS
 from loomwire.domain.policies import RetryPolicy
+from loomwire.domain.reports.steps import Step
 from loomwire.domain.requests import Bound, LLMRequest
 from loomwire.infrastructure.telemetry.clock import SystemClock
 from loomwire.testing import FakeClock, ScriptedClient

@@ -25,9 +25,9 @@ from loomwire.domain.errors import (
     StreamInterruptedError,
 )
 from loomwire.domain.events import StreamEvent, TextDelta
-from loomwire.domain.faults import Step
 from loomwire.domain.policies import BreakerPolicy
 from loomwire.domain.ports.client import ILLMClient, LLMStream
+from loomwire.domain.reports.steps import Step
 from loomwire.domain.requests import LLMRequest
 from loomwire.domain.responses import LLMResponse
 from loomwire.testing import FakeClock, ScriptedClient

@@ -10,8 +10,8 @@ import pytest
 from loomwire.application.resilience.circuit_breaker import CircuitBreaker
 from loomwire.application.state.breaking.permits import CircuitState
 from loomwire.domain.errors import CircuitOpenError, LLMNetworkError, LLMValidationError
-from loomwire.domain.faults import Step
 from loomwire.domain.policies import BreakerPolicy
+from loomwire.domain.reports.steps import Step
 from loomwire.testing import FakeClock
 from support.forking import is_true_in_child
 

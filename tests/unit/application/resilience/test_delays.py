@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from loomwire.application.resilience.delays import GiveUp, Sent, delay, next_delay, sends_of
 from loomwire.domain.errors import llm_error
-from loomwire.domain.faults import Step
 from loomwire.domain.policies import RetryPolicy
+from loomwire.domain.reports.steps import Step
 
 POLICY = RetryPolicy()
 NUMBERS = st.floats(0, 100)

@@ -20,8 +20,8 @@ from loomwire.domain.errors import (
     LLMValidationError,
     LoomError,
 )
-from loomwire.domain.faults import Step
 from loomwire.domain.policies import RetryPolicy
+from loomwire.domain.reports.steps import Step
 from loomwire.testing import FakeClock
 from support.chains import turns
 from support.retrying import ended, longest
