@@ -12,6 +12,7 @@ from typing_extensions import override
 from loomwire.application.embedding.first_use import VectorChains
 from loomwire.application.pipeline import Parts
 from loomwire.application.state.stats import CallStats
+from loomwire.application.state.targets import TargetStates
 from loomwire.domain.config import ClientConfig, LLMConfig
 from loomwire.domain.errors import CapabilityError
 from loomwire.domain.ports.embedding import IEmbedder, IReranker
@@ -141,6 +142,8 @@ class TestEveryRowThatReranks(RerankerContract):
 def chains(name: str, provider: FakeProvider, pool: ConnectionPool) -> VectorChains:
     """Return the chains of a row over a server."""
     clock = SystemClock()
-    parts = Parts(ClientFactory(pool, clock), clock, CallStats(), (), EmbeddingFactory(pool, clock))
+    parts = Parts(
+        ClientFactory(pool, clock), clock, CallStats(), TargetStates(clock), (), EmbeddingFactory(pool, clock)
+    )
     base_url = provider.base_url if name == "custom" else provider.base_url.removesuffix("/v1")
     return VectorChains(ClientConfig(name="search", targets=(over(name, base_url),)), parts)

@@ -13,6 +13,7 @@ from loomwire.application.generation import build_generation
 from loomwire.application.pipeline import Parts, build_client
 from loomwire.application.registry import ClientRegistry
 from loomwire.application.state.stats import CallStats
+from loomwire.application.state.targets import TargetStates
 from loomwire.domain.capabilities import ModelCapabilities
 from loomwire.domain.config import ClientConfig, LLMConfig, Snapshot
 from loomwire.domain.errors import LLMError, StreamInterruptedError
@@ -51,7 +52,9 @@ def parts(
 ) -> Parts:
     """Return what chains over the clients are made from; a lone client answers for the model `m`."""
     by_model = clients if isinstance(clients, Mapping) else {"m": clients}
-    return Parts(ScriptedFactory(by_model), clock or SystemClock(), CallStats(), sinks)
+    return Parts(
+        ScriptedFactory(by_model), clock or SystemClock(), CallStats(), TargetStates(clock or SystemClock()), sinks
+    )
 
 
 def chain_of(

@@ -10,6 +10,7 @@ from typing_extensions import override
 
 from loomwire.application.pipeline import Parts
 from loomwire.application.state.stats import CallStats
+from loomwire.application.state.targets import TargetStates
 from loomwire.domain.config import LLMConfig
 from loomwire.domain.ports.clock import IClock
 from loomwire.domain.ports.embedding import BatchPolicy, IEmbedder, IEmbeddingFactory, IReranker
@@ -115,4 +116,4 @@ class Fixed(IEmbeddingFactory):
 def parts_of(factory: IEmbeddingFactory | None, clock: IClock | None = None, sinks: Sequence[IEventSink] = ()) -> Parts:
     """Return what chains over a factory are made from."""
     scripted = ScriptedFactory({"m": ScriptedClient(then="Hello.")})
-    return Parts(scripted, clock or SystemClock(), CallStats(), sinks, factory)
+    return Parts(scripted, clock or SystemClock(), CallStats(), TargetStates(clock or SystemClock()), sinks, factory)

@@ -9,6 +9,7 @@ from typing import Literal, Protocol, TypeAlias
 from loomwire.domain.errors import LoomError
 from loomwire.domain.pricing import Charge, Usage
 from loomwire.domain.reports.steps import Step
+from loomwire.domain.responses import RateLimits
 
 OperationName: TypeAlias = Literal["chat", "embeddings", "rerank"]
 """What is done; OpenTelemetry's word where it has one."""
@@ -45,6 +46,14 @@ class Outcome(Protocol):
     @abstractmethod
     def step(self) -> Step | None:
         """What the guard notes on the answer or the error; None for nothing."""
+
+    def began(self) -> None:  # most guards need not know
+        """The operation is a stream, and its first event came."""
+        return
+
+    def heard(self, limits: RateLimits) -> None:  # noqa: ARG002  # most guards need not know
+        """The provider said with its answer what is left of its rate limits."""
+        return
 
     @abstractmethod
     def answered(self, usage: Usage, cost: Charge, model: str) -> None:

@@ -2,21 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from loomwire.application.clients.deadline import DeadlineClient
 from loomwire.application.clients.fitted import FittedClient
 from loomwire.application.clients.guarded import GuardedClient
+from loomwire.application.clients.hedged import HedgedClient
 from loomwire.application.clients.instructed import InstructedClient
+from loomwire.application.clients.retrying import RetryingClient
 from loomwire.application.clients.timed import TimedClient
+from loomwire.application.guards.breaker import Breaker
+from loomwire.application.guards.limit import Limit
 from loomwire.application.guards.observe import Observe
+from loomwire.application.resilience.course import Retries
+from loomwire.application.state.keys import key_id
+from loomwire.application.state.slots import LaneKey
 from loomwire.application.state.stats import CallStats
+from loomwire.application.state.targets import TargetStates
 from loomwire.domain.config import ClientConfig, LLMConfig
+from loomwire.domain.policies import RatePolicy
 from loomwire.domain.ports.client import ILLMClient, ILLMClientFactory
 from loomwire.domain.ports.clock import IClock
 from loomwire.domain.ports.embedding import IEmbeddingFactory
 from loomwire.domain.ports.events import IEventSink
+
+LEASE_SLACK_S: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +39,7 @@ class Parts:
         factory: Makes the leaf that talks to a model.
         clock: The time.
         stats: The tallies, which outlive every chain.
+        states: What is known of targets, which outlives every chain too.
         sinks: Who is told of calls and attempts.
         embedding: Makes the leaves that embed and rerank; None where nobody does.
     """
@@ -34,6 +47,7 @@ class Parts:
     factory: ILLMClientFactory
     clock: IClock
     stats: CallStats
+    states: TargetStates
     sinks: Sequence[IEventSink] = ()
     embedding: IEmbeddingFactory | None = None
 
@@ -67,6 +81,7 @@ def build_client(config: ClientConfig, parts: Parts) -> ILLMClient:
 
 
 def _build_target(client: str, config: LLMConfig, parts: Parts) -> ILLMClient:
+    states = parts.states
     chain: ILLMClient = parts.factory.create(config)
     # Nearest to the wire: the limits of one send.
     chain = TimedClient(chain, timeouts=config.timeouts, clock=parts.clock)
@@ -81,6 +96,20 @@ def _build_target(client: str, config: LLMConfig, parts: Parts) -> ILLMClient:
         model=config.model,
     )
     chain = GuardedClient(chain, observe)
+    # Inside retry, so that it counts real sends; an open circuit is no reason to ask again.
+    chain = GuardedClient(chain, _breaker(config, states))
+    # Outside the breaker, so that nobody waits with a permit in hand; inside retry, which holds no slot while it waits.
+    for key, policy in _rates(config):
+        lane = states.slots.lane(key, policy)
+        answer = config.parameters.max_tokens or config.capabilities.max_tokens
+        limit = Limit(lane, provider=config.name, model=config.model, answer_tokens=answer)
+        chain = GuardedClient(chain, limit)
+    retries = _retries(config, parts)
+    if config.retry.hedge:
+        # Below the retry, so that it stays one attempt; above the guards, so that both sends are counted.
+        chain = HedgedClient(chain, retries, states.latencies.window(config.target))
+    # The only retry there is.
+    chain = RetryingClient(chain, retries)
     # A request the target cannot serve is refused before it counts as a send.
     chain = FittedClient(chain, config)
     if config.capabilities.supports_tools is False and config.emulate_tools:
@@ -90,3 +119,28 @@ def _build_target(client: str, config: LLMConfig, parts: Parts) -> ILLMClient:
         # Above Fitted, which refuses tools there; and above the attempt, whose send is counted and paid whatever it is.
         chain = EmulatedClient(chain, config)
     return chain
+
+
+def _breaker(config: LLMConfig, states: TargetStates) -> Breaker:
+    # A probe that is lost holds its permit as long as an attempt may take.
+    lease_s = config.timeouts.attempt_s + LEASE_SLACK_S
+    circuit = states.circuits.target(config.name, config.model, config.breaker, lease_s=lease_s)
+    return Breaker(circuit, provider=config.name, model=config.model)
+
+
+def _rates(config: LLMConfig) -> Iterator[tuple[LaneKey, RatePolicy]]:
+    key = key_id(config)
+    if config.rate is not None:
+        yield LaneKey(config.name, key, config.model), config.rate
+    if config.provider_rate is not None:
+        yield LaneKey(config.name, key), config.provider_rate
+
+
+def _retries(config: LLMConfig, parts: Parts) -> Retries:
+    return Retries(
+        policy=config.retry,
+        allowance=parts.states.retry_tokens.allowance(config.name, config.retry_budget),
+        clock=parts.clock,
+        target=config.target,
+        min_attempt_s=config.timeouts.min_attempt_s,
+    )

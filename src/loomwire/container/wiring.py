@@ -18,6 +18,7 @@ from loomwire.application.generation import build_generation
 from loomwire.application.pipeline import Parts
 from loomwire.application.registry import ClientRegistry
 from loomwire.application.state.stats import CallStats
+from loomwire.application.state.targets import TargetStates
 from loomwire.domain.config import Snapshot
 from loomwire.domain.ports.client import ILLMClientFactory
 from loomwire.domain.ports.clock import IClock
@@ -93,9 +94,14 @@ def _embedding_factory(
 
 
 def _parts(
-    factory: ILLMClientFactory, clock: IClock, stats: CallStats, sink: IEventSink, embedding: IEmbeddingFactory
+    factory: ILLMClientFactory,
+    clock: IClock,
+    stats: CallStats,
+    states: TargetStates,
+    sink: IEventSink,
+    embedding: IEmbeddingFactory,
 ) -> Parts:
-    return Parts(factory, clock, stats, (sink,), embedding)
+    return Parts(factory, clock, stats, states, (sink,), embedding)
 
 
 def _model_detector(
@@ -130,6 +136,7 @@ class Wiring(containers.DeclarativeContainer):
     clock = providers.Singleton(SystemClock)
     event_sink = providers.Singleton(LoggingSink)
     call_stats = providers.Singleton(CallStats)
+    target_states = providers.Singleton(TargetStates, clock=clock)
     output_schemas = providers.Singleton(_output_schemas)
     connection_pool = providers.Singleton(DeferredPool, clock=clock)
     local_servers = providers.Singleton(LocalServers)
@@ -152,7 +159,13 @@ class Wiring(containers.DeclarativeContainer):
         _embedding_factory, pool=connection_pool, clock=clock, servers=local_servers, manager=provider_manager
     )
     parts = providers.Singleton(
-        _parts, factory=client_factory, clock=clock, stats=call_stats, sink=event_sink, embedding=embedding_factory
+        _parts,
+        factory=client_factory,
+        clock=clock,
+        stats=call_stats,
+        states=target_states,
+        sink=event_sink,
+        embedding=embedding_factory,
     )
     registry = providers.Singleton(_registry, snapshot=snapshot, parts=parts, models=model_registry)
     model_detector = providers.Singleton(

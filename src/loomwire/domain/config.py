@@ -4,14 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Self, TypedDict, Unpack
+from typing import Self, Unpack
 
 from loomwire.domain.capabilities import ModelCapabilities
+from loomwire.domain.configured.settings import LLMSettings
 from loomwire.domain.errors import LLMValidationError
 from loomwire.domain.policies import (
+    RAISE,
+    BalancePolicy,
+    BreakerPolicy,
     CataloguePolicy,
     DetectionPolicy,
+    ExhaustedPolicy,
+    HealthPolicy,
     PoolPolicy,
+    RatePolicy,
+    RetryBudgetPolicy,
+    RetryPolicy,
     TimeoutPolicy,
     TransportPolicy,
     WireLimits,
@@ -22,52 +31,6 @@ from loomwire.domain.requests import NO_PARAMETERS, Parameters
 from loomwire.domain.values import JSON, NO_JSON, FrozenDict, Secret
 
 _NO_HEADERS: Mapping[str, str] = FrozenDict()
-
-
-class LLMSettings(TypedDict, total=False):
-    """What every quick constructor of `LLMConfig` takes besides the model.
-
-    Attributes:
-        name: The provider's name in answers and books; its type unless given.
-        api_key: The key as text or `Secret`.
-        base_url: Where the API stands.
-        dialect: The wire dialect, where the type speaks several.
-        api_version: The version of the API, for vendors that want one said.
-        temperature: 0 to 2.
-        top_p: 0 to 1.
-        max_tokens: Upper bound of output tokens.
-        frequency_penalty: -2 to 2.
-        presence_penalty: -2 to 2.
-        timeout_s: Seconds for one attempt.
-        headers: Further headers of every request.
-        extra: Vendor fields of every request body.
-        capabilities: What the model can do.
-        emulate_tools: Describe tools in the prompt where the model has none.
-        prices: What it costs.
-        free: It costs nothing.
-        allow_private: The address may be private or loopback.
-        replay: Folder of recordings that answer instead of the provider.
-    """
-
-    name: str
-    api_key: str | Secret
-    base_url: str
-    dialect: str
-    api_version: str
-    temperature: float
-    top_p: float
-    max_tokens: int
-    frequency_penalty: float
-    presence_penalty: float
-    timeout_s: float
-    headers: Mapping[str, str]
-    extra: Mapping[str, JSON]
-    capabilities: ModelCapabilities
-    emulate_tools: bool
-    prices: Prices
-    free: bool
-    allow_private: bool
-    replay: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +52,11 @@ class LLMConfig:
         prices: What it costs; None is unknown.
         free: It costs nothing.
         timeouts: How long things may take.
+        retry: When it is asked again.
+        retry_budget: How many further sends its provider is given in all.
+        breaker: When it is left alone.
+        rate: How fast this model may be asked with one key; None is not limited.
+        provider_rate: How fast all models of its provider together may be asked with one key; None is not limited.
         pool: How many connections.
         limits: How much the server may send.
         headers: Further headers of every request; the repr leaves them out, because they may hold a key.
@@ -119,6 +87,11 @@ class LLMConfig:
     prices: Prices | None = None
     free: bool = False
     timeouts: TimeoutPolicy = TimeoutPolicy()
+    retry: RetryPolicy = RetryPolicy()
+    retry_budget: RetryBudgetPolicy = RetryBudgetPolicy()
+    breaker: BreakerPolicy = BreakerPolicy()
+    rate: RatePolicy | None = None
+    provider_rate: RatePolicy | None = None
     pool: PoolPolicy = PoolPolicy()
     limits: WireLimits = WireLimits()
     headers: Mapping[str, str] = field(default=_NO_HEADERS, repr=False)
@@ -292,6 +265,9 @@ class LLMConfig:
             prices=settings.get("prices"),
             free=settings.get("free", False),
             timeouts=replace(times, attempt_s=settings.get("timeout_s", times.attempt_s)),
+            retry=settings.get("retry", RetryPolicy()),
+            breaker=settings.get("breaker", BreakerPolicy()),
+            rate=settings.get("rate"),
             headers=settings.get("headers", _NO_HEADERS),
             extra=settings.get("extra", NO_JSON),
             allow_private=settings.get("allow_private", False),
@@ -318,12 +294,20 @@ class ClientConfig:
         targets: The models it may ask, in order, each with the timeouts that hold for this client.
         system: Instructions put before every conversation that has none, or None.
         total_s: Seconds for a whole call, unless the request says otherwise.
+        balance: In which order the targets are asked.
+        weights: For policy `weighted`, one number for each target, more than 0; empty for equal ones.
+        content_filter_fallback: What one target's content filter refused, the next one may be asked.
+        on_exhausted: What happens when no target answered.
     """
 
     name: str
     targets: tuple[LLMConfig, ...]
     system: str | None = None
     total_s: float = TimeoutPolicy().total_s
+    balance: BalancePolicy = BalancePolicy()
+    weights: tuple[float, ...] = ()
+    content_filter_fallback: bool = False
+    on_exhausted: ExhaustedPolicy = RAISE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -340,6 +324,8 @@ class Snapshot:
         sealed: Every file ends with `end: true`.
         allow_shrink: It may come into force although it removes much of what was there.
         detection: Whether providers are asked what their models can do.
+        health: How targets without traffic are looked after.
+        drain_s: How long calls in flight may go on when the container closes, in seconds.
     """
 
     digest: str
@@ -351,6 +337,8 @@ class Snapshot:
     sealed: bool = False
     allow_shrink: bool = False
     detection: DetectionPolicy = DetectionPolicy()
+    health: HealthPolicy = HealthPolicy()
+    drain_s: float = 30.0
 
 
 def same_model(one: LLMConfig, other: LLMConfig) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from loomwire.domain.errors import LLMValidationError
 
@@ -162,6 +162,7 @@ class RetryPolicy:
         throttle_base_s: The same after a rate limit that named no wait.
         max_delay_s: Longest delay of our own.
         retry_after_cap_s: Longest wait that a provider may ask for; a longer one goes to the next target at once.
+        hedge: A call that is slower than 95 of 100 is sent a second time, and the answer that comes first counts.
 
     Raises:
         LLMValidationError: A number that is out of its range; the message says which.
@@ -173,6 +174,7 @@ class RetryPolicy:
     throttle_base_s: float = 1.0
     max_delay_s: float = 8.0
     retry_after_cap_s: float = 60.0
+    hedge: bool = False
 
     def __post_init__(self) -> None:
         """Refuse numbers that would never send, or never end."""
@@ -267,6 +269,74 @@ class RatePolicy:
         """Refuse limits that nobody could keep."""
         counts = dict.fromkeys(("rpm", "tpm", "concurrency"), (1, 10**12))
         _check(self, "rate", {**counts, "queue": (0, 10**9), "burst_s": (0, _YEAR_S)})
+
+
+BalanceRule: TypeAlias = Literal["ordered", "weighted", "least_busy", "latency", "cost", "sticky"]
+
+
+@dataclass(frozen=True, slots=True)
+class BalancePolicy:
+    """In which order the targets of a client are asked.
+
+    Attributes:
+        policy: The rule for all of them.
+        equals: The rule among those that are the same model at several providers, or with several keys.
+        warmup_s: How slowly a recovered target gets its share back, in seconds.
+        panic_probe_per_s: Calls per second that are let through when nothing is well.
+
+    Raises:
+        LLMValidationError: A number that is out of its range; the message says which.
+    """
+
+    policy: BalanceRule = "ordered"
+    equals: BalanceRule = "latency"
+    warmup_s: float = 30.0
+    panic_probe_per_s: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Refuse times that are none."""
+        _check(self, "balance", {"warmup_s": (0, _YEAR_S), "panic_probe_per_s": (0, _YEAR_S)})
+
+
+@dataclass(frozen=True, slots=True)
+class HealthPolicy:
+    """How targets without traffic are looked after.
+
+    Attributes:
+        interval_s: Between two looks, in seconds; 0 looks only when somebody asks.
+        timeout_s: For one look.
+        paid_probe: A look may cost money: a call with one token, where nothing cheaper exists.
+
+    Raises:
+        LLMValidationError: A number that is out of its range; the message says which.
+    """
+
+    interval_s: float = 30.0
+    timeout_s: float = 3.0
+    paid_probe: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse times that are none."""
+        _check(self, "health", {"interval_s": (0, _YEAR_S)}, ("timeout_s",))
+
+
+@dataclass(frozen=True, slots=True)
+class ExhaustedPolicy:
+    """What a client does when none of its targets answered.
+
+    Attributes:
+        mode: raise: the error goes to the caller; static: `text` is the answer; callable: `function` makes it. Both are
+            marked as degraded.
+        text: The answer of mode `static`.
+        function: `module:function` of mode `callable`; it takes the request and the error, and returns a text.
+    """
+
+    mode: Literal["raise", "static", "callable"] = "raise"
+    text: str = ""
+    function: str = ""
+
+
+RAISE = ExhaustedPolicy()
 
 
 # What the YAML takes; an endless delay times a chance of 0 would be no number.

@@ -4,6 +4,7 @@ import pytest
 
 from loomwire.application.pipeline import Parts, build_client, client_key, target_key
 from loomwire.application.state.stats import CallStats
+from loomwire.application.state.targets import TargetStates
 from loomwire.domain.config import ClientConfig
 from loomwire.infrastructure.telemetry.clock import SystemClock
 from loomwire.testing import RecordingSink, ScriptedClient
@@ -52,7 +53,9 @@ async def test_a_call_leaves_one_record_and_each_send_another() -> None:
 
 async def test_a_rebuilt_chain_goes_on_counting_where_the_old_one_stopped() -> None:
     stats = CallStats()
-    made = Parts(ScriptedFactory({"m": ScriptedClient(then="Hello.")}), SystemClock(), stats)
+    made = Parts(
+        ScriptedFactory({"m": ScriptedClient(then="Hello.")}), SystemClock(), stats, TargetStates(SystemClock())
+    )
     config = ClientConfig(name="planner", targets=(target(),))
     for _ in range(2):
         await build_client(config, made).generate(HI)

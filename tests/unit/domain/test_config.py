@@ -12,7 +12,8 @@ from traceback import TracebackException
 import pytest
 
 from loomwire.domain.capabilities import ModelCapabilities
-from loomwire.domain.config import ClientConfig, LLMConfig, LLMSettings, Snapshot, same_client, same_model
+from loomwire.domain.config import ClientConfig, LLMConfig, Snapshot, same_client, same_model
+from loomwire.domain.configured.settings import LLMSettings
 from loomwire.domain.errors import LLMValidationError
 from loomwire.domain.policies import PoolPolicy, TimeoutPolicy, TransportPolicy, WireLimits
 from loomwire.domain.pricing import Prices

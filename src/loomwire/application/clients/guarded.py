@@ -8,7 +8,8 @@ from types import TracebackType
 
 from typing_extensions import override
 
-from loomwire.application.guard import Guard, Operation, Outcome
+from loomwire.application.guard import Guard, Outcome
+from loomwire.application.state.pacing.measured import MeasuredOperation
 from loomwire.application.streaming import Streaming
 from loomwire.domain.errors import LLMError, LoomError
 from loomwire.domain.events import StreamEvent
@@ -29,7 +30,7 @@ class GuardedClient(ILLMClient):
 
     @override
     async def generate(self, request: LLMRequest) -> LLMResponse[str]:
-        async with self._guard.around(_operation(request, streamed=False)) as outcome:
+        async with self._guard.around(MeasuredOperation(request, streamed=False)) as outcome:
             try:
                 response = await self._inner.generate(request)
             except LoomError as error:
@@ -40,12 +41,12 @@ class GuardedClient(ILLMClient):
                 # A client of somebody else's broke its promise: its error goes on as it is, and counts.
                 outcome.failed(LLMError(f"the client raised {type(error).__name__}", reason="internal"))
                 raise
-            outcome.answered(response.usage, response.cost, response.model)
+            _tell(outcome, response)
             return response if outcome.step is None else response.with_step(outcome.step)
 
     @override
     def stream(self, request: LLMRequest) -> AbstractAsyncContextManager[LLMStream]:
-        around = self._guard.around(_operation(request, streamed=True))
+        around = self._guard.around(MeasuredOperation(request, streamed=True))
         return _GuardedStreaming(around, self._inner, request)
 
     @override
@@ -53,13 +54,15 @@ class GuardedClient(ILLMClient):
         return f"{self._guard!r} > {self._inner!r}"
 
 
-def _operation(request: LLMRequest, *, streamed: bool) -> Operation:
-    return Operation(streamed=streamed, tenant=request.tenant, session=request.session, tags=request.tags)
-
-
 def _note(error: LoomError, outcome: Outcome) -> None:
     if outcome.step is not None:
         error.with_step(outcome.step)
+
+
+def _tell(outcome: Outcome, response: LLMResponse[str]) -> None:
+    outcome.answered(response.usage, response.cost, response.model)
+    if response.rate_limits is not None:
+        outcome.heard(response.rate_limits)
 
 
 class _GuardedStreaming(Streaming):
@@ -86,6 +89,7 @@ class _GuardedStreaming(Streaming):
                 _note(error, outcome)
             await self._around.__aexit__(type(error), error, error.__traceback__)
             raise
+        outcome.began()
         self._outcome, self._stream = outcome, stream
         return _JudgedStream(stream, outcome)
 
@@ -108,8 +112,7 @@ class _GuardedStreaming(Streaming):
             outcome.failed(stream.error)
             _note(stream.error, outcome)
         elif stream.finished:
-            response = stream.response
-            outcome.answered(response.usage, response.cost, response.model)
+            _tell(outcome, stream.response)
 
 
 class _JudgedStream(LLMStream):
@@ -130,7 +133,7 @@ class _JudgedStream(LLMStream):
     def response(self) -> LLMResponse[str]:
         response = self._inner.response
         if self._outcome.step is None:
-            self._outcome.answered(response.usage, response.cost, response.model)
+            _tell(self._outcome, response)
         return response if self._outcome.step is None else response.with_step(self._outcome.step)
 
     @property

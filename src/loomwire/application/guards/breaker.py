@@ -73,6 +73,7 @@ class _Passage(Outcome):
     def step(self) -> Step | None:
         return None
 
+    @override
     def began(self) -> None:
         """Note that the stream's first event came."""
         if self._permit is not None:

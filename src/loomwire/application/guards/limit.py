@@ -15,6 +15,7 @@ from loomwire.application.state.pacing.waiter import Grant
 from loomwire.domain.errors import LLMTimeoutError, LoomError, StreamInterruptedError
 from loomwire.domain.pricing import Charge, Usage
 from loomwire.domain.reports.steps import Step
+from loomwire.domain.responses import RateLimits
 
 ANSWER_TOKENS: Final = 1024
 """What an answer is taken for when neither the request nor the model says how long it may get."""
@@ -118,25 +119,9 @@ class LimitedOperation(Outcome):
     def step(self) -> Step | None:
         return self._step
 
-    def hear(
-        self,
-        *,
-        requests_limit: int | None = None,
-        requests_remaining: int | None = None,
-        requests_reset_s: float | None = None,
-        tokens_limit: int | None = None,
-        tokens_remaining: int | None = None,
-        tokens_reset_s: float | None = None,
-    ) -> None:
-        """Pass on what the provider said is left of its limits; see `Lane.hear`."""
-        self._guard.lane.hear(
-            requests_limit=requests_limit,
-            requests_remaining=requests_remaining,
-            requests_reset_s=requests_reset_s,
-            tokens_limit=tokens_limit,
-            tokens_remaining=tokens_remaining,
-            tokens_reset_s=tokens_reset_s,
-        )
+    @override
+    def heard(self, limits: RateLimits) -> None:
+        self._guard.lane.hear(limits)
 
     @override
     def answered(self, usage: Usage, cost: Charge, model: str) -> None:

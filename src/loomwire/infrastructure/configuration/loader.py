@@ -45,6 +45,7 @@ from loomwire.infrastructure.configuration.schema.secrecy import without_control
 from loomwire.infrastructure.configuration.schema.settings import Settings
 from loomwire.infrastructure.configuration.snapshot import detection_policy, resolved_clients, resolved_models
 from loomwire.infrastructure.configuration.tree import ConfigTree
+from loomwire.infrastructure.configuration.tuning import health_policy
 
 MAX_PROBLEMS: Final = 500
 """Of one kind in one error."""
@@ -243,6 +244,8 @@ def _snapshot(settings: Settings, words: Words, memory: Memory) -> Snapshot:
         sealed=all(map(is_sealed_file, words.documents)),
         allow_shrink=settings.defaults.reload.allow_shrink,
         detection=detection_policy(settings.catalogue, words.folder),
+        health=health_policy(settings.defaults.health, settings.health),
+        drain_s=settings.defaults.shutdown.drain,
     )
 
 

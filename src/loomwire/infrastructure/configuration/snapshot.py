@@ -9,18 +9,30 @@ from typing import TypeAlias
 
 from loomwire.domain.capabilities import ModelCapabilities
 from loomwire.domain.config import ClientConfig, LLMConfig
-from loomwire.domain.policies import CataloguePolicy, DetectionPolicy, PoolPolicy, TimeoutPolicy, WireLimits
+from loomwire.domain.policies import (
+    BreakerPolicy,
+    CataloguePolicy,
+    DetectionPolicy,
+    RatePolicy,
+    RetryBudgetPolicy,
+    RetryPolicy,
+    TimeoutPolicy,
+    WireLimits,
+)
 from loomwire.domain.pricing import Prices
 from loomwire.domain.requests import NO_PARAMETERS, Parameters
 from loomwire.domain.values import JSON, NO_JSON, FrozenDict, JSONObject
 from loomwire.infrastructure.configuration.reading.memory import Memory
 from loomwire.infrastructure.configuration.scalars import Plain, freeze
-from loomwire.infrastructure.configuration.schema import blocks, entities
+from loomwire.infrastructure.configuration.schema import entities
 from loomwire.infrastructure.configuration.schema.knowledge import Catalogue
-from loomwire.infrastructure.configuration.schema.settings import Settings
+from loomwire.infrastructure.configuration.schema.settings import Defaults, Settings
+from loomwire.infrastructure.configuration.tuning import balance_policy, exhausted_policy, rate_policy, tuned
 
 _NOTHING_SAID = ModelCapabilities()
-_Alike: TypeAlias = dict[tuple[int, TimeoutPolicy, WireLimits], LLMConfig]
+_Alike: TypeAlias = dict[
+    tuple[int, TimeoutPolicy, WireLimits, RetryPolicy, RetryBudgetPolicy, BreakerPolicy], LLMConfig
+]
 
 
 def resolved_models(
@@ -37,17 +49,27 @@ def resolved_models(
     """
     defaults = settings.defaults
     plain = LLMConfig(type="none", model="none", catalogue=_catalogue(settings.catalogue, folder, memory))
-    base = _tuned(plain, defaults.timeouts, defaults.limits, defaults.pool)
+    base = tuned(plain, defaults, defaults.pool)
+    rates = _Rates(settings)
     providers = {
-        name: memory.provider(name, provider_config(base, name, provider, options.get(name, NO_JSON)))
+        name: memory.provider(
+            name,
+            replace(
+                provider_config(base, name, provider, options.get(name, NO_JSON)),
+                provider_rate=rates.of("provider", name),
+            ),
+        )
         for name, provider in settings.providers.items()
     }
     before: Mapping[str, LLMConfig] = {} if memory.before is None else memory.before.models
     raw = _section(values, "models")
+    limits = [_section(values, "limits"), _section(_section(values, "defaults"), "rate")]
 
     def model(name: str, entity: entities.Model) -> LLMConfig:
         provider = providers[entity.provider]
-        return memory.models.entry(name, raw.get(name), (provider,), lambda: _model(provider, entity), before.get(name))
+        rate = rates.of("model", name)
+        words = raw.get(name) if rate is None else [raw.get(name), *limits]
+        return memory.models.entry(name, words, (provider,), lambda: _model(provider, entity, rate), before.get(name))
 
     return FrozenDict({name: model(name, entity) for name, entity in settings.models.items()})
 
@@ -66,15 +88,16 @@ def resolved_clients(
     """
     before: Mapping[str, ClientConfig] = {} if memory.before is None else memory.before.clients
     raw = _section(values, "clients")
+    balance = _section(values, "defaults").get("balance")
     alike: _Alike = {}
 
     def client(name: str, entity: entities.Client) -> ClientConfig:
         recorded = "" if entity.replay is None else memory.recorded(folder / entity.replay)
         return memory.clients.entry(
             name,
-            raw.get(name),
+            raw.get(name) if balance is None else [raw.get(name), balance],
             tuple(models[model] for model in entity.models),
-            lambda: _client(name, entity, models, folder, recorded, alike),
+            lambda: _client(name, entity, settings.defaults, models, (folder, recorded), alike),
             before.get(name),
             recorded,
         )
@@ -97,7 +120,7 @@ def provider_config(base: LLMConfig, name: str, provider: entities.Provider, opt
     if provider.region is not None:
         options = FrozenDict({**options, "region": provider.region})
     return replace(
-        _tuned(base, provider.timeouts, provider.limits, provider.pool),
+        tuned(base, provider, provider.pool),
         type=provider.type,
         name=name,
         dialect=provider.dialect,
@@ -113,10 +136,11 @@ def provider_config(base: LLMConfig, name: str, provider: entities.Provider, opt
     )
 
 
-def _model(provider: LLMConfig, model: entities.Model) -> LLMConfig:
+def _model(provider: LLMConfig, model: entities.Model, rate: RatePolicy | None) -> LLMConfig:
     return replace(
-        _tuned(provider, model.timeouts, model.limits, model.pool),
+        tuned(provider, model, model.pool),
         model=model.model,
+        rate=rate,
         parameters=_parameters(model.parameters),
         capabilities=_capabilities(model.capabilities),
         emulate_tools=model.emulate_tools,
@@ -132,16 +156,32 @@ def _section(values: Mapping[str, Plain], name: str) -> Mapping[str, Plain]:
 
 
 def _client(
-    name: str, client: entities.Client, models: Mapping[str, LLMConfig], folder: Path, recorded: str, alike: _Alike
+    name: str,
+    client: entities.Client,
+    defaults: Defaults,
+    models: Mapping[str, LLMConfig],
+    replay: tuple[Path, str],
+    alike: _Alike,
 ) -> ClientConfig:
+    folder, recorded = replay
     targets = tuple(_target(models[model], client, alike) for model in client.models)
     if client.replay is not None:
-        replay = str(folder / client.replay)
-        targets = tuple(replace(target, replay=replay, recorded=recorded) for target in targets)
+        tapes = str(folder / client.replay)
+        targets = tuple(replace(target, replay=tapes, recorded=recorded) for target in targets)
     if client.strict_capabilities is not None:
         targets = tuple(_strict(target, strict=client.strict_capabilities) for target in targets)
-    # Without fallback, the first target is the whole call, so what holds for it holds for the call.
-    return ClientConfig(name=name, targets=targets, system=client.system, total_s=targets[0].timeouts.total_s)
+    own = client.balance
+    return ClientConfig(
+        name=name,
+        targets=targets,
+        system=client.system,
+        # The call is as long as its first target may take, unless the client says so for all of them.
+        total_s=targets[0].timeouts.total_s,
+        balance=balance_policy(defaults.balance, own),
+        weights=() if own is None or not own.weights else tuple(own.weights[model] for model in client.models),
+        content_filter_fallback=client.content_filter_fallback,
+        on_exhausted=exhausted_policy(client.on_exhausted),
+    )
 
 
 def _strict(config: LLMConfig, *, strict: bool) -> LLMConfig:
@@ -174,36 +214,23 @@ def detection_policy(block: Catalogue, folder: Path) -> DetectionPolicy:
 
 def _target(model: LLMConfig, client: entities.Client, alike: _Alike) -> LLMConfig:
     """Return a model as a client asks it; clients that say the same of it share the object, and what is built of it."""
-    made = _tuned(model, client.timeouts, client.limits, None)
-    return made if made is model else alike.setdefault((id(model), made.timeouts, made.limits), made)
+    made = tuned(model, client)
+    if made is model:
+        return made
+    return alike.setdefault((id(model), made.timeouts, made.limits, made.retry, made.retry_budget, made.breaker), made)
 
 
-def _tuned(
-    config: LLMConfig, timeouts: blocks.Timeouts | None, limits: blocks.WireSizes | None, pool: blocks.Pool | None
-) -> LLMConfig:
-    """Return the same object when no block says anything, so that generations can tell by identity what changed."""
-    if not any(block is not None and block.model_fields_set for block in (timeouts, limits, pool)):
-        return config
-    return replace(
-        config,
-        timeouts=config.timeouts if timeouts is None else _timeouts(config.timeouts, timeouts),
-        limits=config.limits if limits is None else _limits(config.limits, limits),
-        pool=config.pool if pool is None else _pool(config.pool, pool),
-    )
+class _Rates:
+    """How fast providers and models may be asked, by kind and name."""
 
+    def __init__(self, settings: Settings) -> None:
+        self._rates: dict[tuple[str, str], RatePolicy] = {}
+        for name, limit in settings.limits.items():
+            kind = limit.kind or ("model" if name in settings.models else "provider")
+            self._rates[kind, name] = rate_policy(settings.defaults.rate, limit)
 
-def _timeouts(policy: TimeoutPolicy, block: blocks.Timeouts) -> TimeoutPolicy:
-    return replace(policy, **{f"{name}_s": getattr(block, name) for name in block.model_fields_set})
-
-
-def _limits(policy: WireLimits, block: blocks.WireSizes) -> WireLimits:
-    return replace(policy, **{name: getattr(block, name) for name in block.model_fields_set})
-
-
-def _pool(policy: PoolPolicy, block: blocks.Pool) -> PoolPolicy:
-    names = {"max_connections": "max_connections", "keepalive": "keepalive", "trust_env": "trust_env"}
-    names["keepalive_expiry"] = "keepalive_expiry_s"
-    return replace(policy, **{names[name]: getattr(block, name) for name in block.model_fields_set & names.keys()})
+    def of(self, kind: str, name: str) -> RatePolicy | None:
+        return self._rates.get((kind, name))
 
 
 def _parameters(block: entities.Parameters) -> Parameters:

@@ -24,6 +24,7 @@ from loomwire.domain.faults import FAULTS
 from loomwire.domain.policies import RatePolicy
 from loomwire.domain.pricing import FREE, NO_USAGE, Usage
 from loomwire.domain.requests import Bound, LLMRequest, Parameters, Priority
+from loomwire.domain.responses import RateLimits
 from loomwire.testing import FakeClock, Reply, ScriptedClient
 from support.chains import turns
 
@@ -221,7 +222,9 @@ async def test_who_wants_speed_passes_who_does_not() -> None:
 async def test_what_the_provider_says_is_left_reaches_the_lane() -> None:
     lane = Lane(ROOMY, FakeClock())
     async with Limit(lane).around(asked()) as outcome:
-        outcome.hear(requests_limit=1000, requests_remaining=400, requests_reset_s=1.0, tokens_remaining=30_000)
+        outcome.heard(
+            RateLimits(requests_limit=1000, requests_remaining=400, requests_reset_s=1.0, tokens_remaining=30_000)
+        )
         held = lane.statistics()
     assert (held.requests, held.tokens) == (600, 70_000)
 

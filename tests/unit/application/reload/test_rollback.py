@@ -13,6 +13,7 @@ from loomwire.application.registry import ClientRegistry
 from loomwire.application.reload.drains import Drains
 from loomwire.application.reload.store import ConfigStore
 from loomwire.application.state.stats import CallStats
+from loomwire.application.state.targets import TargetStates
 from loomwire.domain.config import Snapshot
 from loomwire.domain.errors import UnknownNameError
 from loomwire.domain.ports.config import ConfigReading, IConfigSource
@@ -28,7 +29,7 @@ ONE = named(A, B, digest="one")
 
 def test_a_rollback_holds_until_the_next_valid_edit() -> None:
     two, three = named(client("a", "x"), B, digest="two"), named(A, digest="three")
-    made = Parts(BreakingFactory(ValueError()), SystemClock(), CallStats())
+    made = Parts(BreakingFactory(ValueError()), SystemClock(), CallStats(), TargetStates(SystemClock()))
     store, registry = store_of(ONE, good(two), bad("bad"), good(two), good(three), made=made)
     entry = registry.generation.entries["b"]
     store.reload()
@@ -121,7 +122,7 @@ def test_a_rollback_to_just_what_was_refused_lets_it_in() -> None:
 
 def test_a_rollback_that_cannot_be_built_changes_nothing_and_is_no_rejected_edit() -> None:
     factory = BreakingFactory(ValueError(), broken="none")
-    made = Parts(factory, SystemClock(), CallStats())
+    made = Parts(factory, SystemClock(), CallStats(), TargetStates(SystemClock()))
     store, registry = store_of(named(client("a", "old"), digest="one"), good(named(A, digest="two")), made=made)
     told: list[tuple[Problem, ...]] = []
     store.rejected.add(lambda _, problems: told.append(problems))

@@ -18,6 +18,7 @@ from loomwire.application.reload.manager import LLMConfigManager
 from loomwire.application.reload.results import Diff
 from loomwire.application.reload.store import ConfigStore
 from loomwire.application.state.stats import CallStats
+from loomwire.application.state.targets import TargetStates
 from loomwire.domain.capabilities import ModelCapabilities
 from loomwire.domain.config import ClientConfig, LLMConfig
 from loomwire.domain.errors import ClientRemovedError, ConfigError, LLMValidationError, UnknownNameError
@@ -116,7 +117,7 @@ def test_a_rejection_without_an_error_has_no_place() -> None:
     ],
 )
 def test_a_client_that_cannot_be_built_rejects_the_whole(error: Exception, code: str, says: str) -> None:
-    made = Parts(BreakingFactory(error), SystemClock(), CallStats())
+    made = Parts(BreakingFactory(error), SystemClock(), CallStats(), TargetStates(SystemClock()))
     new = named(client("a", "x"), client("b", "bad"), digest="two")
     store, registry = store_of(ONE, good(new), made=made)
     before = registry.generation
@@ -290,7 +291,9 @@ class LearningFactory(ILLMClientFactory):
 def learning(*clients: ClientConfig) -> tuple[LearningFactory, ConfigStore, ClientRegistry]:
     """Return a factory that learns, and a store and a registry over clients of it."""
     factory = LearningFactory()
-    store, registry = store_of(named(*clients, digest="one"), made=Parts(factory, SystemClock(), CallStats()))
+    store, registry = store_of(
+        named(*clients, digest="one"), made=Parts(factory, SystemClock(), CallStats(), TargetStates(SystemClock()))
+    )
     return factory, store, registry
 
 

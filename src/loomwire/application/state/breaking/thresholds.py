@@ -18,7 +18,7 @@ def is_slow(policy: BreakerPolicy, took_s: float) -> bool:
 
 def is_too_slow(policy: BreakerPolicy, window: Window) -> bool:
     """Say whether enough calls of the window were slow to open a circuit."""
-    return window.calls >= policy.min_calls and window.slow >= policy.slow_rate * window.calls
+    return 0 < window.slow >= policy.slow_rate * window.calls and window.calls >= policy.min_calls
 
 
 def reason_to_open(policy: BreakerPolicy, window: Window, streak: int) -> str:
@@ -31,9 +31,9 @@ def reason_to_open(policy: BreakerPolicy, window: Window, streak: int) -> str:
     """
     if streak >= policy.consecutive:
         return "consecutive"
-    if window.calls >= policy.min_calls and window.failures >= policy.failure_rate * window.calls:
+    if window.calls >= policy.min_calls and 0 < window.failures >= policy.failure_rate * window.calls:
         return "failure_rate"
-    return "slow_rate" if window.slow and is_too_slow(policy, window) else ""
+    return "slow_rate" if is_too_slow(policy, window) else ""
 
 
 def rests_s(policy: BreakerPolicy, trips: int) -> tuple[float, float]:

@@ -15,6 +15,7 @@ from loomwire.application.state.pacing.waiter import Grant, Waiter
 from loomwire.domain.errors import LLMError, llm_error
 from loomwire.domain.policies import RatePolicy
 from loomwire.domain.ports.clock import IClock
+from loomwire.domain.responses import RateLimits
 
 # Timers closer together than this only make a loop spin.
 _TICK_S: Final = 1e-4
@@ -153,16 +154,7 @@ class Lane:
             woken += self._serve(now)
         self._wake(woken)
 
-    def hear(
-        self,
-        *,
-        requests_limit: int | None = None,
-        requests_remaining: int | None = None,
-        requests_reset_s: float | None = None,
-        tokens_limit: int | None = None,
-        tokens_remaining: int | None = None,
-        tokens_reset_s: float | None = None,
-    ) -> None:
+    def hear(self, limits: RateLimits) -> None:
         """Take in what the provider says is left. It lowers what the lane thinks is left, and never raises it.
 
         Numbers that make no sense are passed over: fewer than nothing left, or more than the provider's own limit.
@@ -170,10 +162,12 @@ class Lane:
         woken: list[Waiter] = []
         with self._lock:
             now = self._clock.now()
-            if self._paced and requests_remaining is not None and _is_sane(requests_remaining, requests_limit):
-                self._requests.hear(requests_remaining, requests_reset_s, now)
-            if self.weighed and tokens_remaining is not None and _is_sane(tokens_remaining, tokens_limit):
-                self._tokens.hear(tokens_remaining, tokens_reset_s, now)
+            left = limits.requests_remaining
+            if self._paced and left is not None and _is_sane(left, limits.requests_limit):
+                self._requests.hear(left, limits.requests_reset_s, now)
+            left = limits.tokens_remaining
+            if self.weighed and left is not None and _is_sane(left, limits.tokens_limit):
+                self._tokens.hear(left, limits.tokens_reset_s, now)
             woken += self._serve(now)
         self._wake(woken)
 

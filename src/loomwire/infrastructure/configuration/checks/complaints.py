@@ -154,6 +154,8 @@ def reference_problems(
         yield from _unknown_names(tree, ("models", name, "provider"), model.get("provider"), providers, "provider")
     for name, client in clients.items():
         yield from _client_problems(tree, name, client, models)
+    for name, limit in _section(values, "limits").items():
+        yield from _limit_problems(tree, name, limit, providers, models)
     if not values.get("clients"):
         hint = "Add one: `clients: {planner: {models: [...]}}`."
         yield tree.problem("missing_key", "there are no clients, so nothing could be resolved", (), hint=hint)
@@ -169,8 +171,40 @@ def _client_problems(
             yield from _unknown_names(tree, (*path, place), model, models, "model")
         if not wanted:
             yield tree.problem("out_of_range", "must name at least one model", path)
+        yield from _weight_problems(tree, name, client.get("balance"), wanted)
     elif wanted is None and "pool" not in client and path not in tree.failed:
         yield tree.problem("missing_key", "`models` is missing", path[:2], at="key")
+
+
+def _weight_problems(tree: ConfigTree, name: str, balance: Plain, wanted: list[Plain]) -> Iterator[Problem]:
+    weights = balance.get("weights") if isinstance(balance, Mapping) else None
+    if not isinstance(balance, Mapping) or not isinstance(weights, Mapping) or not weights:
+        return
+    path = ("clients", name, "balance", "weights")
+    if balance.get("policy") != "weighted":
+        yield tree.problem("out_of_range", "only policy weighted has weights", path, at="key")
+    for model in weights:
+        yield from _unknown_names(tree, (*path, model), model, [str(each) for each in wanted], "model of this client")
+    missing = [str(model) for model in wanted if model not in weights]
+    if missing:
+        yield tree.problem("missing_key", f"there is no weight for {quoted(missing[0])}", path, at="key")
+
+
+def _limit_problems(
+    tree: ConfigTree, name: str, limit: Mapping[str, Plain], providers: Collection[str], models: Collection[str]
+) -> Iterator[Problem]:
+    path, kind = ("limits", name), limit.get("kind")
+    if name in providers and name in models and kind is None:
+        which = "Add `kind: provider` or `kind: model`."
+        yield tree.problem("missing_key", "a provider and a model have this name", path, at="key", hint=which)
+        return
+    known = {"provider": providers, "model": models}.get(str(kind), {*providers, *models})
+    if name not in known:
+        what = str(kind) if kind in ("provider", "model") else "provider or model"
+        near = nearest(name, known)
+        hint = None if near else f"Known: {_listed(known)}." if known else f"There is no {what} at all."
+        message = f"there is no {what} {quoted(name)}"
+        yield tree.problem("unknown_name", message, path, at="key", suggestion=near, hint=hint)
 
 
 def _unknown_names(

@@ -6,9 +6,9 @@ The defaults here are those of the policies; what a block leaves out comes from 
 from __future__ import annotations
 
 import re
-from typing import Annotated, Final, Literal, TypeAlias
+from typing import Annotated, Final, Literal, Self, TypeAlias
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, WithJsonSchema
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, WithJsonSchema, model_validator
 from pydantic_core import PydanticCustomError
 
 from loomwire.domain.policies import KIB, MIB
@@ -118,6 +118,10 @@ class Retry(Block):
     max_delay: Pause = Field(default=8.0, description="Longest delay of our own.")
     retry_after_cap: Pause = Field(default=60.0, description="Longest wait that a provider may ask for.")
     jitter: Literal["full"] = Field(default="full", description="How delays are spread: anywhere from 0 to the delay.")
+    hedge: bool = Field(
+        default=False,
+        description="Send a call that is slower than 95 of 100 a second time and take the answer that comes first.",
+    )
 
 
 class RetryBudget(Block):
@@ -195,7 +199,17 @@ Policy: TypeAlias = Literal["ordered", "weighted", "least_busy", "latency", "cos
 class Balance(Block):
     """In which order the models of a client are asked."""
 
-    policy: Policy = Field(default="latency", description="The rule.")
+    policy: Policy = Field(
+        default="latency",
+        description="The rule. Under `defaults` it holds among equal targets (one model at several providers, or with "
+        "several keys), and different models are asked in the order in which they are listed; at a client it holds for "
+        "all of them.",
+    )
+    weights: dict[str, Annotated[float, Field(gt=0, le=10**6)]] = Field(
+        default_factory=dict,
+        description="For policy weighted, at a client: by the names of its models, which share of the calls each gets.",
+        json_schema_extra={"x-unit": "none (relative)"},
+    )
     warmup: Pause = Field(default=30.0, description="How slowly a recovered target gets its share back.")
     panic_probe_per_s: Pause = Field(
         default=1.0,
@@ -242,3 +256,35 @@ class Reload(Block):
 
 BalanceBlock: TypeAlias = Annotated[Balance, BeforeValidator(policy_as_block, json_schema_input_type=Balance | Policy)]
 """A `Balance`, or its policy alone."""
+
+
+class Exhausted(Block):
+    """What happens when every model failed."""
+
+    mode: Literal["raise", "stale_cache", "static", "callable"] = Field(
+        default="raise", description="raise the error, or give an answer that is marked as degraded."
+    )
+    text: str | None = Field(default=None, description="For mode static: the answer.")
+    function: Annotated[str, Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_][\w.]*$")] | None = Field(
+        default=None,
+        description="For mode callable: `module:function`, which takes the request and the error and returns a text.",
+    )
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> Self:
+        if (self.mode == "static") != (self.text is not None):
+            raise PydanticCustomError("exhausted", "mode static needs `text`, and only it")
+        if (self.mode == "callable") != (self.function is not None):
+            raise PydanticCustomError("exhausted", "mode callable needs `function`, and only it")
+        return self
+
+
+def mode_as_block(value: JsonValue) -> JsonValue:
+    """Take `on_exhausted: raise` for `on_exhausted: {mode: raise}`."""
+    return {"mode": value} if isinstance(value, str) else value
+
+
+ExhaustedBlock: TypeAlias = Annotated[
+    Exhausted, BeforeValidator(mode_as_block, json_schema_input_type=Exhausted | Literal["raise"])
+]
+"""An `Exhausted`, or its mode alone."""

@@ -18,6 +18,8 @@ from loomwire.infrastructure.configuration.schema.blocks import (
     Breaker,
     Cache,
     Count,
+    Exhausted,
+    ExhaustedBlock,
     Pool,
     Retry,
     RetryBudget,
@@ -248,14 +250,20 @@ class Client(Tuned):
     )
     cache: Cache | None = Field(default=None, description="Which answers are kept and for how long.")
     balance: BalanceBlock | None = Field(default=None, description="In which order the models are asked.")
-    on_exhausted: Literal["raise", "stale_cache", "static", "callable"] = Field(
-        default="raise", description="What happens when every model failed."
+    content_filter_fallback: bool = Field(
+        default=False, description="What the content filter of one model refused, the next one is asked."
+    )
+    on_exhausted: ExhaustedBlock = Field(
+        default_factory=Exhausted.model_construct, description="What happens when every model failed."
     )
 
 
 class RateLimit(Block):
-    """How fast a provider, a key or a model may be asked."""
+    """How fast the provider or the model of this name may be asked, with each of its keys."""
 
+    kind: Literal["provider", "model"] | None = Field(
+        default=None, description="What the name means, where a provider and a model have the same."
+    )
     rpm: Count | None = Field(
         default=None, description="Requests.", json_schema_extra={"x-unit": "requests per minute"}
     )

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
 from loomwire.infrastructure.configuration.scalars import KeyPath, Plain
-from loomwire.infrastructure.configuration.schema.blocks import Reload, Timeouts
+from loomwire.infrastructure.configuration.schema.blocks import Reload
 
 IsAbsent: TypeAlias = Callable[[Plain], bool]
 """Tells whether a value asks for nothing but what happens anyway."""
@@ -52,62 +52,32 @@ def _one_of(*fine: Plain) -> IsAbsent:
     return lambda value: value in fine
 
 
-def _at_most_one(value: Plain) -> bool:
-    return not isinstance(value, list) or len(value) < 2
-
-
-def _ordered(value: Plain) -> bool:
-    return value == "ordered" or _just("policy", "ordered")(value)
+def _no_cache(value: Plain) -> bool:
+    return "stale_cache" not in (value, _get(value, "mode"))
 
 
 _NOTHING_STOPS = "nothing would stop the spending"
 _NOT_CACHED = "every call is sent, whatever was answered before"
-_ONE_ATTEMPT = "every target is asked once"
 _NOT_LOOKED_AFTER = "this release does not do it yet"
 
 NOT_YET: Final[tuple[Reserved, ...]] = (
     Reserved(("budgets",), "error", _NOTHING_STOPS, _empty),
-    Reserved(("limits",), "error", "nothing would slow the calls down", _empty),
     Reserved(("cache",), "error", _NOT_CACHED, _just("mode", "off")),
     Reserved(("defaults", "cache"), "error", _NOT_CACHED, _just("mode", "off")),
     Reserved(("clients", "*", "cache"), "error", _NOT_CACHED, _just("mode", "off")),
     Reserved(("clients", "*", "pool"), "error", "nothing would choose a model; list them in `models`", _empty),
-    Reserved(
-        ("clients", "*", "on_exhausted"), "error", "a call that nobody answers raises", _one_of("raise"), partly=True
-    ),
+    Reserved(("clients", "*", "on_exhausted"), "error", "no answer is kept", _no_cache, partly=True),
     Reserved(("memory",), "error", "nothing would keep to the limit", _empty),
     Reserved(("defaults", "memory"), "error", "nothing would keep to the limit", _empty),
-    Reserved(("health",), "error", "nothing would look after targets", _empty),
-    Reserved(("defaults", "health"), "error", "nothing would look after targets", _empty),
     Reserved(("events",), "error", "no event would be sent", _empty),
     Reserved(("hooks",), "error", "no hook would run", _empty),
     Reserved(("plugins",), "error", "no plugin would be loaded", _empty),
     Reserved(("state",), "error", "processes would share nothing", _empty),
     *(
-        Reserved((*above, key), "warning", says, is_absent)
-        for above in (("defaults",), ("providers", "*"), ("models", "*"), ("clients", "*"))
-        for key, says, is_absent in (
-            ("retry", _ONE_ATTEMPT, _just("attempts", 1)),
-            ("retry_budget", _ONE_ATTEMPT, _empty),
-            ("breaker", "a failing target is asked all the same", _empty),
-        )
-    ),
-    *(
         Reserved((*above, "pool"), "warning", "HTTP/1.1 is spoken", lambda value: not _get(value, "http2"), partly=True)
         for above in (("defaults",), ("providers", "*"), ("models", "*"))
     ),
-    *(
-        Reserved((*above, "timeouts", "min_attempt"), "warning", _ONE_ATTEMPT, _one_of(Timeouts().min_attempt))
-        for above in (("defaults",), ("providers", "*"), ("models", "*"), ("clients", "*"))
-    ),
-    Reserved(("clients", "*", "balance"), "warning", "the first model is asked", _ordered),
-    Reserved(("defaults", "balance"), "warning", "the first model is asked", _ordered),
-    Reserved(("clients", "*", "models"), "warning", "only the first is asked", _at_most_one, partly=True),
-    Reserved(("providers", "*", "keys"), "warning", "only the first is used", _at_most_one, partly=True),
-    *(
-        Reserved(("defaults", key), "warning", _NOT_LOOKED_AFTER, _empty)
-        for key in ("rate", "ledger", "budget", "shutdown")
-    ),
+    *(Reserved(("defaults", key), "warning", _NOT_LOOKED_AFTER, _empty) for key in ("ledger", "budget")),
     Reserved(("defaults", "reload", "quiet_ms"), "warning", "20 milliseconds are waited", _one_of(Reload().quiet_ms)),
 )
 """Every key that is not in force."""

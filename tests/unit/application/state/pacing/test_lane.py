@@ -14,6 +14,7 @@ from loomwire.application.state.pacing.waiter import AGEING_S, Grant
 from loomwire.domain.errors import LLMTimeoutError
 from loomwire.domain.policies import RatePolicy
 from loomwire.domain.ports.clock import IClock
+from loomwire.domain.responses import RateLimits
 from loomwire.infrastructure.telemetry.clock import SystemClock
 from loomwire.testing import FakeClock
 from support.chains import turns
@@ -243,7 +244,11 @@ async def test_what_is_larger_than_the_limit_is_charged_as_the_whole_limit() -> 
 async def test_a_provider_that_says_less_is_left_is_believed() -> None:
     clock = FakeClock()
     lane = Lane(RatePolicy(rpm=60, tpm=600, burst_s=60), clock)
-    lane.hear(requests_limit=60, requests_remaining=10, requests_reset_s=30, tokens_remaining=100, tokens_reset_s=8)
+    lane.hear(
+        RateLimits(
+            requests_limit=60, requests_remaining=10, requests_reset_s=30, tokens_remaining=100, tokens_reset_s=8
+        )
+    )
     held = lane.statistics()
     assert (held.requests, held.tokens) == (50, 500)
     (waiting,) = await queued(lane.wait(200))
@@ -256,14 +261,16 @@ async def test_a_provider_that_says_less_is_left_is_believed() -> None:
 @pytest.mark.parametrize(("limit", "remaining"), [(None, -1), (10, 11), (None, None)])
 async def test_a_provider_that_talks_nonsense_is_not_believed(limit: int | None, remaining: int | None) -> None:
     lane = Lane(RatePolicy(rpm=60, tpm=600), FakeClock())
-    lane.hear(requests_limit=limit, requests_remaining=remaining, tokens_limit=limit, tokens_remaining=remaining)
+    lane.hear(
+        RateLimits(requests_limit=limit, requests_remaining=remaining, tokens_limit=limit, tokens_remaining=remaining)
+    )
     held = lane.statistics()
     assert (held.requests, held.tokens) == (0, 0)
 
 
 async def test_what_nobody_limits_cannot_be_lowered() -> None:
     lane = Lane(RatePolicy(concurrency=2), FakeClock())
-    lane.hear(requests_remaining=0, tokens_remaining=0)
+    lane.hear(RateLimits(requests_remaining=0, tokens_remaining=0))
     taken(lane, 10**9)
 
 
@@ -460,7 +467,7 @@ class Interrupting(IClock):
     [
         lambda lane: lane.take(0),
         lambda lane: lane.pause(0),
-        lambda lane: lane.hear(requests_remaining=50),
+        lambda lane: lane.hear(RateLimits(requests_remaining=50)),
         lambda lane: lane.adapt(RatePolicy(rpm=70, burst_s=60)),
         lambda lane: lane.statistics(),
         lambda lane: asyncio.run(lane.wait(0)),

@@ -16,6 +16,7 @@ from loomwire.application.state.pacing.meter import PERIOD_S
 from loomwire.application.state.pacing.waiter import Grant
 from loomwire.domain.errors import LLMTimeoutError
 from loomwire.domain.policies import RatePolicy
+from loomwire.domain.responses import RateLimits
 from loomwire.testing import FakeClock
 from support.chains import turns
 
@@ -119,7 +120,7 @@ class LaneMachine(RuleBasedStateMachine):
 
     @rule(requests=st.integers(-1, 200), tokens=st.integers(-1, 200), reset_s=st.none() | st.floats(0, 100))
     def hear(self, requests: int, tokens: int, reset_s: float | None) -> None:
-        self.lane.hear(requests_remaining=requests, tokens_remaining=tokens, tokens_reset_s=reset_s)
+        self.lane.hear(RateLimits(requests_remaining=requests, tokens_remaining=tokens, tokens_reset_s=reset_s))
         self.settle_down()
 
     def settle_down(self) -> None:
