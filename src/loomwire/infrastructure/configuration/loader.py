@@ -39,13 +39,13 @@ from loomwire.infrastructure.configuration.files import (
 from loomwire.infrastructure.configuration.injection import Injector
 from loomwire.infrastructure.configuration.options import OPTIONS, OptionCheck, OptionReader
 from loomwire.infrastructure.configuration.reading.memory import Memory
+from loomwire.infrastructure.configuration.reading.tuning import health_policy
 from loomwire.infrastructure.configuration.reading.words import Words
 from loomwire.infrastructure.configuration.scalars import Plain
 from loomwire.infrastructure.configuration.schema.secrecy import without_controls
 from loomwire.infrastructure.configuration.schema.settings import Settings
 from loomwire.infrastructure.configuration.snapshot import detection_policy, resolved_clients, resolved_models
 from loomwire.infrastructure.configuration.tree import ConfigTree
-from loomwire.infrastructure.configuration.tuning import health_policy
 
 MAX_PROBLEMS: Final = 500
 """Of one kind in one error."""

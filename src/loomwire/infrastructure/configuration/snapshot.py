@@ -23,11 +23,11 @@ from loomwire.domain.pricing import Prices
 from loomwire.domain.requests import NO_PARAMETERS, Parameters
 from loomwire.domain.values import JSON, NO_JSON, FrozenDict, JSONObject
 from loomwire.infrastructure.configuration.reading.memory import Memory
+from loomwire.infrastructure.configuration.reading.tuning import balance_policy, exhausted_policy, rate_policy, tuned
 from loomwire.infrastructure.configuration.scalars import Plain, freeze
 from loomwire.infrastructure.configuration.schema import entities
 from loomwire.infrastructure.configuration.schema.knowledge import Catalogue
 from loomwire.infrastructure.configuration.schema.settings import Defaults, Settings
-from loomwire.infrastructure.configuration.tuning import balance_policy, exhausted_policy, rate_policy, tuned
 
 _NOTHING_SAID = ModelCapabilities()
 _Alike: TypeAlias = dict[
