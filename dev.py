@@ -4,16 +4,16 @@
     python3 dev.py test  [words for pytest] [--full] [--no-skips]
     python3 dev.py check
     python3 dev.py bench [words for the benchmark]
+    python3 dev.py soak  [names of soaks]
     python3 dev.py setup [--full]
 
 `demo` needs the core requirements, everything else the development ones, `setup --full` adds what the full tests start:
 real servers, a second watchdog, programs by apt. Pinned by hash, all goes into .venv, made or mended first when needed.
 Without words, `test` runs lint, types, architecture, the default tests and the coverage gate; with words it is pytest
 with these words. `--full` adds the tests marked `full`, looks deeper, and leaves lint and gate to the plain run.
-`bench --peers` measures other libraries too, each in an environment of its own. dev.py's own words go to stderr.
-
-It may be started in any folder; paths in the words are read from the project's. `--help` after demo, test or bench asks
-the program behind it. Exit codes: 0 fine, 1 failed, 2 wrong words, 130 Ctrl-C, and what that program says.
+`bench --peers` measures other libraries too, each in an environment of its own; `soak` without a name lists the soaks.
+It may be started in any folder; paths in the words are read from the project's. `--help` after demo, test, bench, soak
+asks the program behind it. Own words go to stderr. Exit codes: 0 fine, 1 failed, 2 wrong words, 130 Ctrl-C, and its.
 """
 
 from __future__ import annotations
@@ -371,7 +371,7 @@ def setup(words: Sequence[str]) -> int:
 
 
 COMMANDS: Mapping[str, Callable[[Sequence[str]], int]] = {
-    "demo": demo, "test": test, "check": check, "bench": bench, "setup": setup,
+    "demo": demo, "test": test, "check": check, "bench": bench, "setup": setup, "soak": lambda words: bench(("soak", *words)),
 }  # fmt: skip
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-Unit: TypeAlias = Literal["x", "ms", "us", "MiB", "KiB", "B", "", "%"]
+Unit: TypeAlias = Literal["x", "s", "ms", "us", "MiB", "KiB", "B", "", "%"]
 """x is a ratio to raw httpx in the same run; times are CPU times of the process unless the name says wall."""
 
 WORSE = 1.25

@@ -84,19 +84,20 @@ def test_the_hosted_example_of_the_sample_works_once_its_comments_are_removed(sa
     with pytest.raises(ConfigRejectedError, match="environment variable OPENAI_API_KEY is not set"):
         load(sample, {})
     (sample / "key").write_text("sk-2\n")
-    models = load(sample, {"OPENAI_API_KEY": "sk-1"}).models
-    assert models["quick"].keys == (Secret("sk-1"),)
+    whole = load(sample, {"OPENAI_API_KEY": "sk-1"})
+    assert whole.models["quick"].keys == (Secret("sk-1"),)
+    robust = whole.clients["robust"]
+    assert [target.target for target in robust.targets] == ["offline/helper", "offline/teller"]
+    assert (robust.targets[0].retry.attempts, robust.on_exhausted.mode) == (2, "static")
     assert load(sample, {"OPENAI_API_KEY_FILE": "key"}).models["quick"].keys == (Secret("sk-2"),)
 
 
-def test_the_promised_configuration_loads_with_warnings_only(sample: Path) -> None:
+def test_the_promised_configuration_loads_without_a_warning(sample: Path) -> None:
     (sample / "loomwire.yaml").write_text(PROMISED)
     snapshot = load(sample, KEYS)
-    assert [(warning.path, warning.reason) for warning in snapshot.warnings] == [
-        ("providers.corporate.keys", "not_in_force"),
-        ("clients.planner.models", "not_in_force"),
-        ("clients.planner.retry", "not_in_force"),
-    ]
+    assert snapshot.warnings == ()
+    assert {target.retry.attempts for target in snapshot.clients["planner"].targets} == {2}
+    assert snapshot.models["careful"].keys == (Secret("a"), Secret("b"))
     assert [target.target for target in snapshot.clients["planner"].targets] == [
         "corporate/big-1",
         "openai/gpt-5-mini",
@@ -111,7 +112,8 @@ def test_the_promised_configuration_loads_with_warnings_only(sample: Path) -> No
 def test_the_promised_override_from_the_environment_is_understood(sample: Path) -> None:
     (sample / "loomwire.yaml").write_text(PROMISED)
     snapshot = load(sample, {**KEYS, "LOOMWIRE__CLIENTS__PLANNER__RETRY__ATTEMPTS": "1"})
-    assert [warning.path for warning in snapshot.warnings] == ["providers.corporate.keys", "clients.planner.models"]
+    assert snapshot.warnings == ()
+    assert {target.retry.attempts for target in snapshot.clients["planner"].targets} == {1}
 
 
 def test_sample_and_promise_are_valid_by_the_json_schema(sample: Path) -> None:

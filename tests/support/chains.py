@@ -18,7 +18,7 @@ from loomwire.domain.capabilities import ModelCapabilities
 from loomwire.domain.config import ClientConfig, LLMConfig, Snapshot
 from loomwire.domain.errors import LLMError, StreamInterruptedError
 from loomwire.domain.events import StreamEvent, TextDelta
-from loomwire.domain.policies import TimeoutPolicy
+from loomwire.domain.policies import RetryPolicy, TimeoutPolicy
 from loomwire.domain.ports.client import ILLMClient, ILLMClientFactory, LLMStream
 from loomwire.domain.ports.clock import IClock
 from loomwire.domain.ports.events import IEventSink
@@ -42,8 +42,9 @@ class ScriptedFactory(ILLMClientFactory):
 
 
 def target(model: str = "m", timeouts: TimeoutPolicy | None = None, can: ModelCapabilities | None = None) -> LLMConfig:
-    """Return a target on the provider `vendor`."""
-    config = LLMConfig(type="scripted", name="vendor", model=model, timeouts=timeouts or TimeoutPolicy())
+    """Return a target on the provider `vendor` that is sent to once."""
+    once = RetryPolicy(attempts=1)
+    config = LLMConfig(type="scripted", name="vendor", model=model, timeouts=timeouts or TimeoutPolicy(), retry=once)
     return config if can is None else replace(config, capabilities=can)
 
 

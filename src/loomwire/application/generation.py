@@ -6,11 +6,13 @@ import difflib
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import reduce
 from types import MappingProxyType
 
 from loomwire.application.embedding.first_use import VectorChains
 from loomwire.application.forks import renew_after_fork
 from loomwire.application.pipeline import Parts, build_client
+from loomwire.domain.capabilities import ModelCapabilities
 from loomwire.domain.config import ClientConfig, LLMConfig, Snapshot
 from loomwire.domain.errors import UnknownNameError
 from loomwire.domain.ports.client import ILLMClient
@@ -29,6 +31,7 @@ class Entry:
         since: The number of the generation for which the chain was built.
         places: What the chain may connect to.
         vectors: Its embedder and reranker, built when they are first asked for.
+        capabilities: What every target can do that a call may reach.
     """
 
     client: ILLMClient
@@ -37,6 +40,7 @@ class Entry:
     since: int
     places: frozenset[Place]
     vectors: VectorChains
+    capabilities: ModelCapabilities
 
 
 class Generation:
@@ -160,8 +164,9 @@ def _built(number: int, source: ClientConfig, parts: Parts, resolved: _Resolved)
     # Once and before anything is built: every layer and every typed call sees what the provider's row knows.
     known = resolved.of(source.targets)
     config = replace(source, targets=known.targets)
-    vectors = VectorChains(replace(source, targets=(known.embeds,)), parts)
-    return Entry(build_client(config, parts), config, source, number, known.places, vectors)
+    vectors = VectorChains(replace(source, targets=(known.embeds,), weights=()), parts)
+    can = reduce(ModelCapabilities.common, (target.capabilities for target in config.targets))
+    return Entry(build_client(config, parts), config, source, number, known.places, vectors, can)
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,6 +55,10 @@ class Outcome(Protocol):
         """The provider said with its answer what is left of its rate limits."""
         return
 
+    def stood_in(self, reason: str) -> None:  # noqa: ARG002  # only a whole call can be answered so
+        """Something stood in for the answer, because of the reason of an error; it counts as no answer of anybody."""
+        return
+
     @abstractmethod
     def answered(self, usage: Usage, cost: Charge, model: str) -> None:
         """The operation gave an answer."""

@@ -2,37 +2,61 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import AsyncIterator, Callable
 from types import TracebackType
 
 from typing_extensions import override
 
 from loomwire.application.generation import Entry, Generation
+from loomwire.application.lifecycle.calls import Call, Calls
 from loomwire.application.streaming import Streaming
 from loomwire.application.typed.source import TypedTarget
+from loomwire.domain.errors import ClientRemovedError, LLMError
+from loomwire.domain.events import StreamEvent
 from loomwire.domain.ports.client import LLMStream
 from loomwire.domain.requests import LLMRequest
+from loomwire.domain.responses import LLMResponse
 
 
-class Lease:
-    """One call's hold on a generation; use it as a context manager."""
+class Lease(Call):
+    """One call's hold on a generation; use it as a context manager around what the call awaits.
+
+    Raises `ClientRemovedError` (reason closed) when the container is closed: on entering, or, when closing does not
+    wait for the call any longer, instead of the cancellation that ends it.
+    """
 
     __slots__ = ("_generation", "entry")
 
-    def __init__(self, generation: Generation, entry: Entry) -> None:
+    def __init__(self, generation: Generation, entry: Entry, calls: Calls) -> None:
         """Hold `generation` from entering to leaving."""
+        super().__init__(calls, entry.config.name)
         self._generation = generation
         self.entry = entry
 
     def __enter__(self) -> TypedTarget:
+        self.begin()
         self._generation.lease()
         config = self.entry.config
-        return TypedTarget(self.entry.client, config.total_s, config.targets[0].capabilities)
+        return TypedTarget(self.entry.client, config.total_s, self.entry.capabilities)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        ended = self.disarm(error)
+        self.leave()
         self._generation.release()
+        if ended is not None:
+            _raise_alone(ended)
+
+
+def _raise_alone(error: ClientRemovedError) -> None:
+    try:
+        raise error
+    except ClientRemovedError:
+        # The cancellation would carry the frames that held the key and the prompt.
+        error.__context__ = None
+        raise
 
 
 class LeasedStreaming(Streaming):
@@ -53,11 +77,12 @@ class LeasedStreaming(Streaming):
         lease.__enter__()
         try:
             stream = await self.enter(lease.entry.client.stream(self._request))
-        except BaseException:
-            lease.__exit__(None, None, None)
+        except BaseException as error:
+            lease.__exit__(type(error), error, error.__traceback__)
             raise
+        lease.disarm(None)
         self._lease = lease
-        return stream
+        return _LeasedStream(stream, lease)
 
     @override
     async def __aexit__(
@@ -66,6 +91,64 @@ class LeasedStreaming(Streaming):
         try:
             await super().__aexit__(kind, error, trace)
         finally:
-            if self._lease is not None:
-                self._lease.__exit__(kind, error, trace)
-                self._lease = None
+            lease, self._lease = self._lease, None
+            if lease is not None:
+                lease.__exit__(kind, error, trace)
+
+
+class _LeasedStream(LLMStream):
+    """A stream whose reads are ended when closing does not wait for it any longer; between them nothing is."""
+
+    __slots__ = ("_inner", "_lease")
+
+    def __init__(self, inner: LLMStream, lease: Lease) -> None:
+        self._inner = inner
+        self._lease = lease
+
+    @override
+    def __aiter__(self) -> AsyncIterator[StreamEvent]:
+        return _Reading(self._inner.__aiter__(), self._lease)
+
+    @property
+    @override
+    def response(self) -> LLMResponse[str]:
+        return self._inner.response
+
+    @property
+    @override
+    def error(self) -> LLMError | None:
+        return self._inner.error
+
+    @property
+    @override
+    def finished(self) -> bool:
+        return self._inner.finished
+
+
+class _Reading(AsyncIterator[StreamEvent]):
+    """Arms the lease for every read, by whichever task it comes."""
+
+    __slots__ = ("_lease", "_loop", "_next")
+
+    def __init__(self, events: AsyncIterator[StreamEvent], lease: Lease) -> None:
+        self._next = events.__anext__
+        self._lease = lease
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    @override
+    async def __anext__(self) -> StreamEvent:
+        lease, loop = self._lease, self._loop
+        if loop is None:
+            loop = self._loop = asyncio.get_running_loop()
+        # To look for the loop each time would double what a read costs here.
+        lease.arm(asyncio.current_task(loop))
+        try:
+            event = await self._next()
+        except BaseException as error:
+            ended = lease.disarm(error)
+            if ended is None:
+                raise
+        else:
+            lease.disarm(None)
+            return event
+        raise ended

@@ -41,7 +41,7 @@ class LoopThread:
             LLMValidationError: The caller runs inside an event loop, which this would block.
             ClientRemovedError: reason closed, when the loop was closed before or meanwhile.
         """
-        if _inside_a_loop():
+        if inside_a_loop():
             work.close()
             raise LLMValidationError(
                 f"a blocking call inside a running event loop would stop it: {instead}", reason="sync_in_loop"
@@ -144,7 +144,7 @@ def refuse_in_loop(what: str, instead: str) -> None:
     Raises:
         LLMValidationError: reason sync_in_loop, inside a running event loop.
     """
-    if _inside_a_loop():
+    if inside_a_loop():
         raise LLMValidationError(
             f"{what} inside a running event loop would block it: use {instead}", reason="sync_in_loop"
         )
@@ -170,7 +170,8 @@ async def _nothing() -> None:
     """Say nothing at the end: connections close with their loop."""
 
 
-def _inside_a_loop() -> bool:
+def inside_a_loop() -> bool:
+    """Return whether this thread runs an event loop now."""
     try:
         asyncio.get_running_loop()
     except RuntimeError:

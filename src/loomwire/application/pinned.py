@@ -69,7 +69,7 @@ class PinnedRegistry(ClientSource):
         if self.closed:
             message = f"client {name!r} was asked after its pinned run ended or its container was closed"
             raise ClientRemovedError(message, reason="closed")
-        return Lease(self._generation, self._generation.entries[name])
+        return Lease(self._generation, self._generation.entries[name], self._registry.calls)
 
     @override
     def reduced(self, name: str, *, blocking: bool = False) -> Reduced:

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import random
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final
 
 from loomwire.application.clients.deadline import DeadlineClient
+from loomwire.application.clients.degraded import DegradedClient
+from loomwire.application.clients.fallback import FallbackClient
 from loomwire.application.clients.fitted import FittedClient
 from loomwire.application.clients.guarded import GuardedClient
 from loomwire.application.clients.hedged import HedgedClient
 from loomwire.application.clients.instructed import InstructedClient
+from loomwire.application.clients.resumed import ResumedClient
 from loomwire.application.clients.retrying import RetryingClient
 from loomwire.application.clients.timed import TimedClient
 from loomwire.application.guards.breaker import Breaker
 from loomwire.application.guards.limit import Limit
 from loomwire.application.guards.observe import Observe
 from loomwire.application.resilience.course import Retries
+from loomwire.application.resilience.restarts import Origin
+from loomwire.application.resilience.round import Terms
+from loomwire.application.resilience.stand_ins import stand_in_of
+from loomwire.application.selection.options import options_of
+from loomwire.application.selection.table import Rules
 from loomwire.application.state.keys import key_id
 from loomwire.application.state.slots import LaneKey
 from loomwire.application.state.stats import CallStats
@@ -27,8 +35,6 @@ from loomwire.domain.ports.client import ILLMClient, ILLMClientFactory
 from loomwire.domain.ports.clock import IClock
 from loomwire.domain.ports.embedding import IEmbeddingFactory
 from loomwire.domain.ports.events import IEventSink
-
-LEASE_SLACK_S: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +48,7 @@ class Parts:
         states: What is known of targets, which outlives every chain too.
         sinks: Who is told of calls and attempts.
         embedding: Makes the leaves that embed and rerank; None where nobody does.
+        draw: Gives a number from 0 to 1, for rules that draw lots and for delays.
     """
 
     factory: ILLMClientFactory
@@ -50,6 +57,7 @@ class Parts:
     states: TargetStates
     sinks: Sequence[IEventSink] = ()
     embedding: IEmbeddingFactory | None = None
+    draw: Callable[[], float] = random.random
 
 
 def client_key(name: str) -> str:
@@ -66,18 +74,39 @@ def build_client(config: ClientConfig, parts: Parts) -> ILLMClient:
     """Compose the chain of one client, innermost first. Opens no connection.
 
     Raises:
-        ConfigError: A target cannot be built; see `ILLMClientFactory.create`.
+        ConfigError: A target cannot be built, see `ILLMClientFactory.create`, or `on_exhausted` names no function.
     """
-    # Several targets wait for the fallback layer; until then the configuration warns that only the first is asked.
-    chain = _build_target(config.name, config.targets[0], parts)
+    # Every target is its own chain, so that whatever is counted and limited below is counted for one target and key.
+    chain = _build_targets(config, parts)
+    # Above the targets, so that a stream may begin anew on another one than it broke on.
+    chain = ResumedClient(chain, [Origin(target, _retries(target, parts)) for target in config.targets])
     if config.system is not None:
         # Above the targets, so that every target and every cache key sees the same conversation.
         chain = InstructedClient(chain, config.system)
     # One deadline for everything below, waits included.
     chain = DeadlineClient(chain, total_s=config.total_s, clock=parts.clock)
+    exhausted = config.on_exhausted
+    if exhausted.mode != "raise":
+        # Outside the deadline, which may be what a call ends with.
+        answer = stand_in_of(config.name, exhausted)
+        chain = DegradedClient(chain, answer, mode=exhausted.mode, total_s=config.total_s, clock=parts.clock)
     # Outermost, so that every call leaves exactly one record, however it was answered.
     tally = parts.stats.tally(client_key(config.name))
     return GuardedClient(chain, Observe("call", client=config.name, tally=tally, clock=parts.clock, sinks=parts.sinks))
+
+
+def _build_targets(config: ClientConfig, parts: Parts) -> ILLMClient:
+    options = options_of(config, parts.states)
+    terms = Terms(
+        name=config.name,
+        options=options,
+        rules=Rules(config.balance, parts.draw),
+        balance=config.balance,
+        gate=parts.states.panics.gate(config.name),
+        clock=parts.clock,
+        content_filter=config.content_filter_fallback,
+    )
+    return FallbackClient([_build_target(config.name, option.config, parts) for option in options], terms)
 
 
 def _build_target(client: str, config: LLMConfig, parts: Parts) -> ILLMClient:
@@ -97,7 +126,7 @@ def _build_target(client: str, config: LLMConfig, parts: Parts) -> ILLMClient:
     )
     chain = GuardedClient(chain, observe)
     # Inside retry, so that it counts real sends; an open circuit is no reason to ask again.
-    chain = GuardedClient(chain, _breaker(config, states))
+    chain = GuardedClient(chain, Breaker(states.circuit(config), provider=config.name, model=config.model))
     # Outside the breaker, so that nobody waits with a permit in hand; inside retry, which holds no slot while it waits.
     for key, policy in _rates(config):
         lane = states.slots.lane(key, policy)
@@ -121,13 +150,6 @@ def _build_target(client: str, config: LLMConfig, parts: Parts) -> ILLMClient:
     return chain
 
 
-def _breaker(config: LLMConfig, states: TargetStates) -> Breaker:
-    # A probe that is lost holds its permit as long as an attempt may take.
-    lease_s = config.timeouts.attempt_s + LEASE_SLACK_S
-    circuit = states.circuits.target(config.name, config.model, config.breaker, lease_s=lease_s)
-    return Breaker(circuit, provider=config.name, model=config.model)
-
-
 def _rates(config: LLMConfig) -> Iterator[tuple[LaneKey, RatePolicy]]:
     key = key_id(config)
     if config.rate is not None:
@@ -143,4 +165,5 @@ def _retries(config: LLMConfig, parts: Parts) -> Retries:
         clock=parts.clock,
         target=config.target,
         min_attempt_s=config.timeouts.min_attempt_s,
+        draw=parts.draw,
     )

@@ -11,6 +11,7 @@ from typing_extensions import override
 
 from loomwire.application.generation import Generation, unknown_name
 from loomwire.application.leases import Lease, LeasedStreaming
+from loomwire.application.lifecycle.calls import Calls
 from loomwire.domain.errors import ClientRemovedError
 from loomwire.domain.ports.client import ILLMClient, LLMStream
 from loomwire.domain.requests import LLMRequest, refuse_no_request
@@ -53,17 +54,18 @@ class ClientRegistry(ClientSource):
     """Holds the generation in force and hands out handles by name. Safe for threads and event loops.
 
     Attributes:
+        calls: The calls of all its generations.
         home: Tells other processes where to find a client; None for clients that exist in this process only.
         keeper: What keeps it up to date, held here so that handles follow edits after the container was dropped.
     """
 
-    __slots__ = ("_closed", "_generation", "_handles", "home", "keeper")
+    __slots__ = ("_generation", "_handles", "calls", "home", "keeper")
 
     def __init__(self, generation: Generation) -> None:
         """Put a first generation in force."""
         self._generation = generation
         self._handles: dict[str, ClientHandle] = {}
-        self._closed = False
+        self.calls = Calls()
         self.home: Home | None = None
         self.keeper: object = None
 
@@ -77,7 +79,7 @@ class ClientRegistry(ClientSource):
     @override
     def closed(self) -> bool:
         """Whether new calls are refused."""
-        return self._closed
+        return self.calls.closed
 
     def swap(self, generation: Generation) -> Generation:
         """Put a generation in force and return the one before; calls in flight finish on theirs."""
@@ -86,7 +88,7 @@ class ClientRegistry(ClientSource):
 
     def close(self) -> None:
         """Refuse new calls."""
-        self._closed = True
+        self.calls.close()
         self.keeper = None  # it leads back here: without it a closed container is freed at once
 
     @override
@@ -97,7 +99,7 @@ class ClientRegistry(ClientSource):
             UnknownNameError: No such client; the message lists those that exist.
             ClientRemovedError: reason closed. The handle would refuse every call, far from the line that is wrong.
         """
-        if self._closed:
+        if self.closed:
             raise ClientRemovedError(f"client {name!r} was resolved after its container was closed", reason="closed")
         handle = self._handles.get(name)
         if handle is None or name not in self._generation.entries:
@@ -114,12 +116,12 @@ class ClientRegistry(ClientSource):
             ClientRemovedError: The client is no longer configured, or the container is closed.
         """
         generation = self._generation
-        if self._closed:
+        if self.calls.closed:
             raise ClientRemovedError(f"client {name!r} was asked after its container was closed", reason="closed")
         entry = generation.entries.get(name)
         if entry is None:
             raise ClientRemovedError(f"client {name!r} was removed from the configuration")
-        return Lease(generation, entry)
+        return Lease(generation, entry, self.calls)
 
     @override
     def reduced(self, name: str, *, blocking: bool = False) -> Reduced:

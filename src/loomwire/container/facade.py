@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from contextvars import copy_context
 from pathlib import Path
@@ -17,7 +17,7 @@ from dependency_injector import containers, providers
 from loomwire.application.composed import snapshot_of
 from loomwire.application.loop_thread import LoopThread, refuse_in_loop
 from loomwire.application.pinned import PinnedRegistry
-from loomwire.application.pipeline import Parts, client_key, target_key
+from loomwire.application.pipeline import Parts
 from loomwire.application.registry import ClientRegistry
 from loomwire.application.reload.drains import Drains
 from loomwire.application.reload.listeners import RejectedListener, Remove, UpdatedListener
@@ -26,10 +26,10 @@ from loomwire.application.reload.results import ReloadResult
 from loomwire.application.reload.store import ConfigStore
 from loomwire.application.state.stats import CallStats
 from loomwire.container.detecting import Detecting
-from loomwire.container.health import ContainerHealth
+from loomwire.container.health import HealthDoor, Looking
 from loomwire.container.inspection.checks import check
 from loomwire.container.inspection.graph import WiringGraph
-from loomwire.container.lifetime import Home, ending_with, run_all, watcher_of
+from loomwire.container.lifetime import Closing, Home, drain_after, ending_with, watcher_of
 from loomwire.container.parents import Parent, parts_of
 from loomwire.container.pinning import Pinning
 from loomwire.container.resolving import Resolver
@@ -65,7 +65,7 @@ NEEDS: Mapping[str, type] = {
 """What the facade itself takes from a wiring; nothing else in there says what these have to be."""
 
 
-class LLMContainer(Resolver):
+class LLMContainer(Resolver, HealthDoor):
     """Builds everything from a configuration folder and hands out clients by name.
 
     Safe to share by threads and event loops. Use it as a context manager, or call `close()` / `aclose()`. One that is
@@ -95,7 +95,6 @@ class LLMContainer(Resolver):
     def __init__(self, wiring: containers.Container, *, watch: bool = False) -> None:
         """Build everything; connect to nothing."""
         check(wiring, NEEDS)
-        self._pool_closed = False
         self._registry: ClientRegistry = wiring.registry()
         registry = self._registry
         super().__init__(wiring, registry, LoopThread())
@@ -106,11 +105,16 @@ class LLMContainer(Resolver):
         self.configs = LLMConfigManager(self._registry, self._store)
         self._watcher = watcher_of(source, self._store) if watch else None
         place = "code" if source is None else str(getattr(source, "root", type(source).__name__))
-        self._ending = ending_with(registry, self._store, place, self._watcher, self._threads)
+        ending = ending_with(registry, self._store, place, self._watcher, self._threads)
+        self._closing = Closing(wiring, registry, ending, self._watcher, self._threads)
         if self._watcher is not None:
             self._watcher.start()
         self._detecting = Detecting(wiring, self._registry, self._store, self._threads)
         self._detecting.start()
+        self._looking = Looking(wiring, self._registry, self._threads)
+        self._ports = {**self._ports, **self._looking.ports}
+        if watch:
+            self._looking.start()
 
     @classmethod
     def open(
@@ -164,10 +168,8 @@ class LLMContainer(Resolver):
         except asyncio.CancelledError:
             opening.add_done_callback(_let_go)
             raise
-        try:
+        async with container:
             yield container
-        finally:
-            await container.aclose()
 
     @classmethod
     def of(
@@ -276,31 +278,6 @@ class LLMContainer(Resolver):
         """Call `listener(kept, problems)` once per bad edit; see `LLMConfigManager.on_config_rejected`."""
         return self.configs.on_config_rejected(listener)
 
-    def health(self) -> ContainerHealth:
-        """Return generation, totals and connections as of now. Cheap, safe from any thread."""
-        self._drains.sweep()
-        generation = self._registry.generation
-        stats = self.wiring.call_stats()
-        targets = {t.target: target_key(t) for e in generation.entries.values() for t in e.config.targets}
-        return ContainerHealth(
-            generation=generation.number,
-            digest=generation.snapshot.digest,
-            files=generation.snapshot.files,
-            clients={name: stats.counts(client_key(name)) for name in generation.entries},
-            targets={target: stats.counts(key) for target, key in targets.items()},
-            pool=self.wiring.connection_pool().get_stats(),
-            in_flight=generation.leases + self._drains.leases,
-            warnings=generation.snapshot.warnings,
-            closed=self._registry.closed,
-            age_s=self._store.age_s,
-            since={name: entry.since for name, entry in generation.entries.items()},
-            draining=self._drains.waiting,
-            rejection=self._store.rejection,
-            watcher=None if self._watcher is None else self._watcher.status,
-            rolled_back_to=self._store.rolled_back_to,
-            listeners=self._store.slow,
-        )
-
     def check_wiring(self) -> None:
         """Check the container again, for instance after a provider was overridden by hand.
 
@@ -313,51 +290,29 @@ class LLMContainer(Resolver):
         """Return the graph of the parts as a Mermaid flow chart."""
         return WiringGraph(self.wiring).mermaid()
 
-    def close(self) -> None:
-        """Close from synchronous code: refuse new calls, close connections, end the loop thread. Idempotent.
+    def close(self, *, drain: float | None = None) -> None:
+        """Close from synchronous code: refuse new calls, let those in flight end, close connections, end our threads.
 
-        Everything is tried; errors come together in one ExceptionGroup. Connections of event loops that still run
-        close with their loop.
+        Idempotent, from any thread; a second one, while the first still waits, may hurry it with `drain=0`. Calls that
+        are not waited for any longer raise `ClientRemovedError` (reason closed) to whoever made them. Inside a running
+        event loop it waits for nobody, because that would stop the loop: there, `await container.aclose()`. Everything
+        is tried; errors come together in one ExceptionGroup. Connections of loops that still run close with their loop.
+
+        Args:
+            drain: For how many seconds calls in flight may go on; None for `shutdown.drain` of the configuration, or
+                for what the first one said. `KeyboardInterrupt` meanwhile is as 0, and then goes on.
+
+        Raises:
+            LLMValidationError: `drain` is negative.
         """
-        run_all(self._closers())
+        self._closing.close(drain)
 
-    async def aclose(self) -> None:
-        """Close from async code: as `close`, and the running loop's connections are closed here. Idempotent."""
-        self._registry.close()
-        errors: list[Exception] = []
-        try:
-            await self._close_pool()
-        except Exception as error:  # noqa: BLE001  # everything runs; what failed is reported together
-            errors.append(error)
-        finally:
-            # Also when this task is cancelled meanwhile: our threads would outlive the container. Shielded, because
-            # what is cancelled before a thread is free never runs.
-            closing = asyncio.get_running_loop().run_in_executor(None, run_all, self._closers(), errors)
-            await asyncio.shield(closing)
+    async def aclose(self, *, drain: float | None = None) -> None:
+        """Close from async code: as `close`, and the running loop's connections are closed here. Idempotent.
 
-    def _closers(self) -> Iterator[Callable[[], None]]:
-        # Last built, first closed: nothing is reloaded any more, calls are refused, then the loop thread takes its
-        # connections with it.
-        self._ending.detach()
-        if self._watcher is not None:
-            yield self._watcher.stop
-        yield self._registry.close
-        yield lambda: self._threads.close(self._close_pool)
-        yield self._close_pool_without_loop
-        # Last, because a server that still has calls would not stop.
-        yield lambda: self.wiring.local_servers().close()
-
-    def _close_pool_without_loop(self) -> None:
-        """Close a pool that neither a loop of the host's nor our own has closed: it may have more than connections."""
-        try:
-            asyncio.get_running_loop()
-        except RuntimeError:
-            if not self._pool_closed:
-                asyncio.run(self._close_pool())
-
-    async def _close_pool(self) -> None:
-        self._pool_closed = True
-        await self.wiring.connection_pool().aclose()
+        Cancellation is as `drain=0`: the calls are ended, everything is closed, and then it goes on.
+        """
+        await self._closing.aclose(drain)
 
     async def __aenter__(self) -> Self:
         """Use the container until the end of the block."""
@@ -366,8 +321,8 @@ class LLMContainer(Resolver):
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Close it."""
-        await self.aclose()
+        """Close it; without waiting for calls when the block is left by a cancellation or an interrupt."""
+        await self.aclose(drain=drain_after(kind))
 
     def __enter__(self) -> Self:
         """Use the container until the end of the block."""
@@ -376,8 +331,8 @@ class LLMContainer(Resolver):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Close it."""
-        self.close()
+        """Close it; without waiting for calls when the block is left by a cancellation or an interrupt."""
+        self.close(drain=drain_after(kind))
 
 
 def _let_go(opening: asyncio.Future[_C]) -> None:

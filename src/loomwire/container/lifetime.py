@@ -1,20 +1,27 @@
-"""What runs for a container, and how it ends when nobody holds the container any more and nobody closed it."""
+"""What runs for a container, and how it ends: closed by its host, or held by nobody any more."""
 
 from __future__ import annotations
 
+import asyncio
 import importlib
+import threading
 import warnings
 import weakref
 from collections.abc import Callable, Iterator
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
-from loomwire.application.loop_thread import LoopThread
+from loomwire.application.forks import renew_after_fork
+from loomwire.application.lifecycle.last_calls import LastCalls
+from loomwire.application.loop_thread import LoopThread, inside_a_loop
 from loomwire.application.registry import ClientRegistry, Reduced
 from loomwire.application.reload.store import ConfigStore
 from loomwire.domain.errors import WiringError
 from loomwire.domain.ports.config import IConfigSource
 from loomwire.infrastructure.configuration.source import FolderSource
 from loomwire.infrastructure.watching.watcher import ConfigWatcher
+
+if TYPE_CHECKING:
+    from dependency_injector import containers
 
 Ending: TypeAlias = "weakref.finalize[[str, ConfigWatcher | None, LoopThread], ClientRegistry]"
 
@@ -80,16 +87,114 @@ def _end(place: str, watcher: ConfigWatcher | None, threads: LoopThread) -> None
         )
 
 
-def run_all(closers: Iterator[Callable[[], None]], errors: list[Exception] | None = None) -> None:
-    """Run every closer, whatever becomes of the others; raises one ExceptionGroup of all that failed."""
-    failed = list(errors or ())
-    for closer in closers:
+class Closing:
+    """Closes a container; see `LLMContainer.close`. Safe for threads and event loops, any number of them at once.
+
+    Args:
+        wiring: The parts.
+        registry: Whose calls end.
+        ending: What would happen if nobody closed it.
+        watcher: Ended; None when nobody watches.
+        threads: Ended.
+    """
+
+    def __init__(
+        self,
+        wiring: containers.Container,
+        registry: ClientRegistry,
+        ending: Ending,
+        watcher: ConfigWatcher | None,
+        threads: LoopThread,
+    ) -> None:
+        """Close nothing yet."""
+        self._wiring = wiring
+        self._registry = registry
+        self._ending = ending
+        self._watcher = watcher
+        self._threads = threads
+        self._last_calls = LastCalls(registry.calls, wiring.clock())
+        self._pool_closed = False
+        self.after_fork()
+        renew_after_fork(self)
+
+    def after_fork(self) -> None:
+        """Take a new lock in a child."""
+        # Reentrant: a signal's handler may close what the code below it is closing.
+        self._lock = threading.RLock()
+
+    def close(self, drain_s: float | None) -> None:
+        """Close from synchronous code."""
+        inside = inside_a_loop()
+        self._refuse_calls(0.0 if inside else drain_s)
         try:
-            closer()
+            if inside:
+                # They need this very loop to end, so they end once it runs again.
+                self._last_calls.end()
+            else:
+                self._last_calls.wait()
+        finally:
+            self._run_closers([])
+
+    async def aclose(self, drain_s: float | None) -> None:
+        """Close from async code."""
+        self._refuse_calls(drain_s)
+        errors: list[Exception] = []
+        try:
+            try:
+                await self._last_calls.waited()
+            finally:
+                await self._close_pool()
         except Exception as error:  # noqa: BLE001  # everything runs; what failed is reported together
-            failed.append(error)
-    if failed:
-        raise ExceptionGroup("closing the container failed", failed)
+            errors.append(error)
+        finally:
+            # Also when this task is cancelled meanwhile: our threads would outlive the container. Shielded, because
+            # what is cancelled before a thread is free never runs.
+            closing = asyncio.get_running_loop().run_in_executor(None, self._run_closers, errors)
+            await asyncio.shield(closing)
+
+    def _refuse_calls(self, drain_s: float | None) -> None:
+        self._last_calls.close(drain_s, self._registry.generation.snapshot.drain_s)
+        self._registry.close()
+
+    def _run_closers(self, errors: list[Exception]) -> None:
+        failed = list(errors)
+        with self._lock:
+            for closer in self._closers():
+                try:
+                    closer()
+                except Exception as error:  # noqa: BLE001  # everything runs; what failed is reported together
+                    failed.append(error)
+        if failed:
+            raise ExceptionGroup("closing the container failed", failed)
+
+    def _closers(self) -> Iterator[Callable[[], None]]:
+        # Last built, first closed: nothing is reloaded any more, then the loop thread takes its connections with it.
+        self._ending.detach()
+        if self._watcher is not None:
+            yield self._watcher.stop
+        yield lambda: self._threads.close(self._close_pool)
+        yield self._close_pool_without_loop
+        # Last, because a server that still has calls would not stop.
+        yield lambda: self._wiring.local_servers().close()
+
+    def _close_pool_without_loop(self) -> None:
+        """Close a pool that neither a loop of the host's nor our own has closed: it may have more than connections."""
+        if not (self._pool_closed or inside_a_loop()):
+            asyncio.run(self._close_pool())
+
+    async def _close_pool(self) -> None:
+        self._pool_closed = True
+        await self._wiring.connection_pool().aclose()
+
+
+def drain_after(error: type[BaseException] | None) -> float | None:
+    """Return for how long calls may go on when a container's block was left; None for as long as is configured.
+
+    Args:
+        error: What left the block. One that is no `Exception`, such as a cancellation, wants out now. Any other says
+            nothing of the calls of others.
+    """
+    return None if error is None or issubclass(error, Exception) else 0.0
 
 
 class Home:

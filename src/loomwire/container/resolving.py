@@ -13,6 +13,7 @@ from loomwire.application.handles.vectors import ComposedEmbeddings
 from loomwire.application.loop_thread import LoopThread
 from loomwire.application.registry import ClientHandle, ClientSource
 from loomwire.application.sync import SyncLLMClient
+from loomwire.container.agents import AgentResolver
 from loomwire.container.embedding import VectorResolver
 from loomwire.domain.config import ClientConfig
 from loomwire.domain.errors import ClientRemovedError, UnknownNameError
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class Resolver(VectorResolver, IDependencyContainer):
+class Resolver(VectorResolver, AgentResolver, IDependencyContainer):
     """Hands out clients of a source by name, and the parts of a wiring. Safe for threads and event loops.
 
     Args:

@@ -43,11 +43,16 @@ from loomwire.infrastructure.transport.deferred import DeferredPool
 
 if TYPE_CHECKING:
     from loomwire.infrastructure.catalogue.detection.detector import CapabilityDetector
+    from loomwire.infrastructure.health.prober import HealthProber
 
 
 def _environ() -> Mapping[str, str]:
     # The live one: what a program sets while it runs is a part of the next reading.
     return os.environ
+
+
+def _call_stats(clock: IClock) -> CallStats:
+    return CallStats(clock.now)
 
 
 def _output_schemas() -> IOutputSchemas:
@@ -117,6 +122,15 @@ def _model_detector(
     return CapabilityDetector(pool, clock, factory, detected_of(models), manager.providers, manager.dialects)
 
 
+def _health_prober(
+    pool: IConnectionPool, clock: IClock, factory: ILLMClientFactory, manager: ProviderManager
+) -> HealthProber:
+    # As the detector: it speaks as the network's clients do.
+    from loomwire.infrastructure.health.prober import HealthProber
+
+    return HealthProber(pool, clock, factory, manager.providers, manager.dialects)
+
+
 def detected_of(models: IModelRegistry) -> DetectedFacts:
     """Return where answers of providers go; nowhere that matters when the host's own registry is in place."""
     return models.detected if isinstance(models, ModelRegistry) else DetectedFacts()
@@ -135,7 +149,7 @@ class Wiring(containers.DeclarativeContainer):
     environ = providers.Singleton(_environ)
     clock = providers.Singleton(SystemClock)
     event_sink = providers.Singleton(LoggingSink)
-    call_stats = providers.Singleton(CallStats)
+    call_stats = providers.Singleton(_call_stats, clock=clock)
     target_states = providers.Singleton(TargetStates, clock=clock)
     output_schemas = providers.Singleton(_output_schemas)
     connection_pool = providers.Singleton(DeferredPool, clock=clock)
@@ -175,4 +189,7 @@ class Wiring(containers.DeclarativeContainer):
         factory=client_factory,
         models=model_registry,
         manager=provider_manager,
+    )
+    health_prober = providers.Singleton(
+        _health_prober, pool=connection_pool, clock=clock, factory=client_factory, manager=provider_manager
     )

@@ -56,6 +56,29 @@ class ModelCapabilities:
         sources.update((name, weaker.source(name)) for name in gaps if name in weaker.sources)
         return replace(self, **{name: getattr(weaker, name) for name in gaps}, sources=FrozenDict(sources))
 
+    def common(self, other: ModelCapabilities) -> ModelCapabilities:
+        """Return what holds for both: they can only what each of them can, within the smaller of their limits.
+
+        A fact that is known of one of them alone is unknown, unless it is a no or a limit. Free facts are left out.
+        """
+        held = ModelCapabilities(
+            supports_tools=_both(self.supports_tools, other.supports_tools),
+            supports_vision=_both(self.supports_vision, other.supports_vision),
+            supports_streaming=_both(self.supports_streaming, other.supports_streaming),
+            supports_json_mode=_both(self.supports_json_mode, other.supports_json_mode),
+            supports_json_schema=_both(self.supports_json_schema, other.supports_json_schema),
+            supports_system_message=_both(self.supports_system_message, other.supports_system_message),
+            supports_reasoning=_both(self.supports_reasoning, other.supports_reasoning),
+            max_tokens=_smaller(self.max_tokens, other.max_tokens),
+            context_window=_smaller(self.context_window, other.context_window),
+        )
+        sources: dict[str, Source] = {}
+        for name in filter(held._knows, _FACTS):
+            owner = self if getattr(self, name) == getattr(held, name) else other
+            if name in owner.sources:
+                sources[name] = owner.sources[name]
+        return replace(held, sources=FrozenDict(sources))
+
     def unmet(self, request: LLMRequest, *, streamed: bool = False) -> str | None:
         """Return the first thing the request needs and the model is known not to do, as a word, or None.
 
@@ -105,3 +128,13 @@ class ModelCapabilities:
 
 
 _FACTS = tuple(f.name for f in fields(ModelCapabilities) if f.name != "sources")
+
+
+def _both(*facts: bool | None) -> bool | None:
+    if False in facts:
+        return False
+    return None if None in facts else True
+
+
+def _smaller(one: int | None, other: int | None) -> int | None:
+    return min((number for number in (one, other) if number is not None), default=None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Self, Unpack
@@ -298,6 +299,9 @@ class ClientConfig:
         weights: For policy `weighted`, one number for each target, more than 0; empty for equal ones.
         content_filter_fallback: What one target's content filter refused, the next one may be asked.
         on_exhausted: What happens when no target answered.
+
+    Raises:
+        LLMValidationError: Weights that are not one positive number for each target.
     """
 
     name: str
@@ -308,6 +312,13 @@ class ClientConfig:
     weights: tuple[float, ...] = ()
     content_filter_fallback: bool = False
     on_exhausted: ExhaustedPolicy = RAISE
+
+    def __post_init__(self) -> None:
+        """Refuse weights by which nobody could choose."""
+        fits = len(self.weights) == len(self.targets) and all(0 < weight < math.inf for weight in self.weights)
+        if self.weights and not fits:
+            message = f"client {self.name!r} needs one positive weight for each of its {len(self.targets)} targets"
+            raise LLMValidationError(message, hint=f"It has {len(self.weights)}; leave them out for equal ones.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -326,6 +337,7 @@ class Snapshot:
         detection: Whether providers are asked what their models can do.
         health: How targets without traffic are looked after.
         drain_s: How long calls in flight may go on when the container closes, in seconds.
+        control_socket: Beside which path a running process can be asked; None is nowhere.
     """
 
     digest: str
@@ -339,6 +351,7 @@ class Snapshot:
     detection: DetectionPolicy = DetectionPolicy()
     health: HealthPolicy = HealthPolicy()
     drain_s: float = 30.0
+    control_socket: str | None = None
 
 
 def same_model(one: LLMConfig, other: LLMConfig) -> bool:
@@ -350,9 +363,13 @@ def same_client(one: ClientConfig, other: ClientConfig) -> bool:
     """Tell whether two clients are the same; see `same_model`."""
     if one is other:
         return True
-    if len(one.targets) != len(other.targets) or replace(one, targets=()) != replace(other, targets=()):
+    if len(one.targets) != len(other.targets) or _words(one) != _words(other):
         return False
     return all(map(same_model, one.targets, other.targets))
+
+
+def _words(client: ClientConfig) -> tuple[ClientConfig, tuple[float, ...]]:
+    return replace(client, targets=(), weights=()), client.weights
 
 
 def _free(config: LLMConfig) -> tuple[Mapping[str, JSON], ...]:

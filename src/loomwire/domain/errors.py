@@ -13,7 +13,7 @@
     |  |  '- ContextLengthError, ContentFilterError, CapabilityError, OutputInvalidError
     |  |- LLMNotFoundError, LLMProtocolError, StreamInterruptedError, CircuitOpenError
     |  '- AllTargetsFailedError, ClientRemovedError
-    '- ToolExecutionError, RetrieverError, PluginError
+    '- ToolExecutionError, AgentStoppedError, RetrieverError, PluginError
 
 Behaviour is data: `error.disposition` says what a layer may do, so no layer lists types. No error ever holds a key,
 a header, a URL query or a prompt. Errors pickle and deep-copy; a copy loses only its cause and its traceback.
@@ -329,7 +329,11 @@ class ClientRemovedError(LLMError, default_reason="client_removed"):
 
 
 class ToolExecutionError(LoomError, default_reason="tool_failed"):
-    """A tool of the host failed; `original_error` is the cause."""
+    """A tool of the host failed; `original_error` is the cause. A tool that raises it speaks to the model."""
+
+
+class AgentStoppedError(LoomError, default_reason="agent_stopped"):
+    """A run of an agent ended without an answer, at a limit for instance; `AgentRun.ended` says why."""
 
 
 class RetrieverError(LoomError, default_reason="retriever_failed"):

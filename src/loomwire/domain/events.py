@@ -95,6 +95,7 @@ class CallRecord:
         session: Which conversation.
         tags: The request's tags.
         operation: What was done.
+        degraded: The call failed with `code`, and something stood in for its answer.
     """
 
     level: Literal["call", "attempt"]
@@ -111,3 +112,4 @@ class CallRecord:
     session: str | None = None
     tags: frozenset[str] = frozenset()
     operation: Literal["chat", "embeddings", "rerank"] = "chat"
+    degraded: bool = False

@@ -241,6 +241,7 @@ _ROWS: tuple[Fault, ...] = (
         "The client answers from recordings, and none fits the request.",
         'Record it with loomwire.testing.Recorder(folder, mode="auto"), or correct the request.',
     ),
+    Fault("NOT005", "no_process", _F, _NOTHING, "No running process can be asked.", "Set control.socket; start one."),
     Fault(
         "CIR001",
         "circuit_open",
@@ -252,6 +253,14 @@ _ROWS: tuple[Fault, ...] = (
     Fault("LLM001", "all_targets_failed", _U, _NOTHING, "Every target failed.", "Read .errors, one per target."),
     Fault("LLM002", "unknown", _U, _ELSEWHERE, "The provider answered with an unknown failure.", "Read the message."),
     Fault("TOO001", "tool_failed", _I, _NOTHING, "A tool failed.", "Look at the cause; the tool is host code."),
+    Fault(
+        "TOO002",
+        "agent_stopped",
+        _V,
+        _NOTHING,
+        "An agent ended without an answer.",
+        "Look at AgentRun.ended; raise the limit it names, or go on with AgentRun.messages.",
+    ),
     Fault("RET001", "retriever_failed", _I, _NOTHING, "A retriever failed.", "Look at the cause."),
     Fault("PLU001", "plugin_failed", _I, _NOTHING, "A plugin failed.", "Look at the cause."),
     Fault("CFG001", "not_yaml", _V, _NOTHING, "The file is not readable YAML.", "Fix the syntax where the caret is."),

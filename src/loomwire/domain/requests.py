@@ -15,6 +15,7 @@ from loomwire.domain.values import JSON, NO_JSON, JSONObject
 Priority: TypeAlias = Literal["balanced", "cost", "speed", "quality"]
 CacheMode: TypeAlias = Literal["off", "use", "refresh"]
 ReasoningEffort: TypeAlias = Literal["none", "minimal", "low", "medium", "high"]
+Resume: TypeAlias = Literal["never", "restart"]
 BoundReason: TypeAlias = Literal["deadline", "attempt"]
 
 _RANGES: Mapping[str, tuple[float, float]] = {
@@ -128,12 +129,20 @@ class Bound:
         reason: Whose bound it is.
         sent: How often the call was sent before: to earlier targets, or for answers that were asked for again.
         further: Whether another target can still be asked when this one fails.
+        enter_by: The instant by which this target's whole answer, or the first event of its stream, has to be there, so
+            that time is left for another one; infinity when nobody else is left.
     """
 
     at: float
     reason: BoundReason = "deadline"
     sent: int = 0
     further: bool = False
+    enter_by: float = math.inf
+
+    @property
+    def first_at(self) -> float:
+        """The instant by which a target's answer has to be there, or its stream to begin."""
+        return min(self.at, self.enter_by)
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,10 +162,14 @@ class LLMRequest:
         tags: Free words for rules and the books.
         cache: Overrides the client's cache mode for this call.
         extra: Vendor fields, put into the wire body as they are.
+        resume: What becomes of a stream that breaks after something was delivered. never: it raises
+            `StreamInterruptedError` with the partial answer; restart: it begins anew where that may help, after a
+            `StreamRestarted` event that voids everything before it.
         bound: Set by the layers: the instant at which the call or the attempt ends. Leave it None.
 
     Raises:
-        LLMValidationError: No message, a tool name twice, an unknown forced tool, or a deadline that is not positive.
+        LLMValidationError: No message, a tool name twice, an unknown forced tool, a deadline that is not positive, or
+            another word for `resume`.
     """
 
     messages: tuple[Message, ...]
@@ -171,6 +184,7 @@ class LLMRequest:
     tags: frozenset[str] = frozenset()
     cache: CacheMode | None = None
     extra: Mapping[str, JSON] = NO_JSON
+    resume: Resume = "never"
     bound: Bound | None = None
 
     def __post_init__(self) -> None:
@@ -179,6 +193,9 @@ class LLMRequest:
             raise LLMValidationError("messages must not be empty", hint="Give at least one message.")
         if self.deadline_s is not None and not 0 < self.deadline_s < math.inf:
             raise LLMValidationError("deadline_s must be a positive number of seconds", hint="Correct deadline_s.")
+        if self.resume not in _RESUMES:
+            # Untyped callers may misspell it, and would learn so only when a stream breaks.
+            raise LLMValidationError(f"resume must be one of {_RESUMES}, not {self.resume!r}", hint="Correct resume.")
         if self.tools:
             self._check_tools()
         elif self.tool_choice not in ("auto", "none"):
@@ -204,6 +221,7 @@ class LLMRequest:
         parameters: Parameters = NO_PARAMETERS,
         output: OutputSpec | None = None,
         deadline_s: float | None = None,
+        resume: Resume = "never",
     ) -> Self:
         """Build a request from texts, pictures and messages; neighbouring texts and pictures become one user message.
 
@@ -221,7 +239,14 @@ class LLMRequest:
             else:
                 loose.append(item)
         messages += [Message.user(*loose)] if loose else []
-        return cls(tuple(messages), tools=tuple(tools), parameters=parameters, output=output, deadline_s=deadline_s)
+        return cls(
+            tuple(messages),
+            tools=tuple(tools),
+            parameters=parameters,
+            output=output,
+            deadline_s=deadline_s,
+            resume=resume,
+        )
 
     def extended(self, *messages: Message) -> Self:
         """Return the request with further messages at the end."""
@@ -267,4 +292,5 @@ def refuse_no_request(given: object, call: str) -> None:
         )
 
 
+_RESUMES = ("never", "restart")
 _COPIED = tuple(f.name for f in fields(LLMRequest) if f.name != "bound")

@@ -1,11 +1,16 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from loomwire.application.pipeline import Parts, build_client, client_key, target_key
 from loomwire.application.state.stats import CallStats
 from loomwire.application.state.targets import TargetStates
 from loomwire.domain.config import ClientConfig
+from loomwire.domain.errors import LLMTemporaryError
+from loomwire.domain.policies import RatePolicy, RetryPolicy
+from loomwire.domain.values import Secret
 from loomwire.infrastructure.telemetry.clock import SystemClock
 from loomwire.testing import RecordingSink, ScriptedClient
 from support.chains import HI, ScriptedFactory, parts, target
@@ -15,8 +20,8 @@ def test_a_chain_has_its_layers_in_the_one_right_order() -> None:
     config = ClientConfig(name="planner", targets=(target(),), system="Be brief.")
     client = build_client(config, parts(ScriptedClient(model="m")))
     assert repr(client) == (
-        "Observe(call) > Deadline > Instructed > Fitted(vendor/m) > Observe(attempt) > Timed > "
-        "ScriptedClient(scripted/m)"
+        "Observe(call) > Deadline > Instructed > Resumed > Fallback > Fitted(vendor/m) > Retrying(1) > Breaker > "
+        "Observe(attempt) > Timed > ScriptedClient(scripted/m)"
     )
 
 
@@ -27,12 +32,32 @@ async def test_a_chain_without_a_system_text_has_no_layer_for_it() -> None:
     assert leaf.requests[0].messages == HI.messages
 
 
-async def test_only_the_first_of_several_targets_is_asked() -> None:
-    first, second = ScriptedClient("first"), ScriptedClient("second")
+async def test_several_targets_are_asked_in_their_order() -> None:
+    first, second = ScriptedClient("first", LLMTemporaryError("busy")), ScriptedClient("second")
     config = ClientConfig(name="planner", targets=(target("one"), target("two")))
     client = build_client(config, parts({"one": first, "two": second}))
     assert (await client.generate(HI)).text == "first"
     assert second.requests == ()
+    assert (await client.generate(HI)).text == "second"
+
+
+def test_a_chain_has_a_chain_of_its_own_for_every_target_and_key() -> None:
+    two_keys = replace(target("one"), keys=(Secret("k1"), Secret("k2")))
+    config = ClientConfig(name="planner", targets=(two_keys, target("two")))
+    client = build_client(config, parts({"one": ScriptedClient(model="one"), "two": ScriptedClient(model="two")}))
+    below = "Retrying(1) > Breaker > Observe(attempt) > Timed > ScriptedClient"
+    assert repr(client) == (
+        "Observe(call) > Deadline > Resumed > Fallback(ordered) > ["
+        f"Fitted(vendor/one) > {below}(scripted/one) | Fitted(vendor/one) > {below}(scripted/one) | "
+        f"Fitted(vendor/two) > {below}(scripted/two)]"
+    )
+
+
+def test_limits_and_hedging_are_layers_of_the_targets_that_ask_for_them() -> None:
+    limited = replace(target(), rate=RatePolicy(rpm=10), provider_rate=RatePolicy(rpm=100))
+    hedged = replace(limited, retry=RetryPolicy(hedge=True))
+    client = build_client(ClientConfig(name="planner", targets=(hedged,)), parts(ScriptedClient(model="m")))
+    assert "Retrying(3) > Hedged > Limit > Limit > Breaker > Observe(attempt)" in repr(client)
 
 
 async def test_a_call_leaves_one_record_and_each_send_another() -> None:

@@ -18,13 +18,8 @@ def keyed(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def odd(tmp_path: Path) -> Path:
-    """A configuration with a warning: of several targets only the first is asked in this release."""
-    return _two_targets(tmp_path)
-
-
-def _two_targets(where: Path) -> Path:
-    models = {"one": {"provider": "offline", "model": "a"}, "two": {"provider": "offline", "model": "b"}}
-    return folder(where, models=models, clients={"planner": {"models": ["one", "two"]}})
+    """A configuration with a warning: this release speaks HTTP/1.1."""
+    return folder(tmp_path, model={"pool": {"http2": True}})
 
 
 def test_a_good_configuration_is_ok() -> None:
@@ -136,7 +131,10 @@ def test_every_provider_and_model_is_looked_at_at_once_with_the_warnings(tmp_pat
             "b": {"type": "custom", "dialect": "openai_chat"},
             "d": {"type": "vllm", "base_url": "http://127.0.0.1:1/v1"},
         },
-        models={"helper": {"provider": "offline", "model": "h"}, "second": {"provider": "a", "model": "m"}},
+        models={
+            "helper": {"provider": "offline", "model": "h", "pool": {"http2": True}},
+            "second": {"provider": "a", "model": "m"},
+        },
         clients={"planner": {"models": ["helper", "second"]}},
     )
     text = loomwire("check", where)

@@ -154,3 +154,28 @@ def test_a_model_that_cannot_stream_is_named_only_when_a_stream_is_asked_for() -
     capabilities = ModelCapabilities(supports_streaming=False)
     assert capabilities.unmet(PLAIN) is None
     assert capabilities.unmet(PLAIN, streamed=True) == "streaming"
+
+
+@given(STATED, STATED, STATED)
+def test_what_holds_for_several_does_not_depend_on_their_order(
+    one: ModelCapabilities, two: ModelCapabilities, three: ModelCapabilities
+) -> None:
+    def bare(can: ModelCapabilities) -> ModelCapabilities:
+        return replace(can, sources=FrozenDict())
+
+    assert bare(one.common(two)) == bare(two.common(one))
+    assert bare(one.common(two).common(three)) == bare(one.common(two.common(three)))
+    assert bare(one.common(one)) == replace(bare(one), custom_capabilities=FrozenDict())
+
+
+def test_several_models_can_what_each_of_them_can() -> None:
+    one = ModelCapabilities(supports_tools=True, supports_vision=True, supports_json_mode=True, max_tokens=8)
+    two = ModelCapabilities(supports_tools=True, supports_vision=False, max_tokens=4, context_window=100)
+    both = one.stated_by("yaml").common(two.stated_by("catalogue"))
+    assert (both.supports_tools, both.supports_vision, both.supports_json_mode) == (True, False, None)
+    assert (both.max_tokens, both.context_window) == (4, 100)
+    assert [both.source(name) for name in ("supports_tools", "supports_vision", "context_window")] == [
+        "yaml",
+        "catalogue",
+        "catalogue",
+    ]

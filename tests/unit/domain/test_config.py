@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import pickle
 from collections.abc import Callable, Mapping
 from dataclasses import FrozenInstanceError, asdict, fields, replace
@@ -15,7 +16,15 @@ from loomwire.domain.capabilities import ModelCapabilities
 from loomwire.domain.config import ClientConfig, LLMConfig, Snapshot, same_client, same_model
 from loomwire.domain.configured.settings import LLMSettings
 from loomwire.domain.errors import LLMValidationError
-from loomwire.domain.policies import PoolPolicy, TimeoutPolicy, TransportPolicy, WireLimits
+from loomwire.domain.policies import (
+    BreakerPolicy,
+    PoolPolicy,
+    RatePolicy,
+    RetryPolicy,
+    TimeoutPolicy,
+    TransportPolicy,
+    WireLimits,
+)
 from loomwire.domain.pricing import Prices
 from loomwire.domain.requests import Parameters
 from loomwire.domain.values import Secret
@@ -33,6 +42,9 @@ SETTINGS: LLMSettings = {
     "frequency_penalty": -1.0,
     "presence_penalty": 1.0,
     "timeout_s": 12.0,
+    "retry": RetryPolicy(attempts=1),
+    "breaker": BreakerPolicy(consecutive=2),
+    "rate": RatePolicy(rpm=60),
     "headers": {"x-team": CANARY},
     "extra": {"service_tier": "flex"},
     "capabilities": ModelCapabilities(supports_tools=True),
@@ -74,6 +86,9 @@ def test_every_setting_of_a_quick_constructor_lands_in_its_place() -> None:
         prices=Prices(5_000_000, 25_000_000, 5_000_000, 5_000_000),
         free=False,
         timeouts=TimeoutPolicy(attempt_s=12.0),
+        retry=RetryPolicy(attempts=1),
+        breaker=BreakerPolicy(consecutive=2),
+        rate=RatePolicy(rpm=60),
         headers={"x-team": CANARY},
         extra={"service_tier": "flex"},
         allow_private=True,
@@ -222,3 +237,18 @@ def test_clients_are_the_same_when_their_targets_and_their_own_words_are() -> No
     assert not same_client(client, ClientConfig(name="a", targets=(one,), system="x"))
     other = LLMConfig.of("vllm", "m", extra={"flag": 1.0})
     assert not same_client(client, ClientConfig(name="a", targets=(other,)))
+
+
+def test_weights_are_one_positive_number_for_each_target() -> None:
+    targets = (LLMConfig.of("vllm", "m"), LLMConfig.of("vllm", "n"))
+    assert ClientConfig(name="a", targets=targets, weights=(1, 0.5)).weights == (1, 0.5)
+    for weights in ((1.0,), (1.0, 0.0), (1.0, -1.0), (1.0, math.nan), (1.0, math.inf), (1.0, 1.0, 1.0)):
+        with pytest.raises(LLMValidationError, match="client 'a' needs one positive weight for each of its 2 targets"):
+            ClientConfig(name="a", targets=targets, weights=weights)
+
+
+def test_clients_with_other_weights_are_others() -> None:
+    targets = (LLMConfig.of("vllm", "m"), LLMConfig.of("vllm", "n"))
+    one, other = (ClientConfig(name="a", targets=targets, weights=(1.0, weight)) for weight in (1.0, 2.0))
+    assert not same_client(one, other)
+    assert same_client(one, replace(other, weights=(1.0, 1.0)))

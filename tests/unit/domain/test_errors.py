@@ -64,6 +64,7 @@ TREE: Mapping[str, tuple[str, str]] = {
     "AllTargetsFailedError": ("LLMError", "all_targets_failed"),
     "ClientRemovedError": ("LLMError", "client_removed"),
     "ToolExecutionError": ("LoomError", "tool_failed"),
+    "AgentStoppedError": ("LoomError", "agent_stopped"),
     "RetrieverError": ("LoomError", "retriever_failed"),
     "PluginError": ("LoomError", "plugin_failed"),
 }

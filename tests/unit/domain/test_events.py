@@ -47,5 +47,5 @@ def test_a_record_has_no_room_for_a_prompt_an_answer_or_a_key() -> None:
     assert (record.tenant, record.session, record.tags) == (None, None, frozenset())
     assert {f.name for f in fields(record)} == {
         *("level", "client", "provider", "model", "outcome", "latency_s", "code", "usage", "cost", "streamed"),
-        *("tenant", "session", "tags", "operation"),
+        *("tenant", "session", "tags", "operation", "degraded"),
     }

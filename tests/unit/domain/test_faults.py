@@ -83,6 +83,8 @@ RUNTIME: tuple[Row, ...] = (
     ("LLM001", "all_targets_failed", "unknown_error", "no", "no", False, ""),
     ("LLM002", "unknown", "unknown_error", "no", "any", False, ""),
     ("TOO001", "tool_failed", "internal_error", "no", "no", False, ""),
+    # ours: an agent at one of its limits
+    ("TOO002", "agent_stopped", "validation_error", "no", "no", False, ""),
     ("RET001", "retriever_failed", "internal_error", "no", "no", False, ""),
     ("PLU001", "plugin_failed", "internal_error", "no", "no", False, ""),
 )

@@ -13,7 +13,10 @@ from loomwire.domain.errors import LLMValidationError
 from loomwire.domain.policies import (
     KIB,
     MIB,
+    BalancePolicy,
     BreakerPolicy,
+    ExhaustedPolicy,
+    HealthPolicy,
     PoolPolicy,
     RatePolicy,
     RetryBudgetPolicy,
@@ -94,6 +97,7 @@ RETRY = {
     "throttle_base_s": 1,
     "max_delay_s": 8,
     "retry_after_cap_s": 60,
+    "hedge": False,
 }
 RETRY_BUDGET = {"ratio": 0.4, "floor_per_s": 2, "ttl_s": 10, "last_resort_ratio": 0.05}
 BREAKER = {
@@ -109,12 +113,21 @@ BREAKER = {
     "probes": 3,
 }
 RATE = {"rpm": None, "tpm": None, "concurrency": None, "queue": 1000, "burst_s": 1}
+BALANCE: dict[str, float | str | None] = {
+    "policy": "ordered",
+    "equals": "latency",
+    "warmup_s": 30,
+    "panic_probe_per_s": 1,
+}
+HEALTH: dict[str, float | str | None] = {"interval_s": 30, "timeout_s": 3, "paid_probe": False}
 
-STEERING: dict[str, Mapping[str, float | None]] = {
+STEERING: dict[str, Mapping[str, float | str | None]] = {
     "RetryPolicy": RETRY,
     "RetryBudgetPolicy": RETRY_BUDGET,
     "BreakerPolicy": BREAKER,
     "RatePolicy": RATE,
+    "BalancePolicy": BALANCE,
+    "HealthPolicy": HEALTH,
 }
 
 # Block, policy, name, lowest and highest value that is taken, and one beyond each end.
@@ -135,6 +148,9 @@ EDGES: list[tuple[str, str, str, float, float, float, float]] = [
     *[("rate", "RatePolicy", name, 1, 10**12, 0, 10**13) for name in ("rpm", "tpm", "concurrency")],
     ("rate", "RatePolicy", "queue", 0, 10**9, -1, 10**10),
     ("rate", "RatePolicy", "burst_s", 0, 31_536_000, -0.1, math.inf),
+    *[("balance", "BalancePolicy", n, 0, 31_536_000, -0.1, math.inf) for n in ("warmup_s", "panic_probe_per_s")],
+    ("health", "HealthPolicy", "interval_s", 0, 31_536_000, -0.1, math.inf),
+    ("health", "HealthPolicy", "timeout_s", 0.001, 31_536_000, 0, math.inf),
 ]
 
 
@@ -149,6 +165,9 @@ def test_the_defaults_that_steer_a_call_are_the_documented_ones() -> None:
     assert asdict(RetryBudgetPolicy()) == RETRY_BUDGET
     assert asdict(BreakerPolicy()) == BREAKER
     assert asdict(RatePolicy()) == RATE
+    assert asdict(BalancePolicy()) == BALANCE
+    assert asdict(HealthPolicy()) == HEALTH
+    assert asdict(ExhaustedPolicy()) == {"mode": "raise", "text": "", "function": ""}
 
 
 @pytest.mark.parametrize(("block", "policy", "name", "low", "high", "below", "above"), EDGES)
@@ -164,7 +183,10 @@ def test_a_number_is_taken_up_to_its_ends_and_refused_by_name_beyond_them(
 
 def test_every_number_that_steers_a_call_has_its_ends_tested() -> None:
     assert {(policy, name) for _, policy, name, *_ in EDGES} == {
-        (policy, name) for policy, names in STEERING.items() for name in names
+        (policy, name)
+        for policy, numbers in STEERING.items()
+        for name, number in numbers.items()
+        if not isinstance(number, bool | str)
     }
 
 

@@ -8,7 +8,7 @@ import math
 import pickle
 from collections.abc import Mapping
 from dataclasses import MISSING, fields, replace
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 import pytest
 from hypothesis import given
@@ -138,6 +138,14 @@ def test_an_output_with_a_name_that_providers_refuse_is_refused(name: str) -> No
         OutputSpec(name=name)
 
 
+def test_another_word_for_resume_is_refused_before_a_stream_breaks() -> None:
+    assert LLMRequest.of("Hello", resume="restart").resume == "restart"
+    # What code without type checks may write.
+    misspelt: Mapping[str, Literal["restart"]] = json.loads('{"resume": "restrat"}')
+    with pytest.raises(LLMValidationError, match="resume must be one of"):
+        LLMRequest.of("Hello", resume=misspelt["resume"])
+
+
 def test_a_request_has_the_promised_fields_and_defaults() -> None:
     promised = {
         "messages": MISSING,
@@ -152,6 +160,7 @@ def test_a_request_has_the_promised_fields_and_defaults() -> None:
         "tags": frozenset(),
         "cache": None,
         "extra": {},
+        "resume": "never",
         "bound": None,
     }
     assert {f.name: f.default for f in fields(LLMRequest)} == promised
@@ -261,4 +270,12 @@ def test_equal_requests_hash_equal() -> None:
 
 
 def test_a_bound_that_says_nothing_else_is_that_of_a_fresh_call_to_its_last_target() -> None:
-    assert Bound(1.0) == Bound(1.0, "deadline", sent=0, further=False)
+    assert Bound(1.0) == Bound(1.0, "deadline", sent=0, further=False, enter_by=math.inf)
+
+
+def test_a_target_has_until_its_bound_or_until_another_one_has_its_turn() -> None:
+    assert [Bound(2.0).first_at, Bound(2.0, enter_by=1.0).first_at, Bound(2.0, enter_by=3.0).first_at] == [
+        2.0,
+        1.0,
+        2.0,
+    ]

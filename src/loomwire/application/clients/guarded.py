@@ -60,6 +60,9 @@ def _note(error: LoomError, outcome: Outcome) -> None:
 
 
 def _tell(outcome: Outcome, response: LLMResponse[str]) -> None:
+    if response.degraded:
+        outcome.stood_in(response.steps[-1].reason if response.steps else "")
+        return
     outcome.answered(response.usage, response.cost, response.model)
     if response.rate_limits is not None:
         outcome.heard(response.rate_limits)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from contextlib import AbstractAsyncContextManager
 
 from typing_extensions import override
@@ -19,7 +20,8 @@ class TimedClient(ILLMClient):
     """Ends an attempt after `attempt_s`, and a stream that shows nothing within `ttft_s`.
 
     Connecting, queueing and silence between two reads belong to the transport. An attempt that would outlast the
-    call's own bound is left to that bound, so that one timer does for both.
+    call's own bound is left to that bound, so that one timer does for both. Where another target waits for its turn
+    (`Bound.enter_by`) it ends the attempt earlier: seen from here that is the target's failure, not the caller's wish.
 
     Args:
         inner: The client below.
@@ -37,9 +39,12 @@ class TimedClient(ILLMClient):
 
     @override
     async def generate(self, request: LLMRequest) -> LLMResponse[str]:
-        bound = Bound(self._clock.now() + self._timeouts.attempt_s, "attempt")
-        if request.bound is not None and request.bound.at <= bound.at:
-            return await self._inner.generate(request)
+        given, end = request.bound, self._clock.now() + self._timeouts.attempt_s
+        if given is not None:
+            end = min(end, given.enter_by)
+            if given.at <= end:
+                return await self._inner.generate(request)
+        bound = Bound(end, "attempt")
         narrowed = request.with_bound(bound)
         return await within(self._clock, bound.at, bound.reason, lambda: self._inner.generate(narrowed))
 
@@ -67,9 +72,12 @@ class _TimedStreaming(Streaming):
     @override
     async def opened(self) -> LLMStream:
         now = self._clock.now()
-        bound = Bound(now + self._timeouts.attempt_s, "attempt")
-        if self._request.bound is not None and self._request.bound.at <= bound.at:
-            bound = self._request.bound
+        given, bound = self._request.bound, Bound(now + self._timeouts.attempt_s, "attempt")
+        enter_by = math.inf
+        if given is not None:
+            enter_by = given.enter_by
+            if given.at <= bound.at:
+                bound = given
         inner = self._client.stream(self._request.with_bound(bound))
-        at, reason = min((bound.at, bound.reason), (now + self._timeouts.ttft_s, "ttft"))
+        at, reason = min((bound.at, bound.reason), (now + self._timeouts.ttft_s, "ttft"), (enter_by, "attempt"))
         return await within(self._clock, at, reason, lambda: self.enter(inner))

@@ -104,7 +104,7 @@ class LimitedOperation(Outcome):
         until, urgency = math.inf, 1
         if isinstance(operation, MeasuredOperation):
             urgency = operation.urgency
-            until = math.inf if operation.bound is None else operation.bound.at
+            until = math.inf if operation.bound is None else operation.bound.first_at
         asked = guard.lane.now()
         try:
             return await guard.lane.wait(tokens, until=until, urgency=urgency)

@@ -14,6 +14,7 @@ from loomwire.application.guard import Guard, Operation, Outcome
 from loomwire.application.state.stats import Tally
 from loomwire.domain.errors import LoomError
 from loomwire.domain.events import CallRecord
+from loomwire.domain.faults import FAULTS
 from loomwire.domain.ports.clock import IClock
 from loomwire.domain.ports.events import IEventSink
 from loomwire.domain.pricing import Charge, Usage
@@ -87,7 +88,7 @@ class Observe(Guard):
 class _Observation(Outcome):
     """One observed operation; hand-written, because `@asynccontextmanager` costs a third more per call."""
 
-    __slots__ = ("_error", "_guard", "_operation", "_started", "_step", "_used")
+    __slots__ = ("_error", "_guard", "_operation", "_started", "_step", "_stood_in", "_used")
 
     def __init__(self, guard: Observe, operation: Operation) -> None:
         self._guard = guard
@@ -96,6 +97,7 @@ class _Observation(Outcome):
         self._used: tuple[Usage, Charge, str] | None = None
         self._error: LoomError | None = None
         self._step: Step | None = None
+        self._stood_in: str | None = None
 
     async def __aenter__(self) -> Self:
         self._started = self._guard.clock.now()
@@ -116,6 +118,11 @@ class _Observation(Outcome):
         self._error = error
         self._note("failed", error.reason)
 
+    @override
+    def stood_in(self, reason: str) -> None:
+        fault = FAULTS.get(reason)
+        self._stood_in = fault.code if fault else ""
+
     def _note(self, outcome: str, reason: str) -> None:
         guard = self._guard
         if guard.level == "attempt":
@@ -129,14 +136,18 @@ class _Observation(Outcome):
         if self._used is not None:
             outcome: Ending = "answered"
             guard.tally.answered(latency, self._used[0], self._used[1])
-        elif self._error is not None:
+        elif self._stood_in is not None or self._error is not None:
             outcome = "failed"
-            guard.tally.failed(latency, self._error.code)
+            guard.tally.failed(latency, self._code)
         else:
             outcome = "cancelled" if kind is not None and issubclass(kind, asyncio.CancelledError) else "abandoned"
             guard.tally.left(cancelled=outcome == "cancelled")
         if guard.sinks:
             guard.tell(self._record(outcome, latency))
+
+    @property
+    def _code(self) -> str:
+        return self._error.code if self._error else self._stood_in or ""
 
     def _record(self, outcome: Ending, latency: float) -> CallRecord:
         guard, operation, error = self._guard, self._operation, self._error
@@ -148,7 +159,7 @@ class _Observation(Outcome):
             model or guard.model,
             outcome,
             latency,
-            error.code if error else "",
+            self._code,
             usage,
             cost,
             operation.streamed,
@@ -156,4 +167,5 @@ class _Observation(Outcome):
             operation.session,
             operation.tags,
             operation.name,
+            self._stood_in is not None,
         )

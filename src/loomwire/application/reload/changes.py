@@ -12,6 +12,7 @@ from typing import Final, Literal, Self, TypeAlias
 from urllib.parse import urlsplit
 
 from loomwire.domain.config import ClientConfig, LLMConfig, Snapshot, same_client, same_model
+from loomwire.domain.policies import RatePolicy
 from loomwire.domain.values import JSON, JSONObject
 
 Kind: TypeAlias = Literal["added", "removed", "changed"]
@@ -21,6 +22,10 @@ Rebuilds: TypeAlias = Literal["connections", "clients", "nothing"]
 _NEW_CONNECTIONS: Final = frozenset({"type", "base_url", "dialect", "allow_private", "replay"})
 _NEW_CONNECTIONS_BELOW: Final = ("pool.", "limits.", "timeouts.connect", "timeouts.pool_queue")
 _PICO: Final = 1_000_000
+_BLOCKS: Final = ("timeouts", "retry", "retry_budget", "breaker", "limits", "pool")
+"""What a client may have of its own, beside its models."""
+
+_ELSEWHERE: Final = {"drain": "defaults.shutdown.drain", "control_socket": "control.socket"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,11 +100,22 @@ def changes(old: Snapshot, new: Snapshot) -> tuple[Change, ...]:
     told = {name for change in found for name in change.clients}
     # What a later release adds to a client is told too, though without a name.
     rest = [name for name in rebuilt(old, new) if name not in told]
+    found += _surroundings(old, new)
     found += [
         Change(kind="changed", path=f"clients.{name}", hidden=True, rebuilds="clients", clients=(name,))
         for name in rest
     ]
     return tuple(found)
+
+
+def _surroundings(old: Snapshot, new: Snapshot) -> Iterator[Change]:
+    """Yield what differs and is of no client; no chain is built anew for it."""
+    before, after = ({**asdict(each.health), "drain_s": each.drain_s, "control_socket": each.control_socket} for each in (old, new))
+    for name, value in before.items():
+        if value != after[name]:
+            key = name.removesuffix("_s")
+            path = _ELSEWHERE.get(key, f"health.{key}")
+            yield Change(kind="changed", path=path, old=value, new=after[name])
 
 
 def rebuilt(old: Snapshot, new: Snapshot) -> tuple[str, ...]:
@@ -170,6 +186,22 @@ class _View:
         own = {**dict(_policies(first)), "timeouts.total": _Fact(client.total_s, _number(client.total_s))}
         # What only repeats the model is the model's, and connections are its provider's.
         yield from (item for item in own.items() if known.get(item[0]) != item[1] and not item[0].startswith("pool."))
+        yield from _choosing(client, names)
+
+
+def _choosing(client: ClientConfig, names: list[str]) -> Iterator[tuple[str, _Fact]]:
+    """Yield how a client chooses among its targets, and what it does when none answers."""
+    for name, value in asdict(client.balance).items():
+        yield f"balance.{name.removesuffix('_s')}", _Fact(value, value)
+    for model, weight in zip(names, client.weights, strict=False):
+        yield f"balance.weights.{model}", _Fact(weight, weight)
+    yield "content_filter_fallback", _Fact(client.content_filter_fallback, client.content_filter_fallback)
+    exhausted = client.on_exhausted
+    yield "on_exhausted.mode", _Fact(exhausted.mode, exhausted.mode)
+    if exhausted.text:
+        yield "on_exhausted.text", _Fact(exhausted.text, hidden=True)
+    if exhausted.function:
+        yield "on_exhausted.function", _Fact(exhausted.function, exhausted.function)
 
 
 def _section(section: str, before: _View, after: _View) -> Iterator[Change]:
@@ -232,6 +264,7 @@ def _provider(config: LLMConfig) -> Iterator[tuple[str, _Fact]]:
         yield name, _Fact(getattr(config, name), getattr(config, name))
     for name, value in config.headers.items():
         yield f"headers.{name}", _Fact(value, hidden=True)
+    yield from _rate(config.provider_rate)
     quirks = config.options.get("quirks")
     yield from _free("quirks", quirks if isinstance(quirks, Mapping) else {})
     yield from _free("options", {name: value for name, value in config.options.items() if name != "quirks"})
@@ -248,6 +281,7 @@ def _model(config: LLMConfig) -> Iterator[tuple[str, _Fact]]:
     yield from _free("extra", config.extra)
     if config.tags:
         yield "tags", _Fact(config.tags, sorted(config.tags))
+    yield from _rate(config.rate)
     yield from _policies(config)
 
 
@@ -264,8 +298,8 @@ def _known(config: LLMConfig) -> Iterator[tuple[str, _Fact]]:
 
 
 def _policies(config: LLMConfig) -> Iterator[tuple[str, _Fact]]:
-    for block, policy in (("timeouts", config.timeouts), ("limits", config.limits), ("pool", config.pool)):
-        for name, value in asdict(policy).items():
+    for block in _BLOCKS:
+        for name, value in asdict(getattr(config, block)).items():
             yield f"{block}.{name.removesuffix('_s')}", _Fact(value, _number(value))
     catalogue = config.catalogue
     yield "catalogue.enabled", _Fact(catalogue.enabled, catalogue.enabled)
@@ -273,6 +307,13 @@ def _policies(config: LLMConfig) -> Iterator[tuple[str, _Fact]]:
     yield "strict_capabilities", _Fact(catalogue.strict, catalogue.strict)
     if catalogue.path is not None:
         yield "catalogue.path", _Fact((catalogue.path, catalogue.read), catalogue.path)
+
+
+def _rate(rate: RatePolicy | None) -> Iterator[tuple[str, _Fact]]:
+    # As the limit of this provider or model: `limits` of a block are sizes.
+    for name, value in asdict(rate).items() if rate is not None else ():
+        if value is not None:
+            yield f"rate.{name}", _Fact(value, value)
 
 
 def _free(path: str, values: Mapping[str, JSON]) -> Iterator[tuple[str, _Fact]]:
@@ -283,8 +324,8 @@ def _free(path: str, values: Mapping[str, JSON]) -> Iterator[tuple[str, _Fact]]:
         yield f"{path}.{name}", _Fact(repr(value), None if hidden else value, hidden)
 
 
-def _number(value: float) -> JSON:
-    return value if math.isfinite(value) else str(value)
+def _number(value: float | None) -> JSON:
+    return value if value is None or math.isfinite(value) else str(value)
 
 
 def _place(url: str) -> str:
@@ -295,4 +336,5 @@ def _place(url: str) -> str:
 
 def _in_place_of(target: LLMConfig, model: LLMConfig) -> LLMConfig:
     own = replace(target, timeouts=model.timeouts, limits=model.limits, catalogue=model.catalogue)
+    own = replace(own, retry=model.retry, retry_budget=model.retry_budget, breaker=model.breaker)
     return replace(own, replay=model.replay, recorded=model.recorded)

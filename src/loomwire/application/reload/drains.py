@@ -51,6 +51,12 @@ class Drains:
         with self._lock:
             return sum(generation.leases for generation in self._since)
 
+    @property
+    def living(self) -> tuple[Generation, ...]:
+        """The generation in force, and those that still have calls."""
+        with self._lock:
+            return (self._in_force(), *self._since)
+
     def retire(self, generation: Generation) -> None:
         """Begin to let go of a generation that is no longer in force."""
         with self._lock:

@@ -17,6 +17,7 @@ from loomwire.application.registry import ClientRegistry
 from loomwire.application.reload.drains import Drains
 from loomwire.application.reload.guards import shrinkage
 from loomwire.application.reload.listeners import Listeners, RejectedListener, Remove, UpdatedListener
+from loomwire.application.reload.living import forget_removed, restate
 from loomwire.application.reload.results import Adoption, Diff, Outcome, Rejection, ReloadResult, SlowListener
 from loomwire.application.reload.telling import Teller
 from loomwire.domain.config import Snapshot
@@ -244,9 +245,11 @@ class ConfigStore:
         try:
             return build_generation(before.number + 1, snapshot, self._parts, before)
         except ConfigError as error:
-            return Problem(error.reason, error.message, hint=error.hint)
+            problem = Problem(error.reason, error.message, hint=error.hint)
         except Exception as error:  # noqa: BLE001  # a host's own factory must not take the last good generation away
-            return Problem("rejected", f"a client cannot be built ({type(error).__name__})")
+            problem = Problem("rejected", f"a client cannot be built ({type(error).__name__})")
+        restate(before, self._parts)
+        return problem
 
     def _adopted(
         self, after: Generation, problems: tuple[Problem, ...] = (), rolled_back_to: int | None = None
@@ -257,6 +260,7 @@ class ConfigStore:
         diff = Diff.between(old, new)
         self._history.append(self._adoption(after, diff, rolled_back_to))
         self._drains.retire(before)
+        forget_removed(self._drains.living, self._parts)
         self.updated.tell(lambda listener: listener(old, new, diff))
         counts = f"{len(diff.added)} added, {len(diff.removed)} removed, {len(diff.changed)} changed"
         counts += "" if rolled_back_to is None else f", rolled back to generation {rolled_back_to}"

@@ -46,12 +46,13 @@ class Retries:
         """
         if bound is not None and self.left_s(bound) < 0:
             raise LLMTimeoutError(
-                f"less than {self.min_attempt_s:g} s were left, so no attempt was started", reason=bound.reason
+                f"less than {self.min_attempt_s:g} s were left, so no attempt was started",
+                reason=bound.reason if bound.at <= bound.enter_by else "attempt",
             )
 
     def left_s(self, bound: Bound | None) -> float:
         """Return the seconds in which an attempt has to start; negative when it is too late."""
-        return math.inf if bound is None else bound.at - self.min_attempt_s - self.clock.now()
+        return math.inf if bound is None else bound.first_at - self.min_attempt_s - self.clock.now()
 
     def first_sent(self) -> None:
         """Earn for a first attempt."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from collections.abc import Collection
 
 from loomwire.application.forks import renew_after_fork
 
@@ -67,3 +68,8 @@ class Latencies:
             if window is None:
                 window = self._windows[target] = LatencyWindow()
             return window
+
+    def retain(self, targets: Collection[str]) -> None:
+        """Forget the windows of all other targets."""
+        with self._lock:
+            self._windows = {name: window for name, window in self._windows.items() if name in targets}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from loomwire.application.forks import renew_after_fork
@@ -192,3 +193,8 @@ class RetryTokens:
             if bucket is None:
                 bucket = self._buckets[endpoint] = TokenBucket()
         return RetryAllowance(policy, bucket, self._last_resort)
+
+    def retain(self, endpoints: Collection[str]) -> None:
+        """Forget the buckets of all other endpoints."""
+        with self._lock:
+            self._buckets = {name: bucket for name, bucket in self._buckets.items() if name in endpoints}

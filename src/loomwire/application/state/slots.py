@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
 from loomwire.application.forks import renew_after_fork
@@ -59,6 +59,15 @@ class Slots:
         if lane.policy != policy:
             lane.adapt(policy)
         return lane
+
+    def retain(self, keys: Collection[LaneKey]) -> None:
+        """Forget the lanes of all other keys; calls that are in one of those end in it.
+
+        Args:
+            keys: Every key that a configuration still has.
+        """
+        with self._lock:
+            self._lanes = {key: lane for key, lane in self._lanes.items() if key in keys}
 
     def statistics(self) -> Mapping[LaneKey, LaneStatistics]:
         """Return what every lane holds now."""

@@ -18,7 +18,7 @@ class TypedTarget:
     Attributes:
         client: The chain to ask. It keeps to `request.bound`.
         total_s: Seconds for a call whose request has no deadline.
-        capabilities: What the model behind it can do.
+        capabilities: What every model behind it can do, so that the question fits whoever answers.
     """
 
     client: ILLMClient

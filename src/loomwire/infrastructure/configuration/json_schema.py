@@ -35,13 +35,30 @@ def config_json_schema(known_types: Collection[str] = (), known_dialects: Collec
         known_types: What `type` of a provider may be; empty leaves it open.
         known_dialects: What its `dialect` may be; empty leaves it open.
     """
-    schema = _edited(Settings.model_json_schema())
+    schema = _edited(_described(Settings.model_json_schema()))
     provider = _at(schema, "$defs", "Provider", "properties")
     provider = {**provider, **_one_of(provider, "type", known_types), **_one_of(provider, "dialect", known_dialects)}
     schema = _with(schema, ("$defs", "Provider", "properties"), provider)
     for row in NOT_YET:
         schema = _marked_reserved(schema, row)
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "loomwire", **schema}
+
+
+def _described(schema: JSONObject) -> JSONObject:
+    """Say of every key what it means, also where pydantic leaves it to the block that the key refers to."""
+    blocks = {name: _at(schema, "$defs", name) for name in _at(schema, "$defs")}
+    meanings = {f"#/$defs/{name}": block.get("description") for name, block in blocks.items()}
+    told = {name: _told(block, meanings) for name, block in blocks.items()}
+    return {**_told(schema, meanings), "$defs": told}
+
+
+def _told(block: JSONObject, meanings: JSONObject) -> JSONObject:
+    keys = {name: _at(block, "properties", name) for name in _at(block, "properties")}
+    for name, key in keys.items():
+        meaning = meanings.get(str(key.get("$ref")))
+        if meaning is not None:
+            keys[name] = {"description": meaning, **key}
+    return {**block, "properties": keys} if keys else block
 
 
 def _edited(schema: JSONObject) -> JSONObject:

@@ -20,10 +20,11 @@ from loomwire.domain.reports.problems import Problem
 from loomwire.infrastructure.configuration.checks.catalogues import CatalogueCheck, catalogue_problems
 from loomwire.infrastructure.configuration.checks.complaints import (
     problems_of,
-    reference_problems,
     reserved_problems,
     said_once,
 )
+from loomwire.infrastructure.configuration.checks.controls import control_problems
+from loomwire.infrastructure.configuration.checks.references import reference_problems
 from loomwire.infrastructure.configuration.checks.replays import replay_problems
 from loomwire.infrastructure.configuration.checks.seal import is_sealed_file, seal_problems
 from loomwire.infrastructure.configuration.checks.targets import TargetCheck, TargetReader
@@ -42,6 +43,7 @@ from loomwire.infrastructure.configuration.reading.memory import Memory
 from loomwire.infrastructure.configuration.reading.tuning import health_policy
 from loomwire.infrastructure.configuration.reading.words import Words
 from loomwire.infrastructure.configuration.scalars import Plain
+from loomwire.infrastructure.configuration.schema.control import control_socket
 from loomwire.infrastructure.configuration.schema.secrecy import without_controls
 from loomwire.infrastructure.configuration.schema.settings import Settings
 from loomwire.infrastructure.configuration.snapshot import detection_policy, resolved_clients, resolved_models
@@ -122,6 +124,7 @@ class ConfigLoader:
         settings = self._judged(words, problems) if words.documents else None
         problems += _first(replay_problems(words.tree, words.values, words.folder, memory.complaint))
         problems += catalogue_problems(words.tree, words.values, words.folder, self._catalogue_check)
+        problems += control_problems(words.tree, words.values, words.folder)
         known = {problem.path for problem in problems if problem.severity == "error"}
         targets = TargetReader(words.tree, self._target_check, known)
         problems += _first(targets.problems(settings, words.values, words.options.values))
@@ -246,6 +249,7 @@ def _snapshot(settings: Settings, words: Words, memory: Memory) -> Snapshot:
         detection=detection_policy(settings.catalogue, words.folder),
         health=health_policy(settings.defaults.health, settings.health),
         drain_s=settings.defaults.shutdown.drain,
+        control_socket=control_socket(settings.control, words.folder),
     )
 
 

@@ -63,12 +63,12 @@ def resolved_models(
     }
     before: Mapping[str, LLMConfig] = {} if memory.before is None else memory.before.models
     raw = _section(values, "models")
-    limits = [_section(values, "limits"), _section(_section(values, "defaults"), "rate")]
+    limits, waiting = _section(values, "limits"), _section(values, "defaults").get("rate")
 
     def model(name: str, entity: entities.Model) -> LLMConfig:
         provider = providers[entity.provider]
         rate = rates.of("model", name)
-        words = raw.get(name) if rate is None else [raw.get(name), *limits]
+        words = raw.get(name) if rate is None else [raw.get(name), limits.get(name), waiting]
         return memory.models.entry(name, words, (provider,), lambda: _model(provider, entity, rate), before.get(name))
 
     return FrozenDict({name: model(name, entity) for name, entity in settings.models.items()})

@@ -10,6 +10,7 @@ from typing import Final, Generic, TypeAlias, TypeVar, final
 from typing_extensions import override
 
 from loomwire.domain.errors import ConfigError
+from loomwire.infrastructure.providers.operations import ProviderOperations
 from loomwire.infrastructure.providers.registering import Registration, check_registration, unfit
 from loomwire.infrastructure.providers.rows.kinds import DialectType, ProviderType
 from loomwire.infrastructure.providers.table import DIALECTS, PROVIDERS
@@ -73,8 +74,8 @@ class Rows(Mapping[str, R], Generic[R]):
 
 
 @final
-class ProviderManager:
-    """Knows every provider type and dialect. Safe for threads.
+class ProviderManager(ProviderOperations):
+    """Knows every provider type and dialect, and works on the providers of an open container. Safe for threads.
 
     Ours are always there and cannot be replaced. Others come in two ways:
 
@@ -96,6 +97,7 @@ class ProviderManager:
 
     def __init__(self, finder: Finder = installed) -> None:
         """Know ours; look at no package yet."""
+        super().__init__()
         self._finder = finder
         self._lock = threading.RLock()
         self._rows: dict[str, ProviderType] = {}

@@ -42,6 +42,7 @@ def _line(record: CallRecord) -> str:
         ("latency_s", f"{record.latency_s:.3f}"),
         ("streamed", "yes" if record.streamed else ""),
         ("tokens", f"{record.usage.input_tokens}+{record.usage.output_tokens}" if record.usage is not None else ""),
+        ("degraded", "yes" if record.degraded else ""),
         ("cost_usd", f"{record.cost.usd:f}" if isinstance(record.cost, Cost) else ""),
     ]
     return " ".join((record.level, *(f"{name}={value}" for name, value in fields if value)))

@@ -221,5 +221,6 @@ async def test_the_attempts_step_names_target_outcome_and_reason() -> None:
     assert (step.layer, step.target, step.outcome, step.reason) == ("attempt", "vendor/m", "answered", "")
     with pytest.raises(LLMRateLimitError) as caught:
         await client.generate(HI)
-    (failed,) = caught.value.steps
+    failed, gave_up = caught.value.steps
+    assert (gave_up.layer, gave_up.outcome) == ("retry", "attempts_used")
     assert (failed.outcome, failed.reason) == ("failed", "throttled")

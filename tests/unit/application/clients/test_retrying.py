@@ -232,10 +232,15 @@ async def test_what_the_deadline_leaves_is_used_when_the_wait_is_our_own() -> No
 async def test_no_attempt_starts_with_too_little_time_not_even_the_first(how: str) -> None:
     clock = FakeClock(10.0)
     leaf = ScriptedClient("never", clock=clock)
-    for bound in (Bound(10.2), Bound(10.2, "attempt")):
+    for bound, reason in (
+        (Bound(10.2), "deadline"),
+        (Bound(10.2, "attempt"), "attempt"),
+        (Bound(100.0, enter_by=10.2), "attempt"),
+        (Bound(10.2, enter_by=100.0), "deadline"),
+    ):
         with pytest.raises(LLMTimeoutError, match=r"less than 0.25 s were left") as caught:
             await asked(retrying(leaf, clock), how, HI.with_bound(bound))
-        assert caught.value.reason == bound.reason
+        assert caught.value.reason == reason
     assert leaf.requests == ()
 
 

@@ -78,3 +78,31 @@ async def test_a_deadline_before_the_first_token_limit_is_the_reason_of_the_stre
     with pytest.raises(LLMTimeoutError) as caught:
         await entering
     assert caught.value.reason == "deadline"
+
+
+@pytest.mark.parametrize(("at", "enter_by", "passed"), [(100.0, 11.0, 1.0), (12.0, 11.0, 1.0), (100.0, 50.0, 5.0)])
+async def test_an_attempt_ends_earlier_where_another_target_waits_for_its_turn(
+    at: float, enter_by: float, passed: float
+) -> None:
+    clock = FakeClock(10.0)
+    request = HI.with_bound(Bound(at, enter_by=enter_by))
+    attempt = asyncio.create_task(TimedClient(hanging(), timeouts=LIMITS, clock=clock).generate(request))
+    await clock.advance(passed - 0.01)
+    assert not attempt.done()
+    await clock.advance(0.01)
+    with pytest.raises(LLMTimeoutError) as caught:
+        await attempt
+    assert caught.value.reason == "attempt"
+
+
+async def test_a_stream_has_to_begin_earlier_where_another_target_waits_and_may_then_go_on() -> None:
+    clock = FakeClock(10.0)
+    request = HI.with_bound(Bound(100.0, enter_by=11.0))
+    entering = asyncio.create_task(entered(TimedClient(hanging(), timeouts=LIMITS, clock=clock), request))
+    await clock.advance(1.0)
+    with pytest.raises(LLMTimeoutError) as caught:
+        await entering
+    assert caught.value.reason == "attempt"
+    leaf = ScriptedClient("Hello.", clock=clock)
+    await entered(TimedClient(leaf, timeouts=LIMITS, clock=clock), HI.with_bound(Bound(13.0, enter_by=12.0)))
+    assert leaf.requests[0].bound == Bound(13.0, enter_by=12.0)

@@ -13,7 +13,19 @@ import pytest
 from loomwire.application.reload.changes import Change, changes, rebuilt
 from loomwire.domain.capabilities import ModelCapabilities
 from loomwire.domain.config import ClientConfig, LLMConfig, Snapshot
-from loomwire.domain.policies import CataloguePolicy, PoolPolicy, TimeoutPolicy, WireLimits
+from loomwire.domain.policies import (
+    BalancePolicy,
+    BreakerPolicy,
+    CataloguePolicy,
+    ExhaustedPolicy,
+    HealthPolicy,
+    PoolPolicy,
+    RatePolicy,
+    RetryBudgetPolicy,
+    RetryPolicy,
+    TimeoutPolicy,
+    WireLimits,
+)
 from loomwire.domain.pricing import Prices
 from loomwire.domain.requests import Parameters
 from loomwire.domain.values import FrozenDict, Secret
@@ -77,6 +89,10 @@ def test_the_same_configuration_differs_in_nothing() -> None:
         ({"free": True}, "providers.far.free", False, True, "clients"),
         ({"options": FrozenDict(context=512)}, "providers.far.options.context", None, 512, "clients"),
         ({"options": FrozenDict(quirks={"stop_limit": 4})}, "providers.far.quirks.stop_limit", None, 4, "clients"),
+        ({"retry": RetryPolicy(attempts=1)}, "models.quick.retry.attempts", 3, 1, "clients"),
+        ({"retry": RetryPolicy(hedge=True)}, "models.quick.retry.hedge", False, True, "clients"),
+        ({"retry_budget": RetryBudgetPolicy(ttl_s=5.0)}, "models.quick.retry_budget.ttl", 10.0, 5.0, "clients"),
+        ({"breaker": BreakerPolicy(open_s=9.0)}, "models.quick.breaker.open", 5.0, 9.0, "clients"),
         ({"api_version": "2024-10-21"}, "providers.far.api_version", None, "2024-10-21", "clients"),
     ],
 )
@@ -205,6 +221,11 @@ def test_every_field_of_a_model_is_told_when_it_differs() -> None:
         prices=Prices.per_mtok(Decimal(1), Decimal(1)),
         free=True,
         timeouts=TimeoutPolicy(idle_s=1.0),
+        retry=RetryPolicy(attempts=1),
+        retry_budget=RetryBudgetPolicy(ratio=0.1),
+        breaker=BreakerPolicy(slow_after_s=2.0),
+        rate=RatePolicy(rpm=5),
+        provider_rate=RatePolicy(tpm=5),
         pool=PoolPolicy(keepalive=1),
         limits=WireLimits(codings=1),
         headers=FrozenDict(a="b"),
@@ -256,3 +277,75 @@ def test_a_difference_of_a_client_without_a_name_is_told_without_one() -> None:
     old, new = client("chat", QUICK), LaterConfig(name="chat", targets=(QUICK,))
     (change,) = changes(snapshot({"quick": QUICK}, chat=old), snapshot({"quick": QUICK}, chat=new))
     assert (change.path, change.hidden, change.rebuilds) == ("clients.chat", True, "clients")
+
+
+@pytest.mark.parametrize(("field", "owner"), [("rate", "models.quick"), ("provider_rate", "providers.far")])
+def test_a_limit_is_told_of_whoever_it_holds_for(field: str, owner: str) -> None:
+    found = edited(**{field: RatePolicy(rpm=60, queue=5)})
+    assert [(change.path, change.kind, change.new) for change in found] == [
+        (f"{owner}.rate.rpm", "added", 60),
+        (f"{owner}.rate.queue", "added", 5),
+        (f"{owner}.rate.burst_s", "added", 1.0),
+    ]
+
+
+def test_every_field_of_a_client_is_told_when_it_differs() -> None:
+    old = client("chat", QUICK)
+    edits: dict[str, object] = {
+        "name": "chat",
+        "targets": (OFFLINE,),
+        "system": "Be brief.",
+        "total_s": 5.0,
+        "balance": BalancePolicy("weighted", warmup_s=1.0),
+        "weights": (2.0,),
+        "content_filter_fallback": True,
+        "on_exhausted": ExhaustedPolicy("callable", function="host.answers:sorry"),
+    }
+    assert set(edits) == {field.name for field in fields(ClientConfig)}
+    for name, value in edits.items():
+        new: ClientConfig = replace(old, **{name: value})  # type: ignore[arg-type]  # by name, so that all are tried
+        found = changes(snapshot({"quick": QUICK}, chat=old), snapshot({"quick": QUICK}, chat=new))
+        named = [change for change in found if change.path != "clients.chat"]
+        assert bool(named) is (name != "name"), name
+
+
+def test_how_a_client_chooses_is_named_as_the_yaml_names_it_and_what_it_says_instead_is_hidden() -> None:
+    old = client("chat", QUICK, OFFLINE)
+    new = replace(
+        old,
+        balance=BalancePolicy("weighted", "cost", warmup_s=5.0),
+        weights=(3.0, 1.0),
+        on_exhausted=ExhaustedPolicy("static", "sk-words"),
+    )
+    models = {"quick": QUICK, "slow": OFFLINE}
+    found = {change.path: change for change in changes(snapshot(models, chat=old), snapshot(models, chat=new))}
+    assert {path: change.new for path, change in found.items()} == {
+        "clients.chat.balance.policy": "weighted",
+        "clients.chat.balance.equals": "cost",
+        "clients.chat.balance.warmup": 5.0,
+        "clients.chat.balance.weights.quick": 3.0,
+        "clients.chat.balance.weights.slow": 1.0,
+        "clients.chat.on_exhausted.mode": "static",
+        "clients.chat.on_exhausted.text": None,
+    }
+    assert found["clients.chat.on_exhausted.text"].hidden
+    assert {change.rebuilds for change in found.values()} == {"clients"}
+
+
+def test_a_model_of_a_client_with_its_own_retries_keeps_its_name() -> None:
+    own = replace(QUICK, retry=RetryPolicy(attempts=1), breaker=BreakerPolicy(probes=1))
+    old, new = (snapshot({"quick": QUICK}, chat=client("chat", each)) for each in (QUICK, own))
+    assert {change.path: change.new for change in changes(old, new)} == {
+        "clients.chat.retry.attempts": 1,
+        "clients.chat.breaker.probes": 1,
+    }
+
+
+def test_what_is_of_no_client_is_told_and_rebuilds_nothing() -> None:
+    old = snapshot({"quick": QUICK})
+    new = replace(old, health=HealthPolicy(interval_s=5.0, paid_probe=True), drain_s=9.0)
+    assert [(change.path, change.old, change.new, change.rebuilds) for change in changes(old, new)] == [
+        ("health.interval", 30.0, 5.0, "nothing"),
+        ("health.paid_probe", False, True, "nothing"),
+        ("defaults.shutdown.drain", 30.0, 9.0, "nothing"),
+    ]

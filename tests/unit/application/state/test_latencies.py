@@ -73,3 +73,11 @@ def test_a_child_takes_locks_of_its_own_and_keeps_what_is_known() -> None:
         latencies.after_fork()
     window.note(2.0)
     assert latencies.window("vendor/m").p95_s == 2.0
+
+
+def test_windows_of_targets_that_are_gone_are_forgotten() -> None:
+    latencies = Latencies()
+    kept, gone = latencies.window("vendor/kept"), latencies.window("vendor/gone")
+    latencies.retain({"vendor/kept"})
+    assert latencies.window("vendor/kept") is kept
+    assert latencies.window("vendor/gone") is not gone

@@ -217,3 +217,14 @@ def test_times_out_of_order_never_make_tokens(times: list[float], ttl_s: float) 
     given_ = sum(bucket.take(1.0, ttl_s, 1.0, now) for now in times)
     span = max(times) - min(times) if times else 0.0
     assert given_ <= max(2.0, 10.0) + span + 1e-6
+
+
+def test_buckets_of_endpoints_that_are_gone_are_forgotten_and_the_last_resort_stays() -> None:
+    tokens = RetryTokens()
+    policy = RetryBudgetPolicy(ratio=1.0, floor_per_s=0.0, last_resort_ratio=1.0)
+    for endpoint in ("kept", "gone"):
+        tokens.allowance(endpoint, policy).first_sent(0.0)
+    tokens.retain({"kept"})
+    assert tokens.allowance("kept", policy).counts(0.0).available == 1.0
+    assert tokens.allowance("gone", policy).counts(0.0).available == 0.0
+    assert taken(tokens.allowance("gone", policy), 0.0, further=False) == 2

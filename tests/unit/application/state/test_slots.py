@@ -50,3 +50,15 @@ def test_a_child_has_its_own_locks_and_none_of_its_parents_calls() -> None:
     lane._lock.acquire()
     _renew_all()
     assert slots.lane(KEY, RatePolicy(concurrency=1)).take(0) is not None
+
+
+def test_lanes_of_keys_that_are_gone_are_forgotten_and_those_in_use_go_on() -> None:
+    slots = Slots(FakeClock())
+    kept, gone = (slots.lane(LaneKey(name), RatePolicy(concurrency=1)) for name in ("kept", "gone"))
+    grant = gone.take(0)
+    assert grant is not None
+    slots.retain({LaneKey("kept"), LaneKey("never")})
+    assert [*slots.statistics()] == [LaneKey("kept")]
+    gone.give_back(grant)
+    assert slots.lane(LaneKey("kept"), RatePolicy(concurrency=1)) is kept
+    assert slots.lane(LaneKey("gone"), RatePolicy(concurrency=1)) is not gone

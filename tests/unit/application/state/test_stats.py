@@ -3,8 +3,9 @@ from __future__ import annotations
 import threading
 
 from loomwire.application.state.counts import CallCounts
-from loomwire.application.state.stats import CallStats, Tally
+from loomwire.application.state.stats import RECENT, CallStats, Tally
 from loomwire.domain.pricing import Cost, Unpriced, Usage
+from loomwire.testing import FakeClock
 
 
 def test_answers_add_up_tokens_money_and_time() -> None:
@@ -62,3 +63,27 @@ def test_threads_lose_no_count() -> None:
     for thread in threads:
         thread.join()
     assert stats.counts("k").answered == stats.counts("k").cost_micro_usd == 4000
+
+
+def test_tallies_of_clients_that_are_gone_are_forgotten() -> None:
+    stats = CallStats()
+    for key in ("client:kept", "client:gone"):
+        stats.tally(key).left(cancelled=True)
+    stats.retain({"client:kept"})
+    assert (stats.counts("client:kept").cancelled, stats.counts("client:gone").cancelled) == (1, 0)
+
+
+def test_the_last_endings_are_remembered_one_by_one_and_no_more_than_so_many() -> None:
+    clock = FakeClock(100.0)
+    stats = CallStats(clock.now)
+    tally = stats.tally("target:a/m")
+    tally.answered(0.5, Usage(), Unpriced("no_price"))
+    clock.move(1.0)
+    tally.failed(0.25, "NET002")
+    tally.left(cancelled=True)
+    assert stats.recent("target:a/m") == ((100.0, 0.5, ""), (101.0, 0.25, "NET002"))
+    assert stats.recent("target:nobody") == ()
+    for _ in range(RECENT):
+        tally.failed(0.1, "TMP001")
+    assert {code for _, _, code in tally.recent()} == {"TMP001"}
+    assert len(tally.recent()) == RECENT

@@ -55,12 +55,27 @@ def test_a_key_that_is_not_set_says_what_it_means_and_what_it_is_then(config: Pa
 def test_what_must_be_there_and_what_it_may_be_is_told(config: Path) -> None:
     assert "none, it must be there" in loomwire("explain", "key", "models.quick.provider", "--config", config).out
     said = loomwire("explain", "key", "clients.chat.on_exhausted", "--config", config).out
+    assert "on_exhausted.mode      raise    default" in said
+    said = loomwire("explain", "key", "clients.chat.on_exhausted.mode", "--config", config).out
     assert "  may be:      raise, stale_cache, static, callable\n" in said
 
 
+def test_a_limit_is_shown_and_explained_with_its_unit(config: Path) -> None:
+    with (config / "loomwire.yaml").open("a", encoding="utf-8") as file:
+        file.write("limits: {far: {rpm: 60}}\n")
+    said = loomwire("explain", "key", "limits.far.rpm", "--config", config).out
+    assert said.startswith("limits.far.rpm = 60 requests per minute\n")
+    assert "LOOMWIRE__LIMITS__FAR__RPM" in said
+    assert "  rpm  60 requests per minute  loomwire.yaml:10:" in loomwire("config", "show", "--config", config).out
+    every = loomwire("config", "show", "--all", "--config", config, env={"COLUMNS": "120"}).out
+    for line in ("  breaker.open                    5 seconds", "defaults.shutdown\n  drain  30 seconds"):
+        assert line in every
+
+
 def test_a_key_that_is_not_in_force_says_so(config: Path) -> None:
-    said = loomwire("explain", "key", "clients.chat.retry.attempts", "--config", config).out
+    said = loomwire("explain", "key", "clients.chat.cache.ttl", "--config", config).out
     assert "  in force:    no, this release does not act on it yet\n" in said
+    assert "in force:" not in loomwire("explain", "key", "clients.chat.retry.attempts", "--config", config).out
 
 
 def test_a_free_key_has_no_meaning_of_ours_and_no_variable(config: Path) -> None:

@@ -145,18 +145,16 @@ def test_a_secret_file_may_override_a_key_and_must_be_readable(folder: Folder) -
 
 
 def test_a_warning_for_a_reserved_key_names_the_variable_that_sets_it(folder: Folder) -> None:
-    name = "LOOMWIRE__CLIENTS__BIG_ONE__RETRY__ATTEMPTS"
-    for text in (TEXT, TEXT.replace("&c {models: [quick]}", "&c {models: [quick], retry: {attempts: 1}}")):
-        (warning,) = folder.load(text, {name: "5"}).warnings
-        assert (
-            warning.message == f"environment variable {name}: `retry` is not in force yet (every target is asked once)"
-        )
-        assert (warning.file, warning.path, warning.severity) == (None, "clients.big-one.retry", "warning")
-    text = TEXT.replace("&c {models: [quick]}", "{models: [quick], retry: {attempts: 2}}").replace(
-        "*c", "{models: [quick]}"
-    )
-    (warning,) = folder.load(text, {"LOOMWIRE__CLIENTS__BIG_ONE__RETRY__BASE": "1"}).warnings
-    assert (warning.line, warning.path) == (7, "clients.big-one.retry")
+    name = "LOOMWIRE__MODELS__QUICK__POOL__HTTP2"
+    for text in (TEXT, TEXT.replace("model: m", "model: m, pool: {http2: false}", 1)):
+        (warning,) = folder.load(text, {name: "true"}).warnings
+        says = f"environment variable {name}: `pool` is only partly in force so far (HTTP/1.1 is spoken)"
+        assert warning.message == says
+        assert (warning.file, warning.path, warning.severity) == (None, "models.quick.pool", "warning")
+    text = TEXT.replace("model: m", "model: m, pool: {http2: true}", 1)
+    (warning,) = folder.load(text, {"LOOMWIRE__MODELS__QUICK__POOL__KEEPALIVE": "1"}).warnings
+    assert warning.file is not None
+    assert warning.path == "models.quick.pool"
 
 
 def test_a_value_of_the_wrong_type_is_not_explained_with_yaml(folder: Folder) -> None:

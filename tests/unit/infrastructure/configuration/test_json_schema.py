@@ -76,6 +76,16 @@ models:
 clients:
   planner: {models: [quick], balance: ordered, cache: {mode: "off"}, system: "${S:-Be brief.}"}
   other: {models: [quick], balance: {policy: latency}, timeouts: {idle: "${IDLE:-30}"}}
+  third:
+    models: [quick]
+    balance: {policy: weighted, weights: {quick: 2}}
+    on_exhausted: {mode: callable, function: host.answers:sorry}
+    content_filter_fallback: true
+    retry: {attempts: 2, hedge: true}
+    breaker: {slow_after: 5}
+limits:
+  near: {rpm: "${RPM}", kind: provider}
+health: {interval: 0}
 """
 
 
@@ -116,6 +126,14 @@ def test_good_values_are_valid_and_so_are_references_in_their_place() -> None:
         ("models: [quick], balance: o", "models: quick, balance: o", "clients.planner.models"),
         ("[quick], balance: o", "[Quick], balance: o", "clients.planner.models.0"),
         ("idle:", "idel:", "clients.other.timeouts"),
+        ("{quick: 2}", "{quick: 0}", "clients.third.balance"),
+        ("host.answers:sorry", "host.answers", "clients.third.on_exhausted"),
+        ("mode: callable", "mode: sometimes", "clients.third.on_exhausted"),
+        ("attempts: 2", "attempts: 6", "clients.third.retry"),
+        ("slow_after: 5", "slow_after: 0", "clients.third.breaker"),
+        ('rpm: "${RPM}"', "rpm: 0", "limits.near.rpm"),
+        ("kind: provider", "kind: key", "limits.near.kind"),
+        ("interval: 0", "interval: -1", "health"),
     ],
 )
 def test_what_would_not_load_is_not_valid(old: str, new: str, place: str) -> None:
@@ -147,14 +165,22 @@ def test_every_number_has_a_unit() -> None:
 
 
 def test_reserved_keys_say_so() -> None:
-    paths = ["properties.budgets", "$defs.Client.properties.retry", "$defs.Defaults.properties.rate"]
+    paths = ["properties.budgets", "$defs.Client.properties.cache", "$defs.Defaults.properties.memory"]
     for path in paths:
         description = str(mapping(SCHEMA, *path.split("."))["description"])
         assert description.endswith("(Reserved: this release does not act on it yet.)")
-    shared = str(mapping(SCHEMA, "$defs", "Timeouts", "properties", "min_attempt")["description"])
-    assert shared.count("Reserved") == 1
-    models = mapping(SCHEMA, "$defs", "Client", "properties", "models")["description"]
-    assert str(models).endswith("(Reserved in part: only the first is asked.)")
+    shared = str(mapping(SCHEMA, "$defs", "Defaults", "properties", "ledger")["description"])
+    assert shared == "How spending is written down. (Reserved: this release does not act on it yet.)"
+    partly = mapping(SCHEMA, "$defs", "Client", "properties", "on_exhausted")["description"]
+    assert str(partly).endswith("(Reserved in part: no answer is kept.)")
+
+
+def test_keys_in_force_are_not_called_reserved() -> None:
+    blocks = {"Client": ("retry", "breaker", "balance", "models"), "Defaults": ("rate", "health", "shutdown", "retry")}
+    for owner, names in blocks.items():
+        for name in names:
+            assert "Reserved" not in str(mapping(SCHEMA, "$defs", owner, "properties", name)["description"])
+    assert "Reserved" not in str(mapping(SCHEMA, "properties", "limits")["description"])
 
 
 def test_it_is_plain_json() -> None:

@@ -109,7 +109,7 @@ error[CFG010]: unknown key `temperature` in models.quick
 error[CFG010]: unknown key `zzz` in clients.planner.balance
   --> config/a.yaml:7:40
 7 |   planner: {models: [quick], balance: {zzz: 1}}
-  |                                        ^^^ Known here: policy, warmup, panic_probe_per_s.""",
+  |                                        ^^^ Known here: policy, warmup, panic_probe_per_s, weights.""",
     ),
     "unknown_key for retries": (
         "models: [quick]",

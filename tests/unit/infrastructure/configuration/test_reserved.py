@@ -26,46 +26,36 @@ clients:
 
 REFUSED = [
     "budgets: {all: {scope: tenant, period: month, limit_usd: 5, kind: soft}}",
-    "limits: {near: {rpm: 100, tpm: 1000, concurrency: 3}}",
     "cache: {ttl: 5}",
     "cache: {mode: always}",
     "memory: {limit: 512MiB}",
-    "health: {interval: 5}",
     "events: {to: stderr}",
     "hooks: {before: x}",
     "plugins: {a: {}}",
     "state: {kind: redis}",
     "defaults: {cache: {mode: deterministic_only}}",
     "defaults: {memory: {soft: 0.5}}",
-    "defaults: {health: {timeout: 5}}",
 ]
 WARNED = [
-    "defaults: {retry: {attempts: 2}}",
-    "defaults: {retry: {attempts: 1, base: 1}}",
-    "defaults: {retry_budget: {ratio: 0.5}}",
-    "defaults: {breaker: {open: 5}}",
-    "defaults: {balance: latency}",
-    "defaults: {balance: {policy: cost}}",
-    "defaults: {rate: {queue: 5}}",
     "defaults: {ledger: {durability: power}}",
     "defaults: {budget: {unknown_price: free}}",
-    "defaults: {shutdown: {drain: 5}}",
     "defaults: {reload: {quiet_ms: 5}}",
     "defaults: {pool: {http2: true}}",
-    "defaults: {timeouts: {min_attempt: 1}}",
-    "defaults: {timeouts: {min_attempt: 0}}",
 ]
 SILENT = [
     "budgets: {}",
     "limits: {}",
+    "limits: {near: {rpm: 100, tpm: 1000, concurrency: 3}}",
     "cache: {}",
     "cache: {mode: off}",
     'cache: {mode: "off"}',
     "health: {}",
+    "health: {interval: 5}",
     "state: {}",
     "end: true",
-    "defaults: {timeouts: {min_attempt: 0.25, idle: 5}}",
-    "defaults: {retry: {attempts: 1}, balance: ordered, breaker: {}, cache: {mode: off}}",
+    "defaults: {timeouts: {min_attempt: 0, idle: 5}}",
+    "defaults: {retry: {attempts: 2, base: 1}, retry_budget: {ratio: 0.5}, breaker: {open: 5}}",
+    "defaults: {balance: cost, rate: {queue: 5}, health: {timeout: 5}, shutdown: {drain: 5}, cache: {mode: off}}",
     "defaults: {balance: {policy: ordered}, pool: {http2: false, follow_redirects: false}}",
 ]
 
@@ -93,15 +83,15 @@ def test_asking_for_what_happens_anyway_is_fine(folder: Folder, line: str) -> No
     [
         ("pool: {from: [quick], select: cost}", "error"),
         ("cache: {mode: always}", "error"),
-        ("on_exhausted: static", "error"),
-        ("balance: cost", "warning"),
-        ("retry: {attempts: 2}", "warning"),
-        ("breaker: {open: 1}", "warning"),
-        ("retry_budget: {ttl: 1}", "warning"),
-        ("timeouts: {min_attempt: 2}", "warning"),
-        ("timeouts: {min_attempt: 0.25, total: 5}", None),
+        ("on_exhausted: stale_cache", "error"),
+        ("on_exhausted: {mode: stale_cache}", "error"),
         ("on_exhausted: raise", None),
-        ("balance: ordered", None),
+        ("on_exhausted: {mode: static, text: Later.}", None),
+        ("balance: cost", None),
+        ("retry: {attempts: 2}", None),
+        ("breaker: {open: 1}", None),
+        ("retry_budget: {ttl: 1}", None),
+        ("timeouts: {min_attempt: 2, total: 5}", None),
         ("cache: {mode: off}", None),
         ("cache: null", None),
     ],
@@ -113,15 +103,13 @@ def test_a_client_is_held_to_the_same(folder: Folder, words: str, severity: str 
 
 
 def test_the_same_warning_comes_once_and_says_how_often(folder: Folder) -> None:
-    text = TEXT.replace("models: [quick]", "models: [quick, slow]").replace(
-        "models: [slow]", "models: [slow, quick, slow]"
-    )
-    (warning,) = folder.load(text).warnings
-    assert (
-        warning.message
-        == "`models` is only partly in force so far (only the first is asked; the same in 1 other place)"
-    )
-    assert (warning.line, warning.path) == (8, "clients.planner.models")
+    text = TEXT.replace("hush", "hush, pool: {http2: true}").replace("model: n", "model: n, pool: {http2: true}")
+    text = text.replace("model: m", "model: m, pool: {http2: true}")
+    first, second = folder.load(text).warnings
+    assert first.message == "`pool` is only partly in force so far (HTTP/1.1 is spoken)"
+    assert (first.line, first.path) == (3, "providers.near.pool")
+    assert second.message == "`pool` is only partly in force so far (HTTP/1.1 is spoken; the same in 1 other place)"
+    assert (second.line, second.path) == (5, "models.quick.pool")
 
 
 def test_every_error_comes_with_its_own_place(folder: Folder) -> None:
@@ -135,21 +123,6 @@ def test_a_key_and_several_keys_do_not_go_together(folder: Folder) -> None:
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "path", "column"),
-    [
-        ("hush", "hush, timeouts: {min_attempt: 1}", "providers.near.timeouts.min_attempt", 50),
-        ("model: m", "model: m, timeouts: {min_attempt: 1}", "models.quick.timeouts.min_attempt", 48),
-    ],
-)
-def test_a_smallest_attempt_is_said_to_do_nothing_wherever_it_stands(
-    folder: Folder, old: str, new: str, path: str, column: int
-) -> None:
-    (warning,) = folder.load(TEXT.replace(old, new)).warnings
-    assert (warning.code, warning.path, warning.column) == ("CFG014", path, column)
-    assert warning.message == "`min_attempt` is not in force yet (every target is asked once)"
-
-
-@pytest.mark.parametrize(
     ("line", "codes"),
     [
         ("hooks: x", ["CFG014"]),
@@ -159,7 +132,9 @@ def test_a_smallest_attempt_is_said_to_do_nothing_wherever_it_stands(
         ("defaults: {retry: 5}", ["CFG011"]),
         ("defaults: {retry: {attempts: 9}}", ["CFG012"]),
         ("defaults: {balance: ordred}", ["CFG012"]),
-        ("defaults: {retry: 5, breaker: {open: 1}}", ["CFG011", "CFG014"]),
+        ("defaults: {retry: 5, budget: {unknown_price: free}}", ["CFG011", "CFG014"]),
+        ("defaults: {ledger: 5}", ["CFG011"]),
+        ("defaults: {ledger: {durability: never}}", ["CFG012"]),
     ],
 )
 def test_one_mistake_is_one_problem(folder: Folder, line: str, codes: list[str]) -> None:

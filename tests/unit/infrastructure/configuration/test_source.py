@@ -281,3 +281,80 @@ def test_a_relative_root_is_read_although_the_working_directory_was_removed(tmp_
         gone.rmdir()
         assert source.read(None).snapshot is not None
         os.chdir(tmp_path)
+
+
+RESILIENT = """\
+version: 1
+providers:
+  near: {type: vllm, base_url: "http://127.0.0.1:1/v1", allow_private: true, api_key: k}
+  far: {type: vllm, base_url: "http://127.0.0.1:2/v1", allow_private: true, api_key: k}
+models:
+  one: {provider: near, model: m}
+  two: {provider: near, model: n}
+  three: {provider: far, model: o}
+clients:
+  a: {models: [one]}
+  b: {models: [two]}
+  c: {models: [three], balance: ordered}
+"""
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "changed"),
+    [
+        ("", "defaults: {balance: cost}", "ab"),
+        ("defaults: {balance: cost}", "defaults: {balance: latency}", "ab"),
+        ("defaults: {balance: cost}", "", "ab"),
+        ("", "defaults: {balance: {warmup: 1}}", "abc"),
+        ("", "defaults: {balance: latency}", ""),
+        ("", "defaults: {rate: {queue: 5}}", ""),
+        ("limits: {near: {rpm: 1}}", "limits: {near: {rpm: 1}}\ndefaults: {rate: {queue: 5}}", "ab"),
+        ("limits: {one: {rpm: 1}}", "limits: {one: {rpm: 1}}\ndefaults: {rate: {queue: 5}}", "a"),
+        ("", "limits: {one: {rpm: 1}}", "a"),
+        ("limits: {one: {rpm: 1}}", "limits: {one: {rpm: 2}}", "a"),
+        ("limits: {one: {rpm: 1}, two: {rpm: 1}}", "limits: {one: {rpm: 1}, two: {tpm: 1}}", "b"),
+        ("limits: {one: {rpm: 1}, two: {rpm: 1}}", "limits: {one: {rpm: 1}}", "b"),
+        ("limits: {near: {rpm: 1}}", "limits: {near: {rpm: 2}}", "ab"),
+        ("limits: {near: {rpm: 1}}", "limits: {far: {rpm: 1}}", "abc"),
+        ("limits: {near: {rpm: 1}}", "", "ab"),
+        ("", "defaults: {retry: {attempts: 2}}", "abc"),
+        ("", "defaults: {retry: {attempts: 3}}", ""),
+        ("", "defaults: {breaker: {open: 1}}", "abc"),
+        ("", "health: {interval: 5}", ""),
+        ("", "defaults: {shutdown: {drain: 5}}", ""),
+    ],
+)
+def test_an_edit_of_what_all_share_makes_only_those_anew_for_whom_something_else_holds(
+    world: World, before: str, after: str, changed: str
+) -> None:
+    for forgetful in (False, True):
+        world.write(f"{RESILIENT}{before}\n")
+        first = world.good()
+        world.write(f"{RESILIENT}{after}\n")
+        if forgetful:
+            world.source = FolderSource(loader(world.environ), world.root)
+        second = world.good()
+        anew = {name for name in "abc" if second.clients[name] is not first.clients[name]}
+        assert anew == {*changed}, forgetful
+
+
+def test_a_client_that_is_made_anew_shares_what_it_asks_with_those_that_stay(world: World) -> None:
+    world.write(RESILIENT)
+    first = world.good()
+    world.write(f"{RESILIENT}defaults: {{balance: cost}}\n")
+    second = world.good()
+    assert second.clients["a"].targets[0] is first.clients["a"].targets[0]
+    assert second.models["one"] is first.models["one"]
+
+
+def test_what_is_kept_of_a_reading_is_of_the_names_that_it_has(world: World) -> None:
+    kept = world.source._memory
+    for number in range(5):
+        text = RESILIENT.replace("far:", f"far{number}:").replace("provider: far", f"provider: far{number}")
+        world.write(text.replace("  c:", f"  c{number}:"))
+        world.good()
+    assert set(kept._providers) == {"near", "far4"}
+    assert set(kept.clients._kept) == {"a", "b", "c4"}
+    world.write("version: 1\n")
+    assert world.read().snapshot is None
+    assert set(kept._providers) == {"near", "far4"}

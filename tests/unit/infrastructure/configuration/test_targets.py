@@ -25,7 +25,7 @@ providers:
   c: {type: openai, api_key: k}
   d: {type: vllm, base_url: "http://127.0.0.1:1/v1"}
 models:
-  one: {provider: c, model: m}
+  one: {provider: c, model: m, pool: {http2: true}}
   two: {provider: a, model: m}
 clients:
   planner: {models: [one, two]}
@@ -82,10 +82,10 @@ error[CFG012]: the address 127.0.0.1 is not public in providers.d.base_url
   |                             ^^^^^^^^^^^^^^^^^^^^^^^ Set allow_private: true for this provider if the address is \
 meant.""",
         """\
-warning[CFG014]: `models` is only partly in force so far (only the first is asked) in clients.planner.models
-  --> config/a.yaml:11:13
-11 |   planner: {models: [one, two]}
-   |             ^^^^^^ Nothing breaks: it will count as soon as a release acts on it.""",
+warning[CFG014]: `pool` is only partly in force so far (HTTP/1.1 is spoken) in models.one.pool
+  --> config/a.yaml:8:32
+8 |   one: {provider: c, model: m, pool: {http2: true}}
+  |                                ^^^^ Nothing breaks: it will count as soon as a release acts on it.""",
     ]
 
 

@@ -156,9 +156,13 @@ class Circuit:
         with self._lock:
             return self._wait_s(self._now())
 
-    def force_open(self) -> None:
-        """Open it as if it had failed: it becomes half open when its time is up. Lifts what an operator said before."""
-        self._decide("", _OPEN, "forced")
+    def force_open(self, for_s: float | None = None) -> None:
+        """Open it as if it had failed: it becomes half open when its time is up. Lifts what an operator said before.
+
+        Args:
+            for_s: For so many seconds; None for as long as the policy says.
+        """
+        self._decide("", _OPEN, "forced", for_s)
 
     def force_closed(self) -> None:
         """Close it, and keep it closed whatever happens, until `reset`."""
@@ -294,13 +298,14 @@ class Circuit:
     def _is_well(self, now: float) -> bool:
         return self._state is _CLOSED and now - self._since >= self.policy.window_s
 
-    def _decide(self, hold: Hold, state: CircuitState, reason: str) -> None:
+    def _decide(self, hold: Hold, state: CircuitState, reason: str, for_s: float | None = None) -> None:
         with self._lock:
             now = self._now()
             self.hold = ""
             tripped_at = self.tripped_at
             if state is _OPEN and not hold:
                 self._opened(now, reason)
+                self._until = self._until if for_s is None else now + for_s
             else:
                 self._trips = 0
                 self._become(state, reason, now)

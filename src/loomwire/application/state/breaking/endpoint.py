@@ -64,6 +64,11 @@ class TargetCircuit:
         """The target's name: endpoint/model."""
         return self._own.name
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether every call is let through."""
+        return self._own.is_closed and self._above.is_closed
+
     def admit(self) -> Permit | Refused:
         """Return a permit for one call, to be given to `succeeded`, `failed` or `ignored`, or say why there is none."""
         if self._above.is_closed or not self._is_kept_away():

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Final
 
 from loomwire.domain.reports.problems import Problem
-from loomwire.domain.values import listed
 from loomwire.infrastructure.configuration.documents import nearest
 from loomwire.infrastructure.configuration.scalars import KeyPath, Plain
 from loomwire.infrastructure.configuration.schema.reserved import reserved_keys
@@ -43,7 +42,7 @@ _WORDS: Final[Mapping[str, tuple[str, str]]] = {
     "string_too_short": ("out_of_range", "must not be empty"),
 }
 _NUMBERS: Final = frozenset({"int_type", "float_type", "bool_type", "is_instance_of"})
-_OURS: Final = frozenset({"url", "version"})
+_OURS: Final = frozenset({"exhausted", "function", "url", "version"})
 _HARMLESS = "Nothing breaks: it will count as soon as a release acts on it."
 _CLASSES: Final = {"Secret": "a text", "Decimal": "a number", "True": "true", "False": "false"}
 _RETRIES: Final = ("max_retries", "num_retries", "retries", "max_attempts")
@@ -128,108 +127,6 @@ def said_once(reserved: Sequence[Problem], complaints: Sequence[Problem]) -> Ite
 def _is_repeated(reserved: Problem, wrong: Collection[str]) -> bool:
     below = f"{reserved.path}."
     return reserved.path in wrong or (reserved.severity == "warning" and any(path.startswith(below) for path in wrong))
-
-
-def reference_problems(
-    tree: ConfigTree, values: Mapping[str, Plain], known_types: Collection[str], known_dialects: Collection[str]
-) -> Iterator[Problem]:
-    """Yield names that nothing has, and clients that could ask nobody.
-
-    Args:
-        tree: Knows the places.
-        values: The whole configuration; it need not be valid.
-        known_types: What `type` of a provider may be.
-        known_dialects: What `dialect` may be.
-    """
-    providers, models, clients = (_section(values, name) for name in ("providers", "models", "clients"))
-    for name, provider in providers.items():
-        path = ("providers", name)
-        yield from _unknown_names(tree, (*path, "type"), provider.get("type"), known_types, "provider type")
-        yield from _unknown_names(tree, (*path, "dialect"), provider.get("dialect"), known_dialects, "dialect")
-        if provider.get("api_key") is not None and provider.get("keys"):
-            yield tree.problem("out_of_range", "cannot stand beside `api_key`", (*path, "keys"), at="key")
-    if tree.is_broken:
-        return  # what seems to be missing may stand where we did not get
-    for name, model in models.items():
-        yield from _unknown_names(tree, ("models", name, "provider"), model.get("provider"), providers, "provider")
-    for name, client in clients.items():
-        yield from _client_problems(tree, name, client, models)
-    for name, limit in _section(values, "limits").items():
-        yield from _limit_problems(tree, name, limit, providers, models)
-    if not values.get("clients"):
-        hint = "Add one: `clients: {planner: {models: [...]}}`."
-        yield tree.problem("missing_key", "there are no clients, so nothing could be resolved", (), hint=hint)
-
-
-def _client_problems(
-    tree: ConfigTree, name: str, client: Mapping[str, Plain], models: Collection[str]
-) -> Iterator[Problem]:
-    wanted = client.get("models")
-    path = ("clients", name, "models")
-    if isinstance(wanted, list):
-        for place, model in enumerate(wanted):
-            yield from _unknown_names(tree, (*path, place), model, models, "model")
-        if not wanted:
-            yield tree.problem("out_of_range", "must name at least one model", path)
-        yield from _weight_problems(tree, name, client.get("balance"), wanted)
-    elif wanted is None and "pool" not in client and path not in tree.failed:
-        yield tree.problem("missing_key", "`models` is missing", path[:2], at="key")
-
-
-def _weight_problems(tree: ConfigTree, name: str, balance: Plain, wanted: list[Plain]) -> Iterator[Problem]:
-    weights = balance.get("weights") if isinstance(balance, Mapping) else None
-    if not isinstance(balance, Mapping) or not isinstance(weights, Mapping) or not weights:
-        return
-    path = ("clients", name, "balance", "weights")
-    if balance.get("policy") != "weighted":
-        yield tree.problem("out_of_range", "only policy weighted has weights", path, at="key")
-    for model in weights:
-        yield from _unknown_names(tree, (*path, model), model, [str(each) for each in wanted], "model of this client")
-    missing = [str(model) for model in wanted if model not in weights]
-    if missing:
-        yield tree.problem("missing_key", f"there is no weight for {quoted(missing[0])}", path, at="key")
-
-
-def _limit_problems(
-    tree: ConfigTree, name: str, limit: Mapping[str, Plain], providers: Collection[str], models: Collection[str]
-) -> Iterator[Problem]:
-    path, kind = ("limits", name), limit.get("kind")
-    if name in providers and name in models and kind is None:
-        which = "Add `kind: provider` or `kind: model`."
-        yield tree.problem("missing_key", "a provider and a model have this name", path, at="key", hint=which)
-        return
-    known = {"provider": providers, "model": models}.get(str(kind), {*providers, *models})
-    if name not in known:
-        what = str(kind) if kind in ("provider", "model") else "provider or model"
-        near = nearest(name, known)
-        hint = None if near else f"Known: {_listed(known)}." if known else f"There is no {what} at all."
-        message = f"there is no {what} {quoted(name)}"
-        yield tree.problem("unknown_name", message, path, at="key", suggestion=near, hint=hint)
-
-
-def _unknown_names(
-    tree: ConfigTree, path: KeyPath, name: Plain, known: Collection[str], what: str
-) -> Iterator[Problem]:
-    if not isinstance(name, str) or name in known or path in tree.failed:
-        return
-    if tree.is_injected(path):
-        yield tree.problem("unknown_name", f"there is no {what} of the name that comes in here", path)
-        return
-    near = nearest(name, known)
-    hint = None if near else f"Known: {_listed(known)}." if known else f"There is no {what} at all."
-    yield tree.problem("unknown_name", f"there is no {what} {quoted(name)}", path, suggestion=near, hint=hint)
-
-
-def _listed(names: Collection[str]) -> str:
-    # The provider manager's tables say whose a name is.
-    described: Callable[[], str] | None = getattr(names, "described", None)
-    return listed(names) if described is None else described()
-
-
-def _section(values: Mapping[str, Plain], name: str) -> dict[str, Mapping[str, Plain]]:
-    section = values.get(name)
-    entries = section.items() if isinstance(section, Mapping) else ()
-    return {key: entry for key, entry in entries if isinstance(entry, Mapping)}
 
 
 def _missing(path: KeyPath, tree: ConfigTree) -> Iterator[Problem]:

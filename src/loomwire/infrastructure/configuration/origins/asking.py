@@ -19,8 +19,14 @@ DECISIVE: Final = frozenset({("free",), ("pool", "keepalive")})
 """Where a provider's type has the last word."""
 
 
+_BALANCE: Final = frozenset({("balance", "warmup"), ("balance", "panic_probe_per_s")})
+"""What a client takes from the defaults at once: its models and their providers say nothing of it."""
+
+
 def inherits(path: KeyPath) -> bool:
     """Tell whether a key can get its value from another one."""
+    if _is_of_health(path) or (path[:1] == ("clients",) and path[2:] in _BALANCE):
+        return True
     return path[:1] in (("clients",), ("models",), ("providers",)) and path[2:3] != () and _is_shared(path)
 
 
@@ -79,6 +85,10 @@ def _provider_of(path: KeyPath, values: Mapping[str, Plain]) -> Mapping[str, Pla
 
 
 def _above(path: KeyPath, values: Mapping[str, Plain]) -> KeyPath:
+    if _is_of_health(path):
+        return ("defaults", *path)
+    if path[2:] in _BALANCE:
+        return ("defaults",)
     entry = _entry(values, path[0], path[1])
     provider, models = entry.get("provider"), entry.get("models")
     if path[0] == "models" and isinstance(provider, str):
@@ -94,6 +104,10 @@ def _is_shared(path: KeyPath) -> bool:
         return section == "models" and len(path) > 3
     # A client's `pool` is another thing: models to choose from.
     return block in BLOCKS and len(path) > 3 and (section, block) != ("clients", "pool")
+
+
+def _is_of_health(path: KeyPath) -> bool:
+    return path[:1] == ("health",) and len(path) == 2
 
 
 def _is_of_provider(key: KeyPath) -> bool:

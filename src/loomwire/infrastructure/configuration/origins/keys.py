@@ -136,7 +136,7 @@ def _first_text(nodes: Iterable[JSONObject], name: str) -> str | None:
 
 
 def _words(kind: JSONObject) -> Iterator[str]:
-    words = kind.get("enum")
+    words = kind.get("enum", [kind.get("const")])
     yield from (word for word in words if isinstance(word, str)) if isinstance(words, Sequence) else ()
 
 

@@ -94,6 +94,7 @@ class Memory:
     def __init__(self) -> None:
         """Know nothing."""
         self._providers: dict[str, LLMConfig] = {}
+        self._providers_now: dict[str, LLMConfig] = {}
         self.models: Entries[LLMConfig] = Entries(same_model)
         self.clients: Entries[ClientConfig] = Entries(same_client)
         self.before: Snapshot | None = None
@@ -106,10 +107,12 @@ class Memory:
         """Begin a reading."""
         self.before = before
         self._recordings, self.recordings = self.recordings, {}
+        self._providers_now = {}
         self._last, self._documents = self._documents, {}
 
     def keep(self) -> None:
         """End a reading that gave a configuration."""
+        self._providers = self._providers_now
         self.models.keep()
         self.clients.keep()
 
@@ -125,7 +128,8 @@ class Memory:
         """Return what models inherit from a provider: the object of last time when it is the same."""
         known = self._providers.get(name)
         if known is None or not same_model(known, made):
-            known = self._providers[name] = made
+            known = made
+        self._providers_now[name] = known
         return known
 
     def complaint(self, folder: Path) -> ConfigError | None:

@@ -85,7 +85,7 @@ def tuned(config: LLMConfig, said: Tuning, pool: blocks.Pool | None = None) -> L
     )
 
 
-def balance_policy(defaults: blocks.Balance, said: blocks.Balance | None) -> BalancePolicy:
+def balance_policy(defaults: blocks.Balance, said: blocks.ClientBalance | None) -> BalancePolicy:
     """Return in which order a client asks its targets.
 
     Whoever lists models means their order, so a rule for all of them is the client's own word; the defaults' one holds
@@ -105,9 +105,9 @@ def rate_policy(defaults: blocks.Rate, said: entities.RateLimit) -> RatePolicy:
 
 def exhausted_policy(said: blocks.Exhausted) -> ExhaustedPolicy:
     """Return what a client does when no target answered."""
-    if said.mode == "stale_cache":  # refused by the reserved keys until answers are kept
-        return ExhaustedPolicy()
-    return ExhaustedPolicy(said.mode, said.text or "", said.function or "")
+    # Stale answers are refused by the reserved keys until answers are kept.
+    mode = "raise" if said.mode == "stale_cache" else said.mode
+    return ExhaustedPolicy(mode, said.text or "", said.function or "")
 
 
 def health_policy(defaults: blocks.Health, said: blocks.Health | None) -> HealthPolicy:

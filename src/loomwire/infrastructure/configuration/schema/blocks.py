@@ -8,12 +8,22 @@ from __future__ import annotations
 import re
 from typing import Annotated, Final, Literal, Self, TypeAlias
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, WithJsonSchema, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    JsonValue,
+    WithJsonSchema,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
 from loomwire.domain.policies import KIB, MIB
 
 _SIZE = re.compile(r"([0-9]{1,15}) ?(B|KiB|MiB|GiB)")
+_FUNCTION = re.compile(r"[A-Za-z_][A-Za-z0-9_.]*:[A-Za-z_][A-Za-z0-9_.]*")
 _UNITS: Final = {"B": 1, "KiB": KIB, "MiB": MIB, "GiB": 1024 * MIB}
 
 
@@ -40,6 +50,8 @@ Seconds: TypeAlias = Annotated[float, Field(gt=0, le=86_400 * 365, json_schema_e
 Pause: TypeAlias = Annotated[float, Field(ge=0, le=86_400 * 365, json_schema_extra={"x-unit": "seconds"})]
 Share: TypeAlias = Annotated[float, Field(ge=0, le=1, json_schema_extra={"x-unit": "share from 0 to 1"})]
 Count: TypeAlias = Annotated[int, Field(ge=1, le=10**12, json_schema_extra={"x-unit": "count"})]
+Few: TypeAlias = Annotated[int, Field(ge=1, le=10**6, json_schema_extra={"x-unit": "count"})]
+Weight: TypeAlias = Annotated[float, Field(gt=0, le=10**6, json_schema_extra={"x-unit": "none (relative)"})]
 Size: TypeAlias = Annotated[int, BeforeValidator(size_in_bytes), Field(ge=1, le=10**15), WithJsonSchema(_SIZE_SCHEMA)]
 
 
@@ -139,21 +151,23 @@ class Breaker(Block):
     """When a failing target is left alone."""
 
     window: Seconds = Field(default=30.0, description="What is looked back on.")
-    buckets: Count = Field(default=10, description="Parts of the window.")
-    min_calls: Count = Field(default=10, description="Calls in the window before its rate counts.")
+    buckets: Few = Field(default=10, description="Parts of the window.")
+    min_calls: Few = Field(default=10, description="Calls in the window before its rate counts.")
     failure_rate: Share = Field(default=0.5, description="Failures in the window that open it.")
-    consecutive: Count = Field(default=8, description="Failures in a row that open it.")
+    consecutive: Few = Field(default=8, description="Failures in a row that open it.")
     slow_rate: Share = Field(default=0.8, description="Slow calls in the window that open it.")
     slow_after: Seconds | None = Field(default=None, description="What counts as slow; null for nothing.")
     open: Seconds = Field(default=5.0, description="First time it stays open; it doubles every time.")
     open_max: Seconds = Field(default=120.0, description="Longest time it stays open.")
-    probes: Count = Field(default=3, description="Calls let through to find out whether the target is well.")
+    probes: Few = Field(default=3, description="Calls let through to find out whether the target is well.")
 
 
 class Rate(Block):
     """How calls wait for the limits of a provider."""
 
-    queue: Count = Field(default=1000, description="Calls that may wait.")
+    queue: Annotated[int, Field(ge=0, le=10**9)] = Field(
+        default=1000, description="Calls that may wait; 0 refuses at once.", json_schema_extra={"x-unit": "calls"}
+    )
     burst_s: Pause = Field(default=1.0, description="How much of a limit may be used at once.")
 
 
@@ -197,18 +211,12 @@ Policy: TypeAlias = Literal["ordered", "weighted", "least_busy", "latency", "cos
 
 
 class Balance(Block):
-    """In which order the models of a client are asked."""
+    """In which order models are asked, where a client says nothing else."""
 
     policy: Policy = Field(
         default="latency",
-        description="The rule. Under `defaults` it holds among equal targets (one model at several providers, or with "
-        "several keys), and different models are asked in the order in which they are listed; at a client it holds for "
-        "all of them.",
-    )
-    weights: dict[str, Annotated[float, Field(gt=0, le=10**6)]] = Field(
-        default_factory=dict,
-        description="For policy weighted, at a client: by the names of its models, which share of the calls each gets.",
-        json_schema_extra={"x-unit": "none (relative)"},
+        description="The rule among equal targets: one model at several providers, or with several keys. Different "
+        "models are asked in the order in which they are listed.",
     )
     warmup: Pause = Field(default=30.0, description="How slowly a recovered target gets its share back.")
     panic_probe_per_s: Pause = Field(
@@ -218,10 +226,20 @@ class Balance(Block):
     )
 
 
+class ClientBalance(Balance):
+    """In which order the models of one client are asked."""
+
+    policy: Policy = Field(default="ordered", description="The rule for all of its models, equal or not.")
+    weights: dict[str, Weight] = Field(
+        default_factory=dict,
+        description="For policy weighted: by the names of its models, which share of the calls each gets.",
+    )
+
+
 class Health(Block):
     """How targets without traffic are looked after."""
 
-    interval: Seconds = Field(default=30.0, description="Between two looks.")
+    interval: Pause = Field(default=30.0, description="Between two looks; 0 looks only when somebody asks.")
     timeout: Seconds = Field(default=3.0, description="For one look.")
     paid_probe: bool = Field(default=False, description="A look may cost money.")
 
@@ -256,6 +274,22 @@ class Reload(Block):
 
 BalanceBlock: TypeAlias = Annotated[Balance, BeforeValidator(policy_as_block, json_schema_input_type=Balance | Policy)]
 """A `Balance`, or its policy alone."""
+ClientBalanceBlock: TypeAlias = Annotated[
+    ClientBalance, BeforeValidator(policy_as_block, json_schema_input_type=ClientBalance | Policy)
+]
+"""A `ClientBalance`, or its policy alone."""
+
+
+def checked_function(text: str) -> str:
+    """Return the name of a function if it has the form of one."""
+    if not _FUNCTION.fullmatch(text):
+        raise PydanticCustomError("function", "must be `module:function`")
+    return text
+
+
+Function: TypeAlias = Annotated[
+    str, AfterValidator(checked_function), WithJsonSchema({"type": "string", "pattern": f"^{_FUNCTION.pattern}$"})
+]
 
 
 class Exhausted(Block):
@@ -264,8 +298,8 @@ class Exhausted(Block):
     mode: Literal["raise", "stale_cache", "static", "callable"] = Field(
         default="raise", description="raise the error, or give an answer that is marked as degraded."
     )
-    text: str | None = Field(default=None, description="For mode static: the answer.")
-    function: Annotated[str, Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_][\w.]*$")] | None = Field(
+    text: Annotated[str, Field(min_length=1)] | None = Field(default=None, description="For mode static: the answer.")
+    function: Function | None = Field(
         default=None,
         description="For mode callable: `module:function`, which takes the request and the error and returns a text.",
     )

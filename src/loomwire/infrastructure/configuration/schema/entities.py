@@ -13,10 +13,10 @@ from pydantic_core import PydanticCustomError
 from loomwire.domain.requests import ReasoningEffort
 from loomwire.domain.values import Secret
 from loomwire.infrastructure.configuration.schema.blocks import (
-    BalanceBlock,
     Block,
     Breaker,
     Cache,
+    ClientBalanceBlock,
     Count,
     Exhausted,
     ExhaustedBlock,
@@ -249,7 +249,7 @@ class Client(Tuned):
         default=None, description="As in `catalogue`, for this client; null takes what stands there."
     )
     cache: Cache | None = Field(default=None, description="Which answers are kept and for how long.")
-    balance: BalanceBlock | None = Field(default=None, description="In which order the models are asked.")
+    balance: ClientBalanceBlock | None = Field(default=None, description="In which order the models are asked.")
     content_filter_fallback: bool = Field(
         default=False, description="What the content filter of one model refused, the next one is asked."
     )

@@ -36,6 +36,7 @@ from loomwire.infrastructure.configuration.schema.blocks import (
     Timeouts,
     WireSizes,
 )
+from loomwire.infrastructure.configuration.schema.control import Control
 from loomwire.infrastructure.configuration.schema.entities import Budget, Client, Model, Name, Provider, RateLimit
 from loomwire.infrastructure.configuration.schema.knowledge import Catalogue
 
@@ -138,6 +139,7 @@ class Settings(BaseSettings):
     hooks: dict[str, JsonValue] = Field(default_factory=dict, description="Code of the host around every call.")
     plugins: dict[str, JsonValue] = Field(default_factory=dict, description="Packages that add to loomwire.")
     catalogue: Catalogue = Field(default_factory=Catalogue, description="What is known of models.")
+    control: Control = Field(default_factory=Control, description="Where a running process can be asked and operated.")
     state: dict[str, JsonValue] = Field(default_factory=dict, description="What several processes share.")
     end: Literal[True] | None = Field(
         default=None, description="Put `end: true` last: a file that is cut off lacks it."

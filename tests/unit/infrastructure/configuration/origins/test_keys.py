@@ -26,7 +26,10 @@ def test_a_unit_is_found_where_null_is_allowed_too() -> None:
 
 
 def test_words_that_are_allowed_are_listed() -> None:
-    assert facts("clients.any.on_exhausted").allowed == ("raise", "stale_cache", "static", "callable")
+    assert facts("clients.any.on_exhausted").allowed == ("raise",)
+    assert facts("clients.any.on_exhausted.mode").allowed == ("raise", "stale_cache", "static", "callable")
+    assert facts("clients.any.balance").allowed[:2] == ("ordered", "weighted")
+    assert facts("defaults.retry.jitter").allowed == ("full",)
     assert facts("providers.any.type").allowed == ("openai", "mock")
 
 
@@ -58,5 +61,6 @@ def test_a_key_that_does_not_exist_has_no_facts() -> None:
 
 
 def test_a_key_that_this_release_does_not_act_on_says_so_down_to_its_leaves() -> None:
-    assert not facts("clients.any.breaker.window").in_force
+    assert not facts("clients.any.cache.ttl").in_force
+    assert facts("clients.any.breaker.window").in_force
     assert facts("clients.any.timeouts.total").in_force

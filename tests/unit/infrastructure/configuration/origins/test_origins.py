@@ -246,6 +246,28 @@ def test_a_word_for_a_block_is_found_for_its_keys(traced: Traced) -> None:
     assert (policy.value, policy.origin.line) == ("ordered", 8)
 
 
+def test_a_client_takes_warm_up_and_panic_from_the_defaults_and_its_rule_from_nobody(traced: Traced) -> None:
+    text = BASE.replace("balance: ordered", "balance: {panic_probe_per_s: 2}")
+    origins = traced(text + "  balance: {policy: cost, warmup: 4, panic_probe_per_s: 3}\n")
+    found = {name: origins.resolved(("clients", "chat", "balance", name)) for name in ("policy", "warmup")}
+    assert (found["policy"].value, found["policy"].origin.kind) == ("ordered", "default")
+    assert (found["warmup"].value, found["warmup"].origin.key) == (4.0, ("defaults", "balance", "warmup"))
+    panic = origins.answers(("clients", "chat", "balance", "panic_probe_per_s"))
+    assert asked(panic) == [
+        ("yaml", "clients.chat.balance.panic_probe_per_s", True),
+        ("yaml", "defaults.balance.panic_probe_per_s", True),
+        ("default", "defaults.balance.panic_probe_per_s", True),
+    ]
+
+
+def test_the_health_section_takes_the_rest_from_the_defaults(traced: Traced) -> None:
+    origins = traced(f"{BASE}  health: {{interval: 7, timeout: 2}}\nhealth: {{timeout: 1}}\n")
+    interval, timeout = (origins.resolved(("health", name)) for name in ("interval", "timeout"))
+    assert (interval.value, interval.origin.key) == (7.0, ("defaults", "health", "interval"))
+    assert (timeout.value, timeout.origin.key) == (1.0, ("health", "timeout"))
+    assert ("health", "paid_probe") in origins.listed(everything=True)
+
+
 def test_only_what_somebody_said_is_listed(traced: Traced) -> None:
     origins = traced()
     assert [".".join(key) for key in origins.listed(("models",))] == [

@@ -1,0 +1,136 @@
+"""Plain and streamed calls while three endpoints spoil three answers of ten: how they end, and what is left behind."""
+
+from __future__ import annotations
+
+import gc
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from benchmarks.machine import MIB, resident_bytes
+from benchmarks.soak.chain import CLIENT, configuration, opened, shared_out
+from benchmarks.soak.endpoints import Counted, Endpoints, endpoints
+from benchmarks.soak.figures import Measured
+from benchmarks.soak.weather import FINE, MIXED, reply_to, words_of
+from loomwire import ILLMClient, LLMRequest
+from loomwire.domain.errors import LoomError
+from loomwire.domain.events import TextDelta
+from loomwire.domain.reports.steps import Step
+from loomwire.domain.responses import LLMResponse
+from support.torture import Baseline
+
+AT_ONCE = 64
+WARM_UP = 400
+
+
+@dataclass
+class Ended:
+    """How calls ended.
+
+    Attributes:
+        right: The right answer.
+        wrong: Another answer, or the right one with wrong figures: nobody would notice.
+        failed: Typed errors, by reason.
+        sends: Attempts that answers and errors tell of.
+        shown: The first few that went wrong, in words.
+    """
+
+    right: int = 0
+    wrong: int = 0
+    failed: Counter[str] = field(default_factory=Counter)
+    sends: int = 0
+    shown: list[str] = field(default_factory=list)
+
+    def answered(self, number: int, response: LLMResponse[str], said: str) -> None:
+        """Judge an answer; `said` is what its pieces came to."""
+        right, usage = reply_to(words_of(number)), response.usage
+        self.sent(response.steps)
+        tokens = None if usage.estimated else (usage.input_tokens, usage.output_tokens)
+        wanted = right.usage and (right.usage.input_tokens, right.usage.output_tokens)
+        if (response.text, said, tokens) == (right.text, right.text, wanted):
+            self.right += 1
+        else:
+            self.wrong += 1
+            self.shown.append(f"{number}: {response.text!r:.60} {said!r:.60} {usage}")
+
+    def sent(self, steps: Sequence[Step]) -> None:
+        """Count the attempts of a call."""
+        self.sends += sum(step.layer == "attempt" for step in steps)
+
+
+async def ask(client: ILLMClient, number: int, ended: Ended, *, streamed: bool) -> None:
+    """Ask once and note how it ended."""
+    request = LLMRequest.of(words_of(number))
+    try:
+        if streamed:
+            said = ""
+            async with client.stream(request) as stream:
+                async for event in stream:
+                    said += event.text if isinstance(event, TextDelta) else ""
+            response = stream.response
+        else:
+            response = await client.generate(request)
+            said = response.text
+    except LoomError as error:
+        ended.failed[error.reason] += 1
+        ended.sent(error.steps)
+        ended.shown += [f"{number}: {error}"] if len(ended.shown) < 5 else []
+    else:
+        ended.answered(number, response, said)
+
+
+async def outcomes(calls: int) -> Sequence[Measured]:
+    """Make so many plain calls and so many streams, and judge every one.
+
+    Args:
+        calls: How many of each.
+    """
+    measured: list[Measured] = []
+    async with endpoints(3) as servers, opened(configuration(servers.urls)) as container:
+        client = container.resolve(ILLMClient, CLIENT)
+        for mode, streamed in (("plain", False), ("streamed", True)):
+            measured += await _soaked(client, servers, calls, mode, streamed=streamed)
+    return measured
+
+
+async def _soaked(
+    client: ILLMClient, servers: Endpoints, calls: int, mode: str, *, streamed: bool
+) -> Sequence[Measured]:
+    ended, aside = Ended(), Ended()
+
+    async def work(number: int) -> None:
+        await ask(client, number, ended, streamed=streamed)
+
+    async def calm(number: int) -> None:
+        await ask(client, number, aside, streamed=streamed)
+
+    await shared_out(calm, range(WARM_UP), AT_ONCE)
+    held, left = _held(), Baseline.now()
+    before = await servers.become(MIXED)
+    await shared_out(work, range(calls), AT_ONCE)
+    after = await servers.become(FINE)
+    # Opens the connections again that the faults closed.
+    await shared_out(calm, range(WARM_UP), AT_ONCE)
+    now = await left.returns()
+    requests = _requests(after) - _requests(before)
+    for words in ended.shown[:5]:
+        print(f"  {mode} call {words}")
+    return (
+        Measured(title=f"{mode}: right answers", value=ended.right / calls * 100, unit="%", bar=99.95, more_is_better=True),
+        Measured(title=f"{mode}: silently wrong", value=ended.wrong, bar=0),
+        Measured(title=f"{mode}: typed errors", value=ended.failed.total()),
+        Measured(title=f"{mode}: requests per call", value=requests / calls, unit="x", bar=1.5),
+        Measured(title=f"{mode}: requests that no step tells of", value=abs(requests - ended.sends), bar=0),
+        Measured(title=f"{mode}: memory", value=(_held() - held) / MIB, unit="MiB", bar=20),
+        Measured(title=f"{mode}: descriptors", value=max(0, now.descriptors - left.descriptors), bar=0),
+        Measured(title=f"{mode}: tasks", value=max(0, now.tasks - left.tasks), bar=0),
+    )
+
+
+def _requests(counted: Sequence[Counted]) -> int:
+    return sum(one.requests for one in counted)
+
+
+def _held() -> int:
+    gc.collect()
+    return resident_bytes()
