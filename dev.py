@@ -371,7 +371,7 @@ def setup(words: Sequence[str]) -> int:
 
 
 COMMANDS: Mapping[str, Callable[[Sequence[str]], int]] = {
-    "demo": demo, "test": test, "check": check, "bench": bench, "setup": setup, "soak": lambda words: bench(("soak", *words)),
+    "demo": demo, "test": test, "check": check, "bench": bench, "setup": setup, "soak": lambda w: bench(("soak", *w)),
 }  # fmt: skip
 
 

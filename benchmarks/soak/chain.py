@@ -6,11 +6,13 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from io import StringIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
 
-from loomwire import LLMContainer
+from loomwire import ILLMClient, LLMContainer, LLMRequest, TextDelta
+from loomwire.domain.responses import LLMResponse
 from loomwire.domain.values import JSON
 
 CLIENT: Final = "it"
@@ -61,6 +63,19 @@ async def opened(
         await asyncio.to_thread((Path(folder) / "soak.yaml").write_text, json.dumps(configuration), encoding="utf-8")
         async with LLMContainer.aopen(folder, watch=False, overrides=overrides) as container:
             yield container
+
+
+async def answer(client: ILLMClient, request: LLMRequest, *, streamed: bool) -> tuple[LLMResponse[str], str]:
+    """Ask once; return the answer, and what its pieces came to."""
+    if not streamed:
+        response = await client.generate(request)
+        return response, response.text
+    said = StringIO()
+    async with client.stream(request) as stream:
+        async for event in stream:
+            if isinstance(event, TextDelta):
+                said.write(event.text)
+        return stream.response, said.getvalue()
 
 
 async def shared_out(work: Callable[[int], Awaitable[None]], numbers: range, at_once: int) -> None:

@@ -81,7 +81,7 @@ class Endpoint:
         fault = fault_of(self._chance.choice(faults), right)
         return After(weather.delay_s, fault) if weather.delay_s else fault
 
-    def ended(self, request: ReceivedRequest) -> None:
+    def ended(self, _request: ReceivedRequest, /) -> None:
         """Count a request off."""
         self._in_flight -= 1
 

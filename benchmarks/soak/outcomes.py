@@ -8,19 +8,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from benchmarks.machine import MIB, resident_bytes
-from benchmarks.soak.chain import CLIENT, configuration, opened, shared_out
+from benchmarks.soak.chain import CLIENT, answer, configuration, opened, shared_out
 from benchmarks.soak.endpoints import Counted, Endpoints, endpoints
 from benchmarks.soak.figures import Measured
 from benchmarks.soak.weather import FINE, MIXED, reply_to, words_of
 from loomwire import ILLMClient, LLMRequest
 from loomwire.domain.errors import LoomError
-from loomwire.domain.events import TextDelta
 from loomwire.domain.reports.steps import Step
 from loomwire.domain.responses import LLMResponse
 from support.torture import Baseline
 
 AT_ONCE = 64
-WARM_UP = 400
+WARM_UP = 200
 
 
 @dataclass
@@ -60,17 +59,8 @@ class Ended:
 
 async def ask(client: ILLMClient, number: int, ended: Ended, *, streamed: bool) -> None:
     """Ask once and note how it ended."""
-    request = LLMRequest.of(words_of(number))
     try:
-        if streamed:
-            said = ""
-            async with client.stream(request) as stream:
-                async for event in stream:
-                    said += event.text if isinstance(event, TextDelta) else ""
-            response = stream.response
-        else:
-            response = await client.generate(request)
-            said = response.text
+        response, said = await answer(client, LLMRequest.of(words_of(number)), streamed=streamed)
     except LoomError as error:
         ended.failed[error.reason] += 1
         ended.sent(error.steps)
@@ -112,11 +102,11 @@ async def _soaked(
     # Opens the connections again that the faults closed.
     await shared_out(calm, range(WARM_UP), AT_ONCE)
     now = await left.returns()
-    requests = _requests(after) - _requests(before)
+    requests, right = _requests(after) - _requests(before), ended.right / calls * 100
     for words in ended.shown[:5]:
         print(f"  {mode} call {words}")
     return (
-        Measured(title=f"{mode}: right answers", value=ended.right / calls * 100, unit="%", bar=99.95, more_is_better=True),
+        Measured(title=f"{mode}: right answers", value=right, unit="%", bar=99.95, more_is_better=True),
         Measured(title=f"{mode}: silently wrong", value=ended.wrong, bar=0),
         Measured(title=f"{mode}: typed errors", value=ended.failed.total()),
         Measured(title=f"{mode}: requests per call", value=requests / calls, unit="x", bar=1.5),

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from itertools import product
 from typing import Final
 
-from benchmarks.soak.chain import opened
+from benchmarks.soak.chain import answer, opened
 from benchmarks.soak.figures import Measured
 from loomwire import ILLMClient, LLMRequest
 from loomwire.application.resilience.delays import sends_of
@@ -37,21 +37,23 @@ async def retries(calls: int) -> Sequence[Measured]:
     ends: Counter[str] = Counter()
     playing = [_FAULTS[0]]
     most = 0
-    async with FakeProvider(then=lambda _: playing[0], keep=1) as provider:
-        async with opened(_configuration(provider.base_url)) as container:
-            for number in range(calls):
-                dialect, attempts, streamed, playing[0] = cases[number % len(cases)]
-                before = provider.stats.requests
-                error = await _failure(container.resolve(ILLMClient, f"{dialect}_{attempts}"), streamed=streamed)
-                if error is None:
-                    ends["answered"] += 1
-                    continue
-                may = error.disposition
-                limit = attempts if may.retry_limit is None else min(attempts, 1 + may.retry_limit)
-                counted, wanted = provider.stats.requests - before, limit if may.retry_same else 1
-                ends["right" if counted == wanted else "wrong"] += 1
-                ends["untold"] += sends_of(error.steps) != counted
-                most = max(most, counted)
+    async with (
+        FakeProvider(then=lambda _: playing[0], keep=1) as provider,
+        opened(_configuration(provider.base_url)) as container,
+    ):
+        for number in range(calls):
+            dialect, attempts, streamed, playing[0] = cases[number % len(cases)]
+            before = provider.stats.requests
+            error = await _failure(container.resolve(ILLMClient, f"{dialect}_{attempts}"), streamed=streamed)
+            if error is None:
+                ends["answered"] += 1
+                continue
+            may = error.disposition
+            limit = attempts if may.retry_limit is None else min(attempts, 1 + may.retry_limit)
+            counted, wanted = provider.stats.requests - before, limit if may.retry_same else 1
+            ends["right" if counted == wanted else "wrong"] += 1
+            ends["untold"] += sends_of(error.steps) != counted
+            most = max(most, counted)
     return (
         Measured(title="calls that sent as often as configured", value=ends["right"], bar=calls, more_is_better=True),
         Measured(title="calls that sent more or less often", value=ends["wrong"], bar=0),
@@ -77,14 +79,8 @@ def _configuration(url: str) -> Mapping[str, JSON]:
 
 
 async def _failure(client: ILLMClient, *, streamed: bool) -> LLMError | None:
-    request = LLMRequest.of("Hello?")
     try:
-        if not streamed:
-            await client.generate(request)
-            return None
-        async with client.stream(request) as stream:
-            async for _ in stream:
-                pass
+        await answer(client, LLMRequest.of("Hello?"), streamed=streamed)
     except LLMError as error:
         return error
     return None

@@ -16,7 +16,7 @@ from itertools import product
 from typing import Final
 from urllib.parse import urlsplit
 
-from benchmarks.soak.chain import opened
+from benchmarks.soak.chain import answer, opened
 from benchmarks.soak.figures import Measured
 from loomwire import ILLMClient, LLMContainer, LLMRequest
 from loomwire.domain.errors import AllTargetsFailedError, LoomError
@@ -63,22 +63,22 @@ async def secrets(calls: int) -> Sequence[Measured]:
     )
 
 
-async def _one_dialect(
-    dialect: str, cases: Sequence[tuple[str, bool]], hits: Counter[str], ends: Counter[str]
-) -> None:
+async def _one_dialect(dialect: str, cases: Sequence[tuple[str, bool]], hits: Counter[str], ends: Counter[str]) -> None:
     playing = [cases[0][0]]
-    async with FakeProvider(then=lambda _: Fault(playing[0]), keep=1) as provider:
-        async with opened(_configuration(dialect, provider.base_url)) as container:
-            clients = [container.resolve(ILLMClient, name) for name in _CLIENTS]
-            for number, (playing[0], streamed) in enumerate(cases):
-                # Every fourth call meets open circuits; the others meet the fault itself.
-                client = clients[number % 4 == 0]
-                error = await _failure(client, streamed=streamed)
-                ends["answered" if error is None else "failed"] += 1
-                if error is not None:
-                    hits.update(_hits_of(error))
-                hits.update(_hits_around(container, client))
-            ends["requests"] += provider.stats.requests
+    async with (
+        FakeProvider(then=lambda _: Fault(playing[0]), keep=1) as provider,
+        opened(_configuration(dialect, provider.base_url)) as container,
+    ):
+        clients = [container.resolve(ILLMClient, name) for name in _CLIENTS]
+        for number, (playing[0], streamed) in enumerate(cases):
+            # Every fourth call meets open circuits; the others meet the fault itself.
+            client = clients[number % 4 == 0]
+            error = await _failure(client, streamed=streamed)
+            ends["answered" if error is None else "failed"] += 1
+            if error is not None:
+                hits.update(_hits_of(error))
+            hits.update(_hits_around(container, client))
+        ends["requests"] += provider.stats.requests
 
 
 def _configuration(dialect: str, url: str) -> Mapping[str, JSON]:
@@ -108,14 +108,10 @@ def _configuration(dialect: str, url: str) -> Mapping[str, JSON]:
 
 
 async def _failure(client: ILLMClient, *, streamed: bool) -> LoomError | None:
-    request = LLMRequest.of(f"{WORDS}: when does the harbour open, and who has the key to it?")
     try:
-        if not streamed:
-            await client.generate(request)
-            return None
-        async with client.stream(request) as stream:
-            async for _ in stream:
-                pass
+        await answer(
+            client, LLMRequest.of(f"{WORDS}: when does the harbour open, and who has the key to it?"), streamed=streamed
+        )
     except LoomError as error:
         return error
     return None

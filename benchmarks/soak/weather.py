@@ -10,7 +10,7 @@ import msgspec
 from loomwire.domain.pricing import Usage
 from loomwire.testing import Fault, ReceivedRequest, Reply
 
-_STATUSES: Final = ("status 408", "status 429 0.05", "status 500", "status 502", "status 503", "status 504", "status 529")
+_STATUSES: Final = tuple(f"status {said}" for said in ("408", "429 0.05", "500", "502", "503", "504", "529"))
 _BEFORE_WORDS: Final = (
     "reset", "close_early", "hang", "hang_after_headers", "empty", "null_data", "html", "error_in_200", *_STATUSES,
 )  # fmt: skip

@@ -214,7 +214,7 @@ async def test_a_node_asks_and_streams_with_what_the_workflow_knows() -> None:
 
 async def test_health_counts_calls_connections_and_files(tmp_path: Path) -> None:
     script = [{"text": "Hello."}, {"error": "throttled"}]
-    async with LLMContainer.aopen(folder(tmp_path, script)) as container:
+    async with LLMContainer.aopen(folder(tmp_path, script, defaults={"retry": {"attempts": 1}})) as container:
         client = container.llm_client("planner")
         await client.generate(HI)
         with pytest.raises(LLMError):
@@ -385,10 +385,10 @@ async def test_a_deadline_and_a_cancellation_on_the_wire_leave_nothing_behind(tm
     ):
         planner = container.llm_client("planner")
         with pytest.raises(LLMTimeoutError) as caught:
-            await planner.generate(LLMRequest.of("Hi", deadline_s=0.05))
+            await planner.generate(LLMRequest.of("Hi", deadline_s=0.4))
         assert caught.value.reason == "deadline"
         with pytest.raises(LLMTimeoutError):
-            await planner.stream(LLMRequest.of("Hi", deadline_s=0.05)).__aenter__()
+            await planner.stream(LLMRequest.of("Hi", deadline_s=0.4)).__aenter__()
         call = asyncio.create_task(planner.generate(HI))
         await provider.until(lambda stats: stats.requests == 3)
         call.cancel()

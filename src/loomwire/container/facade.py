@@ -30,6 +30,8 @@ from loomwire.container.health import HealthDoor, Looking
 from loomwire.container.inspection.checks import check
 from loomwire.container.inspection.graph import WiringGraph
 from loomwire.container.lifetime import Closing, Home, drain_after, ending_with, watcher_of
+from loomwire.container.operating.door import OperatingDoor
+from loomwire.container.operating.point import ControlPoint
 from loomwire.container.parents import Parent, parts_of
 from loomwire.container.pinning import Pinning
 from loomwire.container.resolving import Resolver
@@ -65,7 +67,7 @@ NEEDS: Mapping[str, type] = {
 """What the facade itself takes from a wiring; nothing else in there says what these have to be."""
 
 
-class LLMContainer(Resolver, HealthDoor):
+class LLMContainer(Resolver, HealthDoor, OperatingDoor):
     """Builds everything from a configuration folder and hands out clients by name.
 
     Safe to share by threads and event loops. Use it as a context manager, or call `close()` / `aclose()`. One that is
@@ -113,8 +115,12 @@ class LLMContainer(Resolver, HealthDoor):
         self._detecting.start()
         self._looking = Looking(wiring, self._registry, self._threads)
         self._ports = {**self._ports, **self._looking.ports}
+        control = ControlPoint(self, self._threads)
+        self._closing.first(control.close)
         if watch:
             self._looking.start()
+        if watch and self.operable:
+            control.start(self.configs)
 
     @classmethod
     def open(

@@ -114,6 +114,7 @@ class Closing:
         self._threads = threads
         self._last_calls = LastCalls(registry.calls, wiring.clock())
         self._pool_closed = False
+        self._further: list[Callable[[], None]] = []
         self.after_fork()
         renew_after_fork(self)
 
@@ -121,6 +122,10 @@ class Closing:
         """Take a new lock in a child."""
         # Reentrant: a signal's handler may close what the code below it is closing.
         self._lock = threading.RLock()
+
+    def first(self, closer: Callable[[], None]) -> None:
+        """Call something, idempotent, before everything else, but after the last call has ended."""
+        self._further.append(closer)
 
     def close(self, drain_s: float | None) -> None:
         """Close from synchronous code."""
@@ -170,6 +175,7 @@ class Closing:
     def _closers(self) -> Iterator[Callable[[], None]]:
         # Last built, first closed: nothing is reloaded any more, then the loop thread takes its connections with it.
         self._ending.detach()
+        yield from self._further
         if self._watcher is not None:
             yield self._watcher.stop
         yield lambda: self._threads.close(self._close_pool)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
-from dependency_injector import containers
+from typing import TYPE_CHECKING, ClassVar
 
 from loomwire.application.registry import ClientRegistry
 from loomwire.application.selection.route import Route, route
 from loomwire.application.state.circuits import Circuits
 from loomwire.application.state.targets import TargetStates
 from loomwire.domain.requests import LLMRequest
+
+if TYPE_CHECKING:
+    from dependency_injector import containers
 
 
 class OperatingDoor:

@@ -29,11 +29,6 @@ class Operated(Protocol):
 
     @property
     @abstractmethod
-    def closed(self) -> bool:
-        """Whether new calls are refused."""
-
-    @property
-    @abstractmethod
     def circuits(self) -> Circuits:
         """The circuits of all targets."""
 
@@ -79,8 +74,8 @@ class Operations:
             LoomError: It cannot be done; the message says why.
         """
         container = self._container()
-        if container is None or container.closed:
-            raise ClientRemovedError("the container is closed", reason="closed")
+        if container is None:
+            raise ClientRemovedError("the container is gone", reason="closed")
         operation = _OPERATIONS.get(question.do)
         if operation is None:
             raise LLMValidationError("there is no such operation", hint=f"There are: {', '.join(_OPERATIONS)}.")

@@ -19,6 +19,7 @@ from loomwire.domain.errors import ClientRemovedError
 from loomwire.infrastructure.control.places import Place, open_place
 from loomwire.infrastructure.control.server import ControlServer
 
+_BEGIN_S: Final = 1.0
 _log: Final = logging.getLogger("loomwire.control")
 
 
@@ -97,12 +98,13 @@ class ControlPoint:
             _log.warning("no control socket beside %s: %s", named, why or "this system has none")
             return
         try:
-            serving = self._threads.begin(ControlServer(place.listening, self._work).run())
+            server = ControlServer(place.listening, self._work)
+            serving = self._threads.begin(server.run())
         except ClientRemovedError:
             place.close()
             return
-        # Also where it was cancelled before it began, and so closed nothing.
-        serving.add_done_callback(lambda _: place.listening.close())
+        # Cancelled before it began it would not close the socket.
+        server.began.wait(_BEGIN_S)
         self._place = place
         # Also at the end of a process that closes nothing, and when the container is dropped.
         self._ending = weakref.finalize(container, _ended, os.getpid(), place, serving)

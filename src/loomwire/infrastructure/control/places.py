@@ -69,7 +69,7 @@ def open_place(named: Path) -> Place:
     except BaseException:
         listening.close()
         raise
-    listening.setblocking(False)
+    listening.setblocking(False)  # noqa: FBT003  # the standard library's own signature
     return Place(path, listening)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+import threading
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final, TypeAlias
 
@@ -35,6 +36,9 @@ class ControlServer:
         work: Does what is asked.
         patience_s: How long a client may take.
         at_once: How many clients there may be.
+
+    Attributes:
+        began: Set once it serves.
     """
 
     def __init__(
@@ -46,9 +50,11 @@ class ControlServer:
         self._patience_s = patience_s
         self._at_once = at_once
         self._talks: set[asyncio.Task[None]] = set()
+        self.began = threading.Event()
 
     async def run(self) -> None:
         """Serve until cancelled."""
+        self.began.set()
         server = await asyncio.start_unix_server(self._met, sock=self._listening, limit=LONGEST_QUESTION)
         try:
             # Not serve_forever: it waits for clients to leave.

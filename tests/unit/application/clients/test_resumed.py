@@ -72,6 +72,13 @@ async def test_a_broken_stream_begins_anew_after_an_event_that_says_so() -> None
     assert len(leaf.requests) == 2
 
 
+async def test_a_stream_that_does_not_break_is_as_if_nobody_had_asked() -> None:
+    made, leaf = one(WHOLE)
+    events, response = await read(made.client)
+    assert StreamRestarted not in map(type, events)
+    assert (response.text, told(response), len(leaf.requests)) == (WHOLE, ("attempt a/m answered",), 1)
+
+
 async def test_the_answer_tells_of_every_beginning_and_the_call_is_answered() -> None:
     made, _ = one(CUT, WHOLE)
     _, response = await ended(made.clock, read(made.client))

@@ -68,8 +68,11 @@ def test_a_dead_key_is_remembered_until_its_rest_is_over_whatever_is_configured(
     cooldowns.candidate("p", "kept", "x")
     cooldowns.retain({("p", "kept", "x")}, 1.0)
     assert cooldowns.candidate("p", "dead", "x").left_s(1.0) == 59.0
+    gone, kept = cooldowns.candidate("p", "dead", "x"), cooldowns.candidate("p", "kept", "x")
     cooldowns.retain({("p", "kept", "x")}, 61.0)
-    assert len(cooldowns._rests) == 3
+    for resting in (gone, kept):
+        resting.failed(LLMRateLimitError("slow"), 61.0)
+    assert [cooldowns.candidate("p", key, "x").left_s(61.0) for key in ("dead", "kept")] == [0.0, 1.0]
 
 
 def test_a_forked_child_does_not_wait_for_a_lock_of_its_parent() -> None:
