@@ -10,7 +10,7 @@ from loomwire.domain.errors import LoomError
 from loomwire.domain.pricing import Charge, Usage
 from loomwire.domain.reports.steps import Step
 
-OperationName: TypeAlias = Literal["chat", "embeddings", "rerank"]
+OperationName: TypeAlias = Literal["chat", "embeddings", "rerank", "count_tokens"]
 """What is done; OpenTelemetry's word where it has one."""
 
 

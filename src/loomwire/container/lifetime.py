@@ -39,6 +39,7 @@ def watcher_of(source: IConfigSource | None, store: ConfigStore) -> ConfigWatche
     held = weakref.ref(store)
 
     def reload() -> None:
+        """Reload the store, unless nobody holds it any more."""
         living = held()
         if living is not None:
             living.reload()

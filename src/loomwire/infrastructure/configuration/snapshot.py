@@ -46,6 +46,7 @@ def resolved_models(
     raw = _section(values, "models")
 
     def model(name: str, entity: entities.Model) -> LLMConfig:
+        """Return a model, the one of before when nothing of it changed."""
         provider = providers[entity.provider]
         return memory.models.entry(name, raw.get(name), (provider,), lambda: _model(provider, entity), before.get(name))
 
@@ -69,6 +70,7 @@ def resolved_clients(
     alike: _Alike = {}
 
     def client(name: str, entity: entities.Client) -> ClientConfig:
+        """Return a client, the one of before when nothing of it changed."""
         recorded = "" if entity.replay is None else memory.recorded(folder / entity.replay)
         return memory.clients.entry(
             name,
