@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from loomwire.domain.pricing import FREE, Charge, Unpriced, Usage
+from loomwire.domain.responses import RateLimits  # noqa: F401  # the inherited annotation names it
 from loomwire.domain.vectors.embeddings import CallResult
 
 

@@ -5,16 +5,14 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from loomwire.domain.config import LLMConfig
 from loomwire.domain.errors import CapabilityError, LLMError
 from loomwire.domain.events import StreamEvent
+from loomwire.domain.ports.counting import ITokenCounter
 from loomwire.domain.requests import LLMRequest
 from loomwire.domain.responses import LLMResponse
-
-if TYPE_CHECKING:
-    from loomwire.domain.ports.counting import ITokenCounter
 
 
 class LLMStream(Protocol):

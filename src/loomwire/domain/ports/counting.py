@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
+from loomwire.domain.counting.counts import TokenCount
 from loomwire.domain.requests import LLMRequest
-
-if TYPE_CHECKING:
-    # A container knows the port when it starts; what it answers is made when somebody counts.
-    from loomwire.domain.counting.counts import TokenCount
 
 
 class ITokenCounter(Protocol):
