@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from loomwire.domain.pricing import FREE, Charge, Unpriced, Usage
-from loomwire.domain.responses import RateLimits  # noqa: F401  # the inherited annotation names it
+from loomwire.domain.responses import RateLimits
 from loomwire.domain.vectors.embeddings import CallResult
 
 
@@ -19,9 +19,11 @@ class TokenCount(CallResult):
             where they are not known. What the answer will cost on top nobody knows.
         usage: Of the counting itself, which uses nothing.
         cost: Of the counting itself, which costs nothing where there is any.
+        rate_limits: What the provider said is left of its rate limits, or None.
     """
 
     input_tokens: int
     input_cost: Charge = Unpriced("no_price")
     usage: Usage = Usage()
     cost: Charge = FREE
+    rate_limits: RateLimits | None = None
