@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from loomwire.domain.pricing import FREE, Charge, Unpriced, Usage
+from loomwire.domain.reports.steps import Step
 from loomwire.domain.responses import RateLimits
 from loomwire.domain.vectors.embeddings import CallResult
 
@@ -20,6 +21,7 @@ class TokenCount(CallResult):
         usage: Of the counting itself, which uses nothing.
         cost: Of the counting itself, which costs nothing where there is any.
         rate_limits: What the provider said is left of its rate limits, or None.
+        steps: Every layer's decision and every attempt, in order.
     """
 
     input_tokens: int
@@ -27,3 +29,4 @@ class TokenCount(CallResult):
     usage: Usage = Usage()
     cost: Charge = FREE
     rate_limits: RateLimits | None = None
+    steps: tuple[Step, ...] = ()
