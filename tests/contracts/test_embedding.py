@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 import pytest
 from typing_extensions import override
 
-from loomwire.application.embedding.first_use import VectorChains
+from loomwire.application.embedding.first_use import FurtherChains
 from loomwire.application.pipeline import Parts
 from loomwire.application.state.stats import CallStats
 from loomwire.application.state.targets import TargetStates
@@ -139,11 +139,11 @@ class TestEveryRowThatReranks(RerankerContract):
         return self.pool.get_stats().active
 
 
-def chains(name: str, provider: FakeProvider, pool: ConnectionPool) -> VectorChains:
+def chains(name: str, provider: FakeProvider, pool: ConnectionPool) -> FurtherChains:
     """Return the chains of a row over a server."""
     clock = SystemClock()
     parts = Parts(
         ClientFactory(pool, clock), clock, CallStats(), TargetStates(clock), (), EmbeddingFactory(pool, clock)
     )
     base_url = provider.base_url if name == "custom" else provider.base_url.removesuffix("/v1")
-    return VectorChains(ClientConfig(name="search", targets=(over(name, base_url),)), parts)
+    return FurtherChains(ClientConfig(name="search", targets=(over(name, base_url),)), parts)

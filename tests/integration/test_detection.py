@@ -8,6 +8,7 @@ import logging
 import stat
 import threading
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
@@ -16,7 +17,8 @@ import pytest
 from loomwire.container.facade import LLMContainer
 from loomwire.domain.config import LLMConfig
 from loomwire.domain.errors import CapabilityError, ConfigRejectedError, UnknownNameError
-from loomwire.domain.pricing import Cost, Unpriced
+from loomwire.domain.policies import CataloguePolicy
+from loomwire.domain.pricing import Cost, Unpriced, Usage
 from loomwire.domain.requests import LLMRequest
 from loomwire.domain.tools import Tool
 from loomwire.domain.values import JSON
@@ -38,10 +40,11 @@ def configured(
     model: str = "any",
     strict: bool | None = None,  # as the YAML has it
     catalogue: Mapping[str, JSON] | None = None,
+    prices: JSON = None,
 ) -> Path:
     """Write a configuration of one model and one client."""
     server: JSON = {"type": type_, "base_url": provider.base_url, "allow_private": True, "api_key": "sk-key-of-it"}
-    entity: JSON = {"provider": "server", "model": model, "emulate_tools": False}
+    entity: JSON = {"provider": "server", "model": model, "emulate_tools": False, "prices": prices}
     planner: JSON = {"models": ["one"], "strict_capabilities": strict}
     return folder(
         where,
@@ -168,7 +171,9 @@ async def test_closing_ends_asking_in_the_background(tmp_path: Path) -> None:
         assert "loomwire" not in [thread.name for thread in threading.enumerate()]
 
 
-async def test_a_price_of_the_catalogue_gives_a_cost_unless_that_is_switched_off(tmp_path: Path) -> None:
+async def test_a_server_of_ones_own_is_not_charged_with_the_vendors_prices_but_with_yours(
+    tmp_path: Path,
+) -> None:
     usage: JSON = {"prompt_tokens": 1000, "completion_tokens": 100, "total_tokens": 1100}
     message: JSON = {"role": "assistant", "content": "Hi."}
     body: JSON = {
@@ -177,17 +182,29 @@ async def test_a_price_of_the_catalogue_gives_a_cost_unless_that_is_switched_off
         "choices": [{"message": message, "finish_reason": "stop"}],
         "usage": usage,
     }
+    written: JSON = {"input_usd_per_mtok": 1, "output_usd_per_mtok": 5}
     async with FakeProvider(HttpReply(body=body), HttpReply(body=body)) as provider:
-        async with LLMContainer.aopen(
-            configured(tmp_path / "a", provider, "openai", "gpt-4o"), watch=False
-        ) as container:
+        where = configured(tmp_path / "a", provider, "openai", "gpt-4o")
+        async with LLMContainer.aopen(where, watch=False) as container:
+            answer = await container.llm_client("planner").generate(LLMRequest.of("hi"))
+            known = container.wiring.registry().generation.entry("planner").config.targets[0].capabilities
+        assert answer.cost == Unpriced("no_price")
+        assert known.source("context_window") == "catalogue"
+        own = configured(tmp_path / "b", provider, "openai", "gpt-4o", prices=written)
+        async with LLMContainer.aopen(own, watch=False) as container:
             cost = (await container.llm_client("planner").generate(LLMRequest.of("hi"))).cost
         assert isinstance(cost, Cost)
-        assert cost.usd == Decimal("0.0035")
-        off = configured(tmp_path / "b", provider, "openai", "gpt-4o", catalogue={"prices": False})
-        async with LLMContainer.aopen(off, watch=False) as container:
-            cost = (await container.llm_client("planner").generate(LLMRequest.of("hi"))).cost
-        assert cost == Unpriced("no_price")
+        assert cost.usd == Decimal("0.0015")
+
+
+def test_a_vendors_own_host_is_charged_with_the_catalogues_prices_unless_that_is_switched_off() -> None:
+    for on in (True, False):
+        config = LLMConfig.openai("gpt-4o", api_key="sk-any")
+        config = replace(config, catalogue=CataloguePolicy(prices=on))
+        with LLMContainer.of({"planner": config}) as container:
+            prices = container.wiring.registry().generation.entry("planner").config.targets[0].prices
+        assert (prices is not None) == on
+        assert prices is None or prices.charge(Usage(1000, 100)) == Cost(3500)
 
 
 async def test_what_nobody_knows_is_allowed_with_one_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

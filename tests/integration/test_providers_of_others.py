@@ -104,12 +104,20 @@ def test_a_dialect_that_is_nowhere_is_a_typed_error(tmp_path: Path) -> None:
     assert "nowhere:Dialect raised ModuleNotFoundError" in caught.value.problems[0].message
 
 
-def test_a_client_that_is_nowhere_is_a_typed_error() -> None:
+def test_a_client_that_is_nowhere_is_a_typed_error_with_its_place(tmp_path: Path) -> None:
     manager = ProviderManager(none)
     manager.register_provider(ProviderType(name="gone", dialect=None, client="nowhere:Client", needs_key=False))
     config = LLMConfig(type="gone", model="m")
     with pytest.raises(ConfigError, match="nowhere:Client cannot be imported"):
         LLMContainer.of({"it": config}, overrides={"provider_manager": manager})
+    written = configured(tmp_path, "gone", "https://a.example/v1")
+    with pytest.raises(ConfigRejectedError) as caught:
+        LLMContainer.open(written, watch=False, overrides={"provider_manager": manager})
+    (problem,) = caught.value.problems
+    assert problem.message == "the client nowhere:Client cannot be imported: ModuleNotFoundError"
+    assert (problem.path, Path(problem.file or "").name) == ("providers.near.type", "loomwire.yaml")
+    assert problem.excerpt[problem.column - 1 :].startswith('"type"')
+    assert problem.line > 1
 
 
 def test_something_else_in_place_of_the_manager_is_refused_before_anything_is_built(tmp_path: Path) -> None:

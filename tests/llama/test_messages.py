@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -15,6 +16,7 @@ from loomwire.domain.errors import ContextLengthError, LLMAuthenticationError, L
 from loomwire.domain.events import Finished, TextDelta, ToolCallEnd
 from loomwire.domain.messages import Message, ToolResult
 from loomwire.domain.ports.client import ILLMClient
+from loomwire.domain.pricing import Cost
 from loomwire.domain.requests import LLMRequest, OutputSpec, Parameters
 from loomwire.domain.responses import LLMResponse
 from loomwire.domain.tools import Tool, ToolNamed
@@ -134,3 +136,30 @@ async def test_a_wrong_key_is_told_apart_and_not_repeated(box: Box) -> None:
         with pytest.raises(LLMAuthenticationError) as caught:
             await client(container, "c").generate(LLMRequest.of("Hello?", deadline_s=20))
     assert "canary" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", NAMES)
+async def test_what_is_counted_beforehand_is_what_the_answer_used(messages: LLMContainer, name: str) -> None:
+    request = LLMRequest.of(
+        "What is a giant panda?", system="Be brief.", deadline_s=20, parameters=Parameters(max_tokens=2)
+    )
+    if name == "tools":
+        request = replace(request, tools=(WEATHER,))
+    counted = await messages.token_counter(name).count(request)
+    answer = await client(messages, name).generate(request)
+    assert counted.input_tokens == answer.usage.input_tokens > 0
+    longer = await messages.token_counter(name).count(
+        request.extended(Message.assistant("A bear."), Message.user("Go on."))
+    )
+    assert longer.input_tokens > counted.input_tokens
+
+
+async def test_this_process_counts_on_the_server_that_answers(models: Path) -> None:
+    config = replace(
+        LLMConfig.local(str(models / "plain.gguf"), context=256, parallel=2, threads=1), dialect="anthropic"
+    )
+    async with await asyncio.to_thread(LLMContainer.of, {"plain": config}) as container:
+        request = LLMRequest.of("Hello?", deadline_s=20, parameters=Parameters(max_tokens=2))
+        counted = await container.token_counter("plain").count(request)
+        assert counted.input_tokens == (await client(container, "plain").generate(request)).usage.input_tokens
+        assert counted.input_cost == Cost(0)

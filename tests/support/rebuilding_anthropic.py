@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 
 from loomwire.domain.config import LLMConfig
@@ -11,6 +11,7 @@ from loomwire.domain.messages import Image, Message, Part, Reasoning, Text, Tool
 from loomwire.domain.requests import LLMRequest, OutputSpec, Parameters
 from loomwire.domain.tools import Tool, ToolChoice, ToolNamed
 from loomwire.domain.values import JSON, JSONObject, ToolCall
+from support.json_reading import number, objects, values, whole
 from support.wire_playback import Recording
 
 EXTRA = ("top_k",)
@@ -36,10 +37,10 @@ def rebuilt(recording: Recording) -> tuple[LLMRequest, LLMConfig]:
         tool_choice=_choice(choice) if ours else "auto",
         output=_output(sent),
         parameters=Parameters(
-            temperature=_number(sent, "temperature"),
-            top_p=_number(sent, "top_p"),
-            max_tokens=int(_number(sent, "max_tokens") or 0),
-            stop=tuple(str(word) for word in _list(sent.get("stop_sequences"))),
+            temperature=number(sent.get("temperature")),
+            top_p=number(sent.get("top_p")),
+            max_tokens=int(number(sent.get("max_tokens")) or 0),
+            stop=tuple(str(word) for word in values(sent.get("stop_sequences"))),
             reasoning_effort="none" if thinking == {"type": "disabled"} else None,
         ),
         extra=extra,
@@ -59,25 +60,6 @@ def spelled_out(body: JSON) -> dict[str, JSON]:
     if "output_format" in sent:
         sent["output_config"] = {"format": sent.pop("output_format")}
     return sent
-
-
-def whole(value: JSON) -> JSONObject:
-    """Return an object, empty when it is none."""
-    return value if isinstance(value, Mapping) else {}
-
-
-def objects(value: JSON) -> list[JSONObject]:
-    """Return the objects of a list."""
-    return [each for each in _list(value) if isinstance(each, Mapping)]
-
-
-def _list(value: JSON) -> Sequence[JSON]:
-    return value if isinstance(value, Sequence) and not isinstance(value, str) else ()
-
-
-def _number(sent: JSONObject, key: str) -> float | None:
-    value = sent.get(key)
-    return value if isinstance(value, int | float) else None
 
 
 def _blocks(content: JSON) -> list[JSONObject]:

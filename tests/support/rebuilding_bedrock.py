@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from urllib.parse import unquote
 
@@ -12,6 +12,7 @@ from loomwire.domain.messages import Image, Message, Part, Text, ToolResult
 from loomwire.domain.requests import LLMRequest, OutputSpec, Parameters
 from loomwire.domain.tools import Tool, ToolChoice, ToolNamed
 from loomwire.domain.values import JSON, JSONObject, ToolCall
+from support.json_reading import number, objects, values, whole
 from support.wire_playback import Recording
 
 
@@ -27,10 +28,10 @@ def rebuilt(recording: Recording) -> tuple[LLMRequest, LLMConfig]:
         tool_choice=_choice(whole(tools.get("toolChoice"))),
         output=_output(sent),
         parameters=Parameters(
-            temperature=_number(inference, "temperature"),
-            top_p=_number(inference, "topP"),
+            temperature=number(inference.get("temperature")),
+            top_p=number(inference.get("topP")),
             max_tokens=limit if isinstance(limit, int) else None,
-            stop=tuple(str(word) for word in _list(inference.get("stopSequences"))),
+            stop=tuple(str(word) for word in values(inference.get("stopSequences"))),
         ),
     )
     model = unquote(recording.url.partition("/model/")[2].partition("/")[0])
@@ -46,25 +47,6 @@ def spelled_out(body: JSON) -> dict[str, JSON]:
     if given:
         sent["outputConfig"] = {"schema": json.loads(str(given["schema"])), "name": given.get("name")}
     return sent
-
-
-def whole(value: JSON) -> JSONObject:
-    """Return an object, empty when it is none."""
-    return value if isinstance(value, Mapping) else {}
-
-
-def objects(value: JSON) -> list[JSONObject]:
-    """Return the objects of a list."""
-    return [each for each in _list(value) if isinstance(each, Mapping)]
-
-
-def _list(value: JSON) -> Sequence[JSON]:
-    return value if isinstance(value, Sequence) and not isinstance(value, str) else ()
-
-
-def _number(sent: JSONObject, key: str) -> float | None:
-    value = sent.get(key)
-    return value if isinstance(value, int | float) else None
 
 
 def _tool(spec: JSONObject) -> Tool:

@@ -11,6 +11,7 @@ from loomwire.domain.requests import LLMRequest, OutputSpec, Parameters
 from loomwire.domain.tools import Tool
 from loomwire.domain.values import JSON, JSONObject, ToolCall
 from loomwire.infrastructure.providers.wire.json_bytes import parse_arguments
+from support.json_reading import object_of, objects_of
 from support.wire_playback import Recording
 
 ROLES: Mapping[JSON, Role] = {"system": "system", "user": "user", "assistant": "assistant", "tool": "tool"}
@@ -73,18 +74,6 @@ def corrected(schema: JSON) -> JSON:
             for name, value in schema.items()
         }
     return schema
-
-
-def object_of(value: JSON) -> JSONObject:
-    """Return a JSON object as one."""
-    assert isinstance(value, Mapping)
-    return value
-
-
-def objects_of(value: JSON) -> Sequence[JSONObject]:
-    """Return a list of objects as one."""
-    assert isinstance(value, Sequence)
-    return [object_of(each) for each in value]
 
 
 def texts_of(value: JSON) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from loomwire.domain.requests import LLMRequest, OutputSpec, Parameters
 from loomwire.domain.tools import Tool, ToolChoice, ToolNamed
 from loomwire.domain.values import JSON, NO_JSON, JSONObject, ToolCall
 from loomwire.infrastructure.providers.gemini.conversation import MADE_UP
+from support.json_reading import count, number, object_of, objects_if_listed
 from support.wire_playback import Recording
 
 _PLACE = re.compile(
@@ -38,7 +39,7 @@ def rebuilt(recording: Recording) -> tuple[LLMRequest, LLMConfig, bool]:
     Fields that are no part of `LLMRequest` become its `extra`; where the recorded program wrote schemas in OpenAPI's
     subset, quirks say so.
     """
-    body = _object(recording.request)
+    body = object_of(recording.request)
     parts = urlsplit(recording.url)
     found = _PLACE.fullmatch(parts.path)
     assert found is not None
@@ -47,9 +48,11 @@ def rebuilt(recording: Recording) -> tuple[LLMRequest, LLMConfig, bool]:
         model=unquote(found["model"]),
         options={"quirks": _quirks(body)},
     )
-    settings = _object(body.get("generationConfig") or NO_JSON)
-    calling = _object(_object(body.get("toolConfig") or NO_JSON).get("functionCallingConfig", NO_JSON))
-    system = [Text(str(part["text"])) for part in _list(_object(body.get("systemInstruction") or NO_JSON).get("parts"))]
+    settings = object_of(body.get("generationConfig") or NO_JSON)
+    calling = object_of(object_of(body.get("toolConfig") or NO_JSON).get("functionCallingConfig", NO_JSON))
+    system = [
+        Text(str(part["text"])) for part in _list(object_of(body.get("systemInstruction") or NO_JSON).get("parts"))
+    ]
     said = [_message(each, number) for number, each in enumerate(_list(body["contents"]))]
     tools = _list(body.get("tools"))
     declared = [_tool(each) for tool in tools for each in _list(tool.get("functionDeclarations"))]
@@ -109,7 +112,7 @@ def _quirks(body: JSONObject) -> JSONObject:
     quirks: dict[str, JSON] = {}
     if any("parameters" in each for each in declared):
         quirks["tool_schema"] = "parameters"
-    if "responseSchema" in _object(body.get("generationConfig") or NO_JSON):
+    if "responseSchema" in object_of(body.get("generationConfig") or NO_JSON):
         quirks["output_schema"] = "responseSchema"
     return quirks
 
@@ -118,7 +121,7 @@ def _message(wire: JSONObject, place: int) -> Message:
     parts = _list(wire["parts"])
     if any("functionResponse" in part for part in parts):
         return Message.tool(
-            *(_result(_object(part["functionResponse"]), place - 1, number) for number, part in enumerate(parts))
+            *(_result(object_of(part["functionResponse"]), place - 1, number) for number, part in enumerate(parts))
         )
     if wire["role"] == "model":
         return Message("assistant", tuple(_said(parts, place)))
@@ -126,12 +129,12 @@ def _message(wire: JSONObject, place: int) -> Message:
 
 
 def _said(parts: Sequence[JSONObject], place: int) -> Iterator[Part]:
-    for number, part in enumerate(parts):
+    for index, part in enumerate(parts):
         call = part.get("functionCall")
         if isinstance(call, Mapping):
             signature = part.get("thoughtSignature")
-            id_ = str(call.get("id") or f"{MADE_UP}{place}-{number}")
-            yield ToolCall(id_, str(call["name"]), _object(call["args"]), "", str(signature) if signature else None)
+            id_ = str(call.get("id") or f"{MADE_UP}{place}-{index}")
+            yield ToolCall(id_, str(call["name"]), object_of(call["args"]), "", str(signature) if signature else None)
         else:
             yield Text(str(part["text"]))
 
@@ -152,7 +155,7 @@ def _shown(parts: Sequence[JSONObject]) -> Iterator[Text | Image]:
 
 def _tool(wire: JSONObject) -> Tool:
     schema = next((_plain(wire[key]) for key in _SCHEMAS if key in wire), NO_JSON)
-    return Tool(str(wire["name"]), str(wire.get("description") or ""), _object(schema))
+    return Tool(str(wire["name"]), str(wire.get("description") or ""), object_of(schema))
 
 
 def _plain(schema: JSON) -> JSON:
@@ -188,39 +191,22 @@ def _output(settings: JSONObject) -> OutputSpec | None:
     if settings.get("responseMimeType") != "application/json":
         return None
     schema = settings.get("responseSchema", settings.get("responseJsonSchema"))
-    return OutputSpec(_object(_plain(schema)) if schema is not None else None)
+    return OutputSpec(object_of(_plain(schema)) if schema is not None else None)
 
 
 def _parameters(settings: JSONObject) -> Parameters:
     given = {_SETTINGS[key]: value for key, value in settings.items() if key in _SETTINGS}
     stop = settings.get("stopSequences")
     return Parameters(
-        temperature=_number(given.get("temperature")),
-        top_p=_number(given.get("top_p")),
-        max_tokens=_count(given.get("max_tokens")),
+        temperature=number(given.get("temperature")),
+        top_p=number(given.get("top_p")),
+        max_tokens=count(given.get("max_tokens")),
         stop=tuple(map(str, stop)) if isinstance(stop, Sequence) else (),
-        seed=_count(given.get("seed")),
-        presence_penalty=_number(given.get("presence_penalty")),
-        frequency_penalty=_number(given.get("frequency_penalty")),
+        seed=count(given.get("seed")),
+        presence_penalty=number(given.get("presence_penalty")),
+        frequency_penalty=number(given.get("frequency_penalty")),
     )
 
 
-def _number(value: JSON) -> float | None:
-    return value if isinstance(value, int | float) else None
-
-
-def _count(value: JSON) -> int | None:
-    return value if isinstance(value, int) else None
-
-
-def _object(value: JSON) -> JSONObject:
-    assert isinstance(value, Mapping)
-    return value
-
-
 def _list(value: JSON) -> Sequence[JSONObject]:
-    if isinstance(value, Mapping):
-        return [value]
-    if isinstance(value, str) or not isinstance(value, Sequence):
-        return ()
-    return [_object(each) for each in value]
+    return [value] if isinstance(value, Mapping) else objects_if_listed(value)

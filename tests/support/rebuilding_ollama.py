@@ -10,7 +10,7 @@ from loomwire.domain.messages import Message, Role, Text
 from loomwire.domain.requests import LLMRequest, OutputSpec, Parameters, ReasoningEffort
 from loomwire.domain.tools import Tool
 from loomwire.domain.values import JSON, JSONObject
-from support.rebuilding_cohere import object_of, objects_of
+from support.json_reading import object_of, objects_of
 from support.wire_playback import Recording
 
 ROLES: Mapping[JSON, Role] = {"system": "system", "user": "user", "assistant": "assistant"}

@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import get_args
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from loomwire.domain.config import LLMConfig
 from loomwire.domain.messages import Image, Message, Part, Reasoning, Text, ToolResult
-from loomwire.domain.requests import LLMRequest, OutputSpec, Parameters, ReasoningEffort
+from loomwire.domain.requests import LLMRequest, OutputSpec, Parameters
 from loomwire.domain.tools import Tool, ToolChoice, ToolNamed
 from loomwire.domain.values import JSON, NO_JSON, JSONObject, ToolCall
+from support.json_reading import count, effort, number, object_of, objects_if_listed
 from support.wire_playback import Recording
 
 _OURS = frozenset(
@@ -41,8 +41,8 @@ def rebuilt(recording: Recording) -> tuple[LLMRequest, LLMConfig, bool]:
     config = replace(target, model=named, api_version=version, lenient_terminal=False)
     choice = _tool_choice(body.get("tool_choice"))
     request = LLMRequest(
-        tuple(_message(each) for each in _list(body["messages"])),
-        tools=tuple(_tool(each) for each in _list(body.get("tools"))),
+        tuple(_message(each) for each in objects_if_listed(body["messages"])),
+        tools=tuple(_tool(each) for each in objects_if_listed(body.get("tools"))),
         tool_choice=choice,
         output=_output(body.get("response_format")),
         parameters=_parameters(body),
@@ -59,7 +59,7 @@ def canonical(body: JSON) -> JSON:
     """
     if not isinstance(body, Mapping):
         return body
-    return {**body, "messages": [_canonical_message(each) for each in _list(body.get("messages"))]}
+    return {**body, "messages": [_canonical_message(each) for each in objects_if_listed(body.get("messages"))]}
 
 
 def _canonical_message(message: JSONObject) -> JSONObject:
@@ -75,12 +75,12 @@ def _canonical_message(message: JSONObject) -> JSONObject:
         case _:
             pass
     if message.get("tool_calls"):
-        same["tool_calls"] = [_canonical_call(call) for call in _list(message["tool_calls"])]
+        same["tool_calls"] = [_canonical_call(call) for call in objects_if_listed(message["tool_calls"])]
     return same
 
 
 def _canonical_call(call: JSONObject) -> JSONObject:
-    function = _object(call["function"])
+    function = object_of(call["function"])
     return {**call, "function": {**function, "arguments": json.loads(str(function["arguments"]))}}
 
 
@@ -100,8 +100,8 @@ def _said(wire: JSONObject) -> Iterator[Part]:
     if isinstance(thought, str):
         yield Reasoning(thought)
     yield from _parts(wire.get("content"))
-    for call in _list(wire.get("tool_calls")):
-        function = _object(call["function"])
+    for call in objects_if_listed(wire.get("tool_calls")):
+        function = object_of(call["function"])
         arguments = json.loads(str(function["arguments"]))
         yield ToolCall(str(call["id"]), str(function["name"]), arguments)
 
@@ -109,7 +109,7 @@ def _said(wire: JSONObject) -> Iterator[Part]:
 def _parts(content: JSON) -> Iterator[Text | Image]:
     if isinstance(content, str) and content:
         yield Text(content)
-    for part in _list(content):
+    for part in objects_if_listed(content):
         image = part.get("image_url")
         if image is None:
             yield Text(str(part["text"]))
@@ -118,12 +118,12 @@ def _parts(content: JSON) -> Iterator[Text | Image]:
 
 
 def _is_marked(content: JSON) -> bool:
-    return any("cache_control" in part for part in _list(content))
+    return any("cache_control" in part for part in objects_if_listed(content))
 
 
 def _tool(wire: JSONObject) -> Tool:
-    function = _object(wire["function"])
-    parameters = _object(function.get("parameters", NO_JSON))
+    function = object_of(wire["function"])
+    parameters = object_of(function.get("parameters", NO_JSON))
     return Tool(
         str(function["name"]),
         str(function.get("description") or ""),
@@ -157,36 +157,12 @@ def _output(wire: JSON) -> OutputSpec | None:
 def _parameters(body: JSONObject) -> Parameters:
     stop = body.get("stop")
     return Parameters(
-        temperature=_number(body.get("temperature")),
-        top_p=_number(body.get("top_p")),
-        max_tokens=_count(body.get("max_completion_tokens", body.get("max_tokens"))),
+        temperature=number(body.get("temperature")),
+        top_p=number(body.get("top_p")),
+        max_tokens=count(body.get("max_completion_tokens", body.get("max_tokens"))),
         stop=(stop,) if isinstance(stop, str) else tuple(map(str, stop)) if isinstance(stop, Sequence) else (),
-        seed=_count(body.get("seed", body.get("random_seed"))),
-        presence_penalty=_number(body.get("presence_penalty")),
-        frequency_penalty=_number(body.get("frequency_penalty")),
-        reasoning_effort=_effort(body.get("reasoning_effort")),
+        seed=count(body.get("seed", body.get("random_seed"))),
+        presence_penalty=number(body.get("presence_penalty")),
+        frequency_penalty=number(body.get("frequency_penalty")),
+        reasoning_effort=effort(body.get("reasoning_effort")),
     )
-
-
-def _effort(wire: JSON) -> ReasoningEffort | None:
-    known: tuple[ReasoningEffort, ...] = get_args(ReasoningEffort)
-    return next((word for word in known if word == wire), None)
-
-
-def _number(value: JSON) -> float | None:
-    return value if isinstance(value, int | float) else None
-
-
-def _count(value: JSON) -> int | None:
-    return value if isinstance(value, int) else None
-
-
-def _object(value: JSON) -> JSONObject:
-    assert isinstance(value, Mapping)
-    return value
-
-
-def _list(value: JSON) -> Sequence[JSONObject]:
-    if isinstance(value, str) or not isinstance(value, Sequence):
-        return ()
-    return [_object(each) for each in value]

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import get_args
 
 from loomwire.domain.config import LLMConfig
 from loomwire.domain.messages import Image, Message, Part, Reasoning, Text, ToolResult
-from loomwire.domain.requests import LLMRequest, OutputSpec, Parameters, ReasoningEffort
+from loomwire.domain.requests import LLMRequest, OutputSpec, Parameters
 from loomwire.domain.tools import Tool, ToolChoice, ToolNamed
 from loomwire.domain.values import JSON, NO_JSON, JSONObject, ToolCall
+from support.json_reading import count, effort, number, object_of, objects_if_listed
 from support.wire_playback import Recording
 
 _OURS = frozenset(
@@ -33,7 +33,7 @@ def rebuilt(recording: Recording) -> tuple[LLMRequest, LLMConfig, bool]:
     config = replace(target, model=str(body["model"]), allow_private=recording.url.startswith("http://"))
     if any(item.get("role") == "developer" for item in items):
         config = replace(config, options={"quirks": {"system_role": "developer"}})
-    reasoning, tools = _object(body.get("reasoning", NO_JSON)), _list(body.get("tools"))
+    reasoning, tools = object_of(body.get("reasoning", NO_JSON)), objects_if_listed(body.get("tools"))
     extra: dict[str, JSON] = {key: value for key, value in body.items() if key not in _OURS}
     if reasoning.keys() - {"effort"}:
         extra["reasoning"] = {key: value for key, value in reasoning.items() if key != "effort"}
@@ -44,12 +44,12 @@ def rebuilt(recording: Recording) -> tuple[LLMRequest, LLMConfig, bool]:
         tuple(_messages(items)),
         tools=tuple(_tool(tool) for tool in tools if tool["type"] == "function"),
         tool_choice=_tool_choice(body.get("tool_choice")),
-        output=_output(_object(body.get("text", NO_JSON)).get("format")),
+        output=_output(object_of(body.get("text", NO_JSON)).get("format")),
         parameters=Parameters(
-            temperature=_number(body.get("temperature")),
-            top_p=_number(body.get("top_p")),
-            max_tokens=_count(body.get("max_output_tokens")),
-            reasoning_effort=_effort(reasoning.get("effort")),
+            temperature=number(body.get("temperature")),
+            top_p=number(body.get("top_p")),
+            max_tokens=count(body.get("max_output_tokens")),
+            reasoning_effort=effort(reasoning.get("effort")),
         ),
         extra=extra,
     )
@@ -70,7 +70,7 @@ def _canonical_item(item: JSONObject) -> JSONObject:
     same = dict(item)
     if "role" in same:
         same.pop("type", None)
-    parts = _list(same.get("content"))
+    parts = objects_if_listed(same.get("content"))
     if len(parts) == 1 and set(parts[0]) == {"type", "text"}:
         same["content"] = parts[0]["text"]
     if "arguments" in same:
@@ -79,7 +79,7 @@ def _canonical_item(item: JSONObject) -> JSONObject:
 
 
 def _items(wire: JSON) -> Sequence[JSONObject]:
-    return [{"role": "user", "content": wire}] if isinstance(wire, str) else _list(wire)
+    return [{"role": "user", "content": wire}] if isinstance(wire, str) else objects_if_listed(wire)
 
 
 def _messages(items: Sequence[JSONObject]) -> Iterator[Message]:
@@ -112,7 +112,7 @@ def _said(item: JSONObject) -> Iterator[Part]:
 def _parts(content: JSON) -> Iterator[Text | Image]:
     if isinstance(content, str):
         yield Text(content)
-    for part in _list(content):
+    for part in objects_if_listed(content):
         if part["type"] == "input_image":
             yield Image(url=str(part["image_url"]))
         else:
@@ -123,7 +123,7 @@ def _tool(wire: JSONObject) -> Tool:
     return Tool(
         str(wire["name"]),
         str(wire.get("description") or ""),
-        _object(wire["parameters"]),
+        object_of(wire["parameters"]),
         strict=wire.get("strict") is True,
     )
 
@@ -148,27 +148,3 @@ def _output(wire: JSON) -> OutputSpec | None:
             return OutputSpec()
         case _:
             return None
-
-
-def _effort(wire: JSON) -> ReasoningEffort | None:
-    known: tuple[ReasoningEffort, ...] = get_args(ReasoningEffort)
-    return next((word for word in known if word == wire), None)
-
-
-def _number(value: JSON) -> float | None:
-    return value if isinstance(value, int | float) else None
-
-
-def _count(value: JSON) -> int | None:
-    return value if isinstance(value, int) else None
-
-
-def _object(value: JSON) -> JSONObject:
-    assert isinstance(value, Mapping)
-    return value
-
-
-def _list(value: JSON) -> Sequence[JSONObject]:
-    if isinstance(value, str) or not isinstance(value, Sequence):
-        return ()
-    return [_object(each) for each in value]

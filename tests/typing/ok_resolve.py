@@ -10,6 +10,7 @@ from loomwire import (
     Finished,
     ILLMClient,
     ILLMClientFactory,
+    LLMConfig,
     LLMContainer,
     LLMRequest,
     LLMResponse,
@@ -20,7 +21,10 @@ from loomwire import (
     ToolCallEnd,
     Unpriced,
 )
+from loomwire.application.handles.counting import SyncTokenCounter
 from loomwire.application.handles.vectors import SyncEmbedder
+from loomwire.domain.counting.counts import TokenCount
+from loomwire.domain.ports.counting import ITokenCounter
 from loomwire.domain.ports.embedding import IEmbedder, IEmbeddingFactory, IReranker
 from loomwire.domain.vectors.embeddings import EmbedRequest, EmbedResponse, Ranked, RerankRequest, RerankResponse
 
@@ -75,6 +79,19 @@ async def vectors(container: LLMContainer) -> None:
     assert_type(container.resolve(SyncEmbedder, "search"), SyncEmbedder)
     assert_type(container.sync_embedder("search").embed(EmbedRequest.of("one")), EmbedResponse)
     assert_type(container.sync_reranker("search").rerank(RerankRequest.of("one", "two")), RerankResponse)
+
+
+async def counts(container: LLMContainer) -> None:
+    counter = container.resolve(ITokenCounter, "planner")
+    assert_type(counter, ITokenCounter)
+    assert_type(container.token_counter("planner"), ITokenCounter)
+    counted = await counter.count(LLMRequest.of("hi"))
+    assert_type(counted, TokenCount)
+    assert_type(counted.input_tokens, int)
+    assert_type(counted.input_cost, Cost | Unpriced)
+    assert_type(container.resolve(SyncTokenCounter, "planner"), SyncTokenCounter)
+    assert_type(container.sync_token_counter("planner").count(LLMRequest.of("hi")), TokenCount)
+    assert_type(container.resolve(ILLMClientFactory).counter(LLMConfig.openai("m")), ITokenCounter)
 
 
 def in_sync_code(client: SyncLLMClient) -> None:

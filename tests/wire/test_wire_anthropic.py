@@ -13,7 +13,8 @@ from loomwire.domain.requests import LLMRequest, Parameters
 from loomwire.domain.responses import LLMResponse
 from loomwire.domain.values import JSON
 from loomwire.infrastructure.providers.wire.answer import Answer
-from support.rebuilding_anthropic import objects, rebuilt, spelled_out, whole
+from support.json_reading import objects, whole
+from support.rebuilding_anthropic import rebuilt, spelled_out
 from support.wire_playback import Recording, parameters, recordings
 from support.wire_requests import check_body
 

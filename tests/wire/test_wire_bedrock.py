@@ -12,7 +12,8 @@ from loomwire.infrastructure.providers.speech import dialect_of, speech
 from loomwire.infrastructure.providers.table import DIALECTS, PROVIDERS
 from loomwire.infrastructure.providers.wire.answer import Answer
 from loomwire.infrastructure.transport.framing.eventstream import EventStreamDecoder
-from support.rebuilding_bedrock import rebuilt, spelled_out, whole
+from support.json_reading import whole
+from support.rebuilding_bedrock import rebuilt, spelled_out
 from support.wire_playback import Recording, parameters, recordings
 from support.wire_requests import check_body
 

@@ -72,6 +72,10 @@ class Client(Protocol):
         """Ask for a stream."""
         ...
 
+    def count_tokens(self, **request: JSON) -> dict[str, JSON]:
+        """Ask for a count."""
+        ...
+
     def close(self) -> None:
         """Close connections."""
 
@@ -131,6 +135,17 @@ def content(answer: Mapping[str, JSON]) -> JSON:
     assert isinstance(message, dict)
     said: JSON = message["content"]
     return said
+
+
+async def test_a_count_is_read(provider: FakeProvider, sdk: Client) -> None:
+    provider.queue(Reply(usage=USED))
+    turn: JSON = {"messages": [{"role": "user", "content": [{"text": "Hi"}]}], "toolConfig": TOOLS}
+    answer = await aside(lambda: sdk.count_tokens(modelId=MODEL, input={"converse": turn}))
+    assert answer["inputTokens"] == USED.input_tokens
+    metadata = answer["ResponseMetadata"]
+    assert isinstance(metadata, dict)
+    assert metadata["RequestId"] == provider.requests[-1].id
+    assert provider.requests[-1].model == MODEL
 
 
 async def test_a_plain_answer_is_read(provider: FakeProvider, sdk: Client) -> None:

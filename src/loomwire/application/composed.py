@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from typing_extensions import override
 
 from loomwire.application.pipeline import Parts, build_client
 from loomwire.domain.config import ClientConfig, LLMConfig, Snapshot
 from loomwire.domain.ports.client import ILLMClient, ILLMClientFactory
+
+if TYPE_CHECKING:
+    from loomwire.domain.ports.counting import ITokenCounter
 
 
 class ComposedFactory(ILLMClientFactory):
@@ -33,6 +37,13 @@ class ComposedFactory(ILLMClientFactory):
     @override
     def resolved(self, config: LLMConfig) -> LLMConfig:
         return self._parts.factory.resolved(config)
+
+    @override
+    def counter(self, config: LLMConfig) -> ITokenCounter:
+        from loomwire.application.embedding.counting import build_counter
+
+        known = self.resolved(config)
+        return build_counter(single(known.name, known), self._parts)
 
 
 def single(name: str, config: LLMConfig) -> ClientConfig:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from functools import reduce
 from types import MappingProxyType
 
-from loomwire.application.embedding.first_use import VectorChains
+from loomwire.application.embedding.first_use import FurtherChains
 from loomwire.application.forks import renew_after_fork
 from loomwire.application.pipeline import Parts, build_client
 from loomwire.domain.capabilities import ModelCapabilities
@@ -30,7 +30,7 @@ class Entry:
         source: The same as it stands in the snapshot.
         since: The number of the generation for which the chain was built.
         places: What the chain may connect to.
-        vectors: Its embedder and reranker, built when they are first asked for.
+        further: Its embedder, reranker and token counter, built when they are first asked for.
         capabilities: What every target can do that a call may reach.
     """
 
@@ -39,7 +39,7 @@ class Entry:
     source: ClientConfig
     since: int
     places: frozenset[Place]
-    vectors: VectorChains
+    further: FurtherChains
     capabilities: ModelCapabilities
 
 
@@ -164,9 +164,9 @@ def _built(number: int, source: ClientConfig, parts: Parts, resolved: _Resolved)
     # Once and before anything is built: every layer and every typed call sees what the provider's row knows.
     known = resolved.of(source.targets)
     config = replace(source, targets=known.targets)
-    vectors = VectorChains(replace(source, targets=(known.embeds,), weights=()), parts)
+    further = FurtherChains(replace(source, targets=(known.embeds,), weights=()), parts, config)
     can = reduce(ModelCapabilities.common, (target.capabilities for target in config.targets))
-    return Entry(build_client(config, parts), config, source, number, known.places, vectors, can)
+    return Entry(build_client(config, parts), config, source, number, known.places, further, can)
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +189,7 @@ class _Resolved:
         self._known: dict[tuple[int, ...], _Known] = {}
 
     def of(self, targets: tuple[LLMConfig, ...]) -> _Known:
+        """Return what is known of some targets; what was found once is not looked for again."""
         key = tuple(map(id, targets))
         known = self._known.get(key)
         if known is None:

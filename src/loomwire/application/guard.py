@@ -11,7 +11,7 @@ from loomwire.domain.pricing import Charge, Usage
 from loomwire.domain.reports.steps import Step
 from loomwire.domain.responses import RateLimits
 
-OperationName: TypeAlias = Literal["chat", "embeddings", "rerank"]
+OperationName: TypeAlias = Literal["chat", "embeddings", "rerank", "count_tokens"]
 """What is done; OpenTelemetry's word where it has one."""
 
 

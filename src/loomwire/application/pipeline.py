@@ -91,8 +91,7 @@ def build_client(config: ClientConfig, parts: Parts) -> ILLMClient:
         answer = stand_in_of(config.name, exhausted)
         chain = DegradedClient(chain, answer, mode=exhausted.mode, total_s=config.total_s, clock=parts.clock)
     # Outermost, so that every call leaves exactly one record, however it was answered.
-    tally = parts.stats.tally(client_key(config.name))
-    return GuardedClient(chain, Observe("call", client=config.name, tally=tally, clock=parts.clock, sinks=parts.sinks))
+    return GuardedClient(chain, observed_call(config.name, parts))
 
 
 def _build_targets(config: ClientConfig, parts: Parts) -> ILLMClient:
@@ -109,13 +108,15 @@ def _build_targets(config: ClientConfig, parts: Parts) -> ILLMClient:
     return FallbackClient([_build_target(config.name, option.config, parts) for option in options], terms)
 
 
-def _build_target(client: str, config: LLMConfig, parts: Parts) -> ILLMClient:
-    states = parts.states
-    chain: ILLMClient = parts.factory.create(config)
-    # Nearest to the wire: the limits of one send.
-    chain = TimedClient(chain, timeouts=config.timeouts, clock=parts.clock)
-    # One step and one record per send; outside Timed, so that a timeout is seen as the attempt's failure.
-    observe = Observe(
+def observed_call(client: str, parts: Parts) -> Observe:
+    """Return what records the calls of a client, whatever it is asked to do."""
+    tally = parts.stats.tally(client_key(client))
+    return Observe("call", client=client, tally=tally, clock=parts.clock, sinks=parts.sinks)
+
+
+def observed_attempt(client: str, config: LLMConfig, parts: Parts) -> Observe:
+    """Return what records each send to a target, and notes a step."""
+    return Observe(
         "attempt",
         client=client,
         tally=parts.stats.tally(target_key(config)),
@@ -124,7 +125,15 @@ def _build_target(client: str, config: LLMConfig, parts: Parts) -> ILLMClient:
         provider=config.name,
         model=config.model,
     )
-    chain = GuardedClient(chain, observe)
+
+
+def _build_target(client: str, config: LLMConfig, parts: Parts) -> ILLMClient:
+    states = parts.states
+    chain: ILLMClient = parts.factory.create(config)
+    # Nearest to the wire: the limits of one send.
+    chain = TimedClient(chain, timeouts=config.timeouts, clock=parts.clock)
+    # One step and one record per send; outside Timed, so that a timeout is seen as the attempt's failure.
+    chain = GuardedClient(chain, observed_attempt(client, config, parts))
     # Inside retry, so that it counts real sends; an open circuit is no reason to ask again.
     chain = GuardedClient(chain, Breaker(states.circuit(config), provider=config.name, model=config.model))
     # Outside the breaker, so that nobody waits with a permit in hand; inside retry, which holds no slot while it waits.

@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import sys
 import traceback
-from collections.abc import Sequence
-from importlib import import_module
-from typing import NoReturn
+from collections.abc import Mapping, Sequence
+from typing import ClassVar, NoReturn
 
 import click
 from typing_extensions import override
 
 from loomwire import __version__
+from loomwire.cli.lazy import LazyGroup
 from loomwire.cli.output import error_json, exit_code, show_error, show_json, wants_json
 
 COMMANDS = {
@@ -36,20 +36,10 @@ class ReaderLeftError(Exception):
     """Nobody reads our stdout any more. click would make a failure of it, which `loomwire schema | head` is not."""
 
 
-class LazyGroup(click.Group):
-    """A group whose commands live in modules that are imported on use, so that `--help` stays instant."""
+class Loomwire(LazyGroup):
+    """The command as a whole: every failure below ends in words, JSON where that was asked for, and an exit code."""
 
-    @override
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return sorted(COMMANDS)
-
-    @override
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        module = COMMANDS.get(cmd_name)
-        if module is None:
-            return None
-        command: click.Command = getattr(import_module(module), cmd_name)
-        return command
+    places: ClassVar[Mapping[str, str]] = COMMANDS
 
     @override
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
@@ -96,7 +86,7 @@ _NEXT = (
 )
 
 
-@click.group(cls=LazyGroup, epilog=_NEXT, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Loomwire, epilog=_NEXT, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="loomwire")
 @click.option(
     "--color",

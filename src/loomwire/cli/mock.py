@@ -87,6 +87,7 @@ async def _serve(ctx: click.Context, provider: FakeProvider, script: Script) -> 
     stop: asyncio.Future[int] = asyncio.get_running_loop().create_future()
 
     def end(code: int) -> None:
+        """End the command with an exit code; the first one holds."""
         if not stop.done():
             stop.set_result(code)
 

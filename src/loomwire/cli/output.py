@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from itertools import pairwise
 
 import click
@@ -109,3 +110,17 @@ def show_json(value: JSON, *, one_line: bool = False) -> None:
 def json_text(value: JSON, indent: int | None = None) -> str:
     """Return a value as JSON text; mappings that nobody can change are objects like others."""
     return json.dumps(value, ensure_ascii=False, indent=indent, default=dict)
+
+
+@contextmanager
+def unlogged() -> Generator[None, None, None]:
+    """Keep the library's log lines out of the way where a command tells the same, and longer."""
+    import logging
+
+    silence = logging.NullHandler()
+    logger = logging.getLogger("loomwire")
+    logger.addHandler(silence)
+    try:
+        yield
+    finally:
+        logger.removeHandler(silence)

@@ -1,18 +1,20 @@
-"""Handing out embedders and rerankers by the names of clients."""
+"""Handing out embedders, rerankers and token counters by the names of clients."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
 
+from loomwire.application.handles.counting import CounterHandle, SyncTokenCounter
 from loomwire.application.handles.vectors import EmbedderHandle, RerankerHandle, SyncEmbedder, SyncReranker
 from loomwire.application.loop_thread import LoopThread
 from loomwire.application.registry import ClientHandle
+from loomwire.domain.ports.counting import ITokenCounter
 from loomwire.domain.ports.embedding import IEmbedder, IReranker
 
 
-class VectorResolver:
-    """The part of a container that hands out embedders and rerankers. Safe for threads and event loops."""
+class PartResolver:
+    """The part of a container that hands out what a client is beside a client. Safe for threads and event loops."""
 
     _threads: LoopThread
 
@@ -28,7 +30,7 @@ class VectorResolver:
             UnknownNameError: No such client.
             CapabilityError: The provider type has no embeddings; the message lists those that have.
         """
-        return self._embedder(name)
+        return EmbedderHandle(self._handle(name)).check()
 
     def reranker(self, name: str) -> IReranker:
         """Return the stable handle of a client's reranker; `resolve(IReranker, name)` in short.
@@ -37,30 +39,38 @@ class VectorResolver:
             UnknownNameError: No such client.
             CapabilityError: The provider type cannot rerank; the message lists those that can.
         """
-        return self._reranker(name)
+        return RerankerHandle(self._handle(name)).check()
+
+    def token_counter(self, name: str) -> ITokenCounter:
+        """Return the stable handle of a client's token counter; `resolve(ITokenCounter, name)` in short.
+
+        The provider of the client's first model counts, and never another one: other models have other tokens. It
+        counts what `generate` of the client would send, and it sees reloads.
+
+        Raises:
+            UnknownNameError: No such client.
+            CapabilityError: The provider type cannot count over the target's dialect; the message lists those that can.
+        """
+        return CounterHandle(self._handle(name)).check()
 
     def sync_embedder(self, name: str) -> SyncEmbedder:
         """Return the blocking twin of a client's embedder, for code outside event loops."""
-        return SyncEmbedder(self._embedder(name), self._threads)
+        return SyncEmbedder(self.embedder(name), self._threads)
 
     def sync_reranker(self, name: str) -> SyncReranker:
         """Return the blocking twin of a client's reranker, for code outside event loops."""
-        return SyncReranker(self._reranker(name), self._threads)
+        return SyncReranker(self.reranker(name), self._threads)
 
-    def _vector_ports(self) -> Mapping[object, Callable[[str], object]]:
+    def sync_token_counter(self, name: str) -> SyncTokenCounter:
+        """Return the blocking twin of a client's token counter, for code outside event loops."""
+        return SyncTokenCounter(self.token_counter(name), self._threads)
+
+    def _part_ports(self) -> Mapping[object, Callable[[str], object]]:
         return {
             IEmbedder: self.embedder,
             IReranker: self.reranker,
+            ITokenCounter: self.token_counter,
             SyncEmbedder: self.sync_embedder,
             SyncReranker: self.sync_reranker,
+            SyncTokenCounter: self.sync_token_counter,
         }
-
-    def _embedder(self, name: str) -> EmbedderHandle:
-        handle = EmbedderHandle(self._handle(name))
-        handle.check()
-        return handle
-
-    def _reranker(self, name: str) -> RerankerHandle:
-        handle = RerankerHandle(self._handle(name))
-        handle.check()
-        return handle

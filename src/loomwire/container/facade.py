@@ -29,7 +29,7 @@ from loomwire.container.detecting import Detecting
 from loomwire.container.health import HealthDoor, Looking
 from loomwire.container.inspection.checks import check
 from loomwire.container.inspection.graph import WiringGraph
-from loomwire.container.lifetime import Closing, Home, drain_after, ending_with, watcher_of
+from loomwire.container.lifetime import Closing, Home, ending_with, watcher_of
 from loomwire.container.operating.door import OperatingDoor
 from loomwire.container.operating.point import ControlPoint
 from loomwire.container.parents import Parent, parts_of
@@ -327,8 +327,8 @@ class LLMContainer(Resolver, HealthDoor, OperatingDoor):
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Close it; without waiting for calls when the block is left by a cancellation or an interrupt."""
-        await self.aclose(drain=drain_after(kind))
+        """Close it. Calls may go on for a second after an error, and not at all after a cancellation or an interrupt."""
+        await self.aclose(drain=self._closing.drain_after(kind))
 
     def __enter__(self) -> Self:
         """Use the container until the end of the block."""
@@ -337,8 +337,8 @@ class LLMContainer(Resolver, HealthDoor, OperatingDoor):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Close it; without waiting for calls when the block is left by a cancellation or an interrupt."""
-        self.close(drain=drain_after(kind))
+        """Close it. Calls may go on for a second after an error, and not at all after a cancellation or an interrupt."""
+        self.close(drain=self._closing.drain_after(kind))
 
 
 def _let_go(opening: asyncio.Future[_C]) -> None:

@@ -8,7 +8,7 @@ import threading
 import warnings
 import weakref
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from loomwire.application.forks import renew_after_fork
 from loomwire.application.lifecycle.last_calls import LastCalls
@@ -22,6 +22,9 @@ from loomwire.infrastructure.watching.watcher import ConfigWatcher
 
 if TYPE_CHECKING:
     from dependency_injector import containers
+
+AFTER_ERROR_S: Final = 1.0
+"""For how long calls in flight may go on when an error left the container's block, in seconds."""
 
 Ending: TypeAlias = "weakref.finalize[[str, ConfigWatcher | None, LoopThread], ClientRegistry]"
 
@@ -46,6 +49,7 @@ def watcher_of(source: IConfigSource | None, store: ConfigStore) -> ConfigWatche
     held = weakref.ref(store)
 
     def reload() -> None:
+        """Reload the store, unless nobody holds it any more."""
         living = held()
         if living is not None:
             living.reload()
@@ -127,6 +131,17 @@ class Closing:
         """Call something, idempotent, before everything else, but after the last call has ended."""
         self._further.append(closer)
 
+    def drain_after(self, error: type[BaseException] | None) -> float | None:
+        """Return for how long calls may go on when the container's block was left; None for as long as is configured.
+
+        Args:
+            error: What left the block. What is no `Exception`, such as a cancellation, wants out now. After any other
+                error the calls that the block began are probably nobody's, so they do not hold its message up for long.
+        """
+        if error is None:
+            return None
+        return min(self._usual_s, AFTER_ERROR_S) if issubclass(error, Exception) else 0.0
+
     def close(self, drain_s: float | None) -> None:
         """Close from synchronous code."""
         inside = inside_a_loop()
@@ -158,8 +173,12 @@ class Closing:
             await asyncio.shield(closing)
 
     def _refuse_calls(self, drain_s: float | None) -> None:
-        self._last_calls.close(drain_s, self._registry.generation.snapshot.drain_s)
+        self._last_calls.close(drain_s, self._usual_s)
         self._registry.close()
+
+    @property
+    def _usual_s(self) -> float:
+        return self._registry.generation.snapshot.drain_s
 
     def _run_closers(self, errors: list[Exception]) -> None:
         failed = list(errors)
@@ -191,16 +210,6 @@ class Closing:
     async def _close_pool(self) -> None:
         self._pool_closed = True
         await self._wiring.connection_pool().aclose()
-
-
-def drain_after(error: type[BaseException] | None) -> float | None:
-    """Return for how long calls may go on when a container's block was left; None for as long as is configured.
-
-    Args:
-        error: What left the block. One that is no `Exception`, such as a cancellation, wants out now. Any other says
-            nothing of the calls of others.
-    """
-    return None if error is None or issubclass(error, Exception) else 0.0
 
 
 class Home:

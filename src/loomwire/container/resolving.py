@@ -14,7 +14,7 @@ from loomwire.application.loop_thread import LoopThread
 from loomwire.application.registry import ClientHandle, ClientSource
 from loomwire.application.sync import SyncLLMClient
 from loomwire.container.agents import AgentResolver
-from loomwire.container.embedding import VectorResolver
+from loomwire.container.embedding import PartResolver
 from loomwire.domain.config import ClientConfig
 from loomwire.domain.errors import ClientRemovedError, UnknownNameError
 from loomwire.domain.ports.client import ILLMClient, ILLMClientFactory
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class Resolver(VectorResolver, AgentResolver, IDependencyContainer):
+class Resolver(PartResolver, AgentResolver, IDependencyContainer):
     """Hands out clients of a source by name, and the parts of a wiring. Safe for threads and event loops.
 
     Args:
@@ -66,7 +66,7 @@ class Resolver(VectorResolver, AgentResolver, IDependencyContainer):
         self._named: Mapping[object, Callable[[str], Any]] = {
             ILLMClient: self.llm_client,
             SyncLLMClient: self.sync_client,
-            **self._vector_ports(),
+            **self._part_ports(),
         }
 
     @override
@@ -74,12 +74,13 @@ class Resolver(VectorResolver, AgentResolver, IDependencyContainer):
         """Return the part behind a port: a client by name, or a part that there is one of.
 
         What comes back for `ILLMClient` is a stable handle: it always means the client in force. `SyncLLMClient` gives
-        its blocking twin, `IEmbedder` and `IReranker` its vectors and ranks. Without a name it is the only client.
+        its blocking twin, `IEmbedder`, `IReranker` and `ITokenCounter` its vectors, ranks and counts. Without a name it
+        is the only client.
         The parts are the clock, pool, event sink, factories, schemas and the provider manager.
 
         Raises:
             UnknownNameError: No such client or port; the message lists what exists.
-            CapabilityError: The client's provider type does not embed, or rerank.
+            CapabilityError: The client's provider type does not embed, rerank or count.
             ClientRemovedError: reason closed. Its shorter forms below raise it too.
         """
         part: Any

@@ -111,5 +111,5 @@ class CallRecord:
     tenant: str | None = None
     session: str | None = None
     tags: frozenset[str] = frozenset()
-    operation: Literal["chat", "embeddings", "rerank"] = "chat"
+    operation: Literal["chat", "embeddings", "rerank", "count_tokens"] = "chat"
     degraded: bool = False

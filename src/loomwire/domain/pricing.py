@@ -158,6 +158,11 @@ class Prices:
         write = input_usd if cache_write_usd is None else cache_write_usd
         return cls(_pico(input_usd), _pico(output_usd), _pico(read), _pico(write), source)
 
+    @property
+    def are_zero(self) -> bool:
+        """Whether nothing costs anything."""
+        return not (self.input_pico or self.output_pico or self.cache_read_pico or self.cache_write_pico)
+
     def charge(self, usage: Usage) -> Charge:
         """Return the cost of a usage, rounded up to a millionth of a dollar; unknown usage is `Unpriced`.
 

@@ -47,6 +47,7 @@ def keep_history(
     turn = threading.Lock()
 
     def updated(old: Snapshot, new: Snapshot, _: Diff) -> None:
+        """Keep a generation that came into force."""
         with turn:
             found = [change.to_dict() for change in changes(old, new)]
             history.add(root, new.files, new.digest, found, new.contents)

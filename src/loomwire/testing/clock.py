@@ -73,6 +73,7 @@ class FakeClock(IClock):
         woken: asyncio.Future[None] = loop.create_future()
 
         def wake() -> None:
+            """End the wait, unless it was given up."""
             if not woken.done():
                 woken.set_result(None)
 

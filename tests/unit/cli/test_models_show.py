@@ -195,3 +195,35 @@ def test_a_search_takes_the_same_patterns() -> None:
 
 def test_no_id_at_all_is_a_mistake_of_the_command() -> None:
     assert loomwire("models", "show", " ", *NOWHERE).code == 2
+
+
+def test_a_price_that_holds_elsewhere_only_is_told_so(tmp_path: Path) -> None:
+    where = folder(
+        tmp_path,
+        providers={"proxy": {"type": "openai", "base_url": "https://llm.example.com/v1", "api_key": "sk-any"}},
+        models={"quick": {"provider": "proxy", "model": "gpt-4o"}},
+        clients={"planner": {"models": ["quick"]}},
+    )
+    facts = first(shown("quick", "--config", where))
+    assert isinstance(facts["prices"], dict)
+    assert facts["prices"]["value"] is None
+    assert "only the vendor's own host" in str(facts["prices"]["why_unknown"])
+    assert isinstance(facts["context_window"], dict)
+    assert facts["context_window"]["value"]
+    ran = loomwire("models", "show", "quick", "--config", where, env={"COLUMNS": "120"})
+    assert "price       unknown: only the vendor's own host" in ran.out
+
+
+@pytest.mark.parametrize(("type_", "is_priced"), [("azure_openai", False), ("azure_ai", True), ("gemini", True)])
+def test_what_a_search_says_of_a_price_is_what_show_says(
+    type_: str,
+    is_priced: bool,  # a parameter of the test
+) -> None:
+    listed = found("flash" if type_ == "gemini" else "gpt-4o", "--provider", type_)
+    assert any(model["prices"] for model in listed) == is_priced
+    for model in listed[:3]:
+        prices = first(shown(f"{type_}/{model['model']}"))["prices"]
+        assert isinstance(prices, dict)
+        value = prices["value"]
+        told = {"unit": "USD per million tokens", **model["prices"]} if isinstance(model["prices"], dict) else None
+        assert value == told

@@ -24,6 +24,7 @@ from loomwire.domain.events import (
     ToolCallStart,
     UsageUpdate,
 )
+from loomwire.domain.messages import Reasoning
 from loomwire.domain.ports.client import ILLMClient, LLMStream
 from loomwire.domain.pricing import Usage
 from loomwire.domain.reports.steps import Step
@@ -64,6 +65,7 @@ class EmulatedClient(ILLMClient):
         reader = plan.reader()
         text = reader.feed(response.text)
         read = reader.end(cut=is_cut(response.finish))
+        response = _with_thought(response, reader.thought())
         problem = plan.problem(read, response)
         if problem is not None:
             raise self.refused(problem, response)
@@ -150,6 +152,7 @@ class _EmulatedStream(LLMStream):
         "_ready",
         "_response",
         "_said",
+        "_thought",
         "_usage",
     )
 
@@ -161,6 +164,7 @@ class _EmulatedStream(LLMStream):
         self._reader = plan.reader()
         self._ready: deque[StreamEvent] = deque()
         self._said: list[str] = []
+        self._thought = ""
         self._delivered: list[str] = []
         self._calls: tuple[ToolCall, ...] = ()
         self._usage: Usage | None = None
@@ -218,17 +222,25 @@ class _EmulatedStream(LLMStream):
 
     def _take(self, event: StreamEvent) -> None:
         if isinstance(event, TextDelta):
-            self._say(self._reader.feed(event.text))
+            text = self._reader.feed(event.text)
+            self._think(self._reader.thought())
+            self._say(text)
         elif isinstance(event, Finished):
             self._finish()
         elif isinstance(event, StreamRestarted):
             self._ready.append(event)
             self._reader = self._plan.reader()
             self._said.clear()
+            self._thought = ""
             self._delivered.clear()
         elif not isinstance(event, ToolCallStart | ToolCallDelta | ToolCallEnd):
             self._usage = event.usage if isinstance(event, UsageUpdate) else self._usage
             self._ready.append(event)
+
+    def _think(self, thought: str) -> None:
+        if thought:
+            self._thought = thought
+            self._ready.append(ReasoningDelta(thought))
 
     def _say(self, text: str) -> None:
         if text:
@@ -237,7 +249,7 @@ class _EmulatedStream(LLMStream):
                 self._ready.append(TextDelta(text))
 
     def _finish(self) -> None:
-        response = self._inner.response
+        response = _with_thought(self._inner.response, self._thought)
         read = self._reader.end(cut=is_cut(response.finish))
         problem = self._plan.problem(read, response)
         if problem is not None:
@@ -272,3 +284,7 @@ class _EmulatedStream(LLMStream):
             partial_tool_calls=self._calls,
             usage_so_far=self._usage,
         )
+
+
+def _with_thought(response: LLMResponse[str], thought: str) -> LLMResponse[str]:
+    return replace(response, reasoning=(*response.reasoning, Reasoning(thought))) if thought else response

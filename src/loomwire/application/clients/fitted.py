@@ -30,30 +30,45 @@ class FittedClient(ILLMClient):
         config: The target.
     """
 
-    __slots__ = ("_config", "_inner", "_warned")
+    __slots__ = ("_config", "_fitting", "_inner")
 
     def __init__(self, inner: ILLMClient, config: LLMConfig) -> None:
         """Fit every request of `inner` to the target."""
         self._inner = inner
         self._config = config
-        # What was said to the log and not how calls went, so a new chain may say it again.
-        self._warned: frozenset[str] = frozenset()
+        self._fitting = Fitting(config)
 
     @override
     async def generate(self, request: LLMRequest) -> LLMResponse[str]:
         try:
-            return await self._inner.generate(self.fitted(request))
+            return await self._inner.generate(self._fitting.fitted(request))
         except LoomError as error:
-            self.located(error)
+            error.located(self._config.name, self._config.model)
             raise
 
     @override
     def stream(self, request: LLMRequest) -> AbstractAsyncContextManager[LLMStream]:
-        return _FittedStreaming(self, self._inner, request)
+        return _FittedStreaming(self._fitting, self._config, self._inner, request)
 
-    def located(self, error: LoomError) -> None:
-        """Tell an error from below which target it came from."""
-        error.located(self._config.name, self._config.model)
+    @override
+    def __repr__(self) -> str:
+        return f"Fitted({self._config.target}) > {self._inner!r}"
+
+
+class Fitting:
+    """Makes requests fit one target.
+
+    Args:
+        config: The target.
+    """
+
+    __slots__ = ("_config", "_warned")
+
+    def __init__(self, config: LLMConfig) -> None:
+        """Fit to the target."""
+        self._config = config
+        # What was said to the log and not how calls went, so a new chain may say it again.
+        self._warned: frozenset[str] = frozenset()
 
     def fitted(self, request: LLMRequest, *, streamed: bool = False) -> LLMRequest:
         """Return the request as the target should get it.
@@ -99,28 +114,25 @@ class FittedClient(ILLMClient):
             self._warned |= frozenset(unsure)
             _LOGGER.warning("nobody knows whether %s can do %s; it is asked all the same", config.target, unsure[0])
 
-    @override
-    def __repr__(self) -> str:
-        return f"Fitted({self._config.target}) > {self._inner!r}"
-
 
 class _FittedStreaming(Streaming):
     """Fits the request when it is entered."""
 
-    __slots__ = ("_inner", "_owner", "_request")
+    __slots__ = ("_config", "_fitting", "_inner", "_request")
 
-    def __init__(self, owner: FittedClient, inner: ILLMClient, request: LLMRequest) -> None:
+    def __init__(self, fitting: Fitting, config: LLMConfig, inner: ILLMClient, request: LLMRequest) -> None:
         super().__init__()
-        self._owner = owner
+        self._fitting = fitting
+        self._config = config
         self._inner = inner
         self._request = request
 
     @override
     async def opened(self) -> LLMStream:
         try:
-            return await self.enter(self._inner.stream(self._owner.fitted(self._request, streamed=True)))
+            return await self.enter(self._inner.stream(self._fitting.fitted(self._request, streamed=True)))
         except LoomError as error:
-            self._owner.located(error)
+            error.located(self._config.name, self._config.model)
             raise
 
 

@@ -30,17 +30,19 @@ class InstructedClient(ILLMClient):
 
     @override
     async def generate(self, request: LLMRequest) -> LLMResponse[str]:
-        return await self._inner.generate(self._instructed(request))
+        return await self._inner.generate(instructed(request, self._system))
 
     @override
     def stream(self, request: LLMRequest) -> AbstractAsyncContextManager[LLMStream]:
-        return self._inner.stream(self._instructed(request))
-
-    def _instructed(self, request: LLMRequest) -> LLMRequest:
-        if any(message.role == "system" for message in request.messages):
-            return request
-        return replace(request, messages=(self._system, *request.messages))
+        return self._inner.stream(instructed(request, self._system))
 
     @override
     def __repr__(self) -> str:
         return f"Instructed > {self._inner!r}"
+
+
+def instructed(request: LLMRequest, system: Message) -> LLMRequest:
+    """Return a request with `system` before its conversation, unless that has instructions of its own."""
+    if any(message.role == "system" for message in request.messages):
+        return request
+    return replace(request, messages=(system, *request.messages))

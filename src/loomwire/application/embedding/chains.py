@@ -1,4 +1,4 @@
-"""The one module that orders the chain of an embedder and of a reranker."""
+"""The module that orders the chain of an embedder and of a reranker, and what both share with a token counter."""
 
 from __future__ import annotations
 
@@ -7,23 +7,21 @@ from typing import TypeVar
 from typing_extensions import override
 
 from loomwire.application.embedding.batches import Batched
-from loomwire.application.embedding.layers import Asking, Deadlined, Guarded, Limited, Located, Named
+from loomwire.application.embedding.layers import Asking, Deadlined, Guarded, Limited, Located, Named, Terms
 from loomwire.application.guard import OperationName
-from loomwire.application.guards.observe import Observe
-from loomwire.application.pipeline import Parts, client_key, target_key
+from loomwire.application.pipeline import Parts, observed_attempt, observed_call
 from loomwire.domain.config import ClientConfig, LLMConfig
 from loomwire.domain.errors import CapabilityError
 from loomwire.domain.ports.embedding import IEmbedder, IEmbeddingFactory, IReranker
 from loomwire.domain.vectors.embeddings import (
     CallResult,
-    CallTerms,
     EmbedRequest,
     EmbedResponse,
     RerankRequest,
     RerankResponse,
 )
 
-Q = TypeVar("Q", bound=CallTerms)
+Q = TypeVar("Q", bound=Terms)
 A = TypeVar("A", bound=CallResult)
 
 
@@ -75,8 +73,8 @@ def build_embedder(config: ClientConfig, parts: Parts) -> IEmbedder:
     factory = _factory(parts)
     leaf = factory.embedder(target)
     # Each batch is a send of its own, with a record, a step and a time limit of its own.
-    sends = _target(config.name, target, parts, Named(leaf.embed, leaf), "embeddings")
-    return EmbedderChain(_call(config, parts, Batched(sends, factory.batches(target), target.target), "embeddings"))
+    sends = one_send(config.name, target, parts, Named(leaf.embed, leaf), "embeddings")
+    return EmbedderChain(one_call(config, parts, Batched(sends, factory.batches(target), target.target), "embeddings"))
 
 
 def build_reranker(config: ClientConfig, parts: Parts) -> IReranker:
@@ -89,33 +87,24 @@ def build_reranker(config: ClientConfig, parts: Parts) -> IReranker:
     target = config.targets[0]
     leaf = _factory(parts).reranker(target)
     return RerankerChain(
-        _call(config, parts, _target(config.name, target, parts, Named(leaf.rerank, leaf), "rerank"), "rerank")
+        one_call(config, parts, one_send(config.name, target, parts, Named(leaf.rerank, leaf), "rerank"), "rerank")
     )
 
 
-def _target(client: str, config: LLMConfig, parts: Parts, leaf: Asking[Q, A], name: OperationName) -> Asking[Q, A]:
+def one_send(client: str, config: LLMConfig, parts: Parts, leaf: Asking[Q, A], name: OperationName) -> Asking[Q, A]:
+    """Return a leaf with what surrounds each of its sends: limit, record and step, and where errors are from."""
     # Nearest to the wire: the limit of one send.
     timed = Limited(leaf, timeouts=config.timeouts, clock=parts.clock)
     # Outside the limit, so that a timeout is seen as the attempt's failure.
-    observe = Observe(
-        "attempt",
-        client=client,
-        tally=parts.stats.tally(target_key(config)),
-        clock=parts.clock,
-        sinks=parts.sinks,
-        provider=config.name,
-        model=config.model,
-    )
-    return Located(Guarded(timed, observe, name), config)
+    return Located(Guarded(timed, observed_attempt(client, config, parts), name), config)
 
 
-def _call(config: ClientConfig, parts: Parts, ask: Asking[Q, A], name: OperationName) -> Asking[Q, A]:
+def one_call(config: ClientConfig, parts: Parts, ask: Asking[Q, A], name: OperationName) -> Asking[Q, A]:
+    """Return what surrounds the whole call: one deadline, one record."""
     # One deadline for all batches.
     chain = Deadlined(ask, total_s=config.total_s, clock=parts.clock)
     # Outermost, so that every call leaves exactly one record.
-    tally = parts.stats.tally(client_key(config.name))
-    observe = Observe("call", client=config.name, tally=tally, clock=parts.clock, sinks=parts.sinks)
-    return Guarded(chain, observe, name)
+    return Guarded(chain, observed_call(config.name, parts), name)
 
 
 def _factory(parts: Parts) -> IEmbeddingFactory:

@@ -1,31 +1,38 @@
-"""VectorChains: the embedder and the reranker of one client, whose modules are imported when somebody asks for one."""
+"""FurtherChains: what a client is beside a client, whose modules are imported when somebody asks for one of them."""
 
 from __future__ import annotations
 
 import threading
+from typing import TYPE_CHECKING
 
 from loomwire.application.forks import renew_after_fork
 from loomwire.application.pipeline import Parts
 from loomwire.domain.config import ClientConfig
 from loomwire.domain.ports.embedding import IEmbedder, IReranker
 
+if TYPE_CHECKING:
+    from loomwire.domain.ports.counting import ITokenCounter
 
-class VectorChains:
-    """The embedder and the reranker of one client, each built when it is first asked for. Safe for threads.
+
+class FurtherChains:
+    """Embedder, reranker and token counter of one client, each built when it is first asked for. Safe for threads.
 
     Args:
-        config: The client as it stands in the snapshot.
+        vectors: The client as it stands in the snapshot: where it embeds is not where it chats.
         parts: What chains are made from.
+        chats: The client as its own chain was built, for what counts; None for the same.
     """
 
-    __slots__ = ("__weakref__", "_config", "_embedder", "_lock", "_parts", "_reranker")
+    __slots__ = ("__weakref__", "_chats", "_counter", "_embedder", "_lock", "_parts", "_reranker", "_vectors")
 
-    def __init__(self, config: ClientConfig, parts: Parts) -> None:
+    def __init__(self, vectors: ClientConfig, parts: Parts, chats: ClientConfig | None = None) -> None:
         """Build nothing."""
-        self._config = config
+        self._vectors = vectors
+        self._chats = chats or vectors
         self._parts = parts
         self._embedder: IEmbedder | None = None
         self._reranker: IReranker | None = None
+        self._counter: ITokenCounter | None = None
         self.after_fork()
         renew_after_fork(self)
 
@@ -45,7 +52,7 @@ class VectorChains:
             from loomwire.application.embedding.chains import build_embedder
 
             with self._lock:
-                found = self._embedder = self._embedder or build_embedder(self._config, self._parts)
+                found = self._embedder = self._embedder or build_embedder(self._vectors, self._parts)
         return found
 
     def reranker(self) -> IReranker:
@@ -60,5 +67,20 @@ class VectorChains:
             from loomwire.application.embedding.chains import build_reranker
 
             with self._lock:
-                found = self._reranker = self._reranker or build_reranker(self._config, self._parts)
+                found = self._reranker = self._reranker or build_reranker(self._vectors, self._parts)
+        return found
+
+    def counter(self) -> ITokenCounter:
+        """Return the token counter, always the same one.
+
+        Raises:
+            CapabilityError: The provider type cannot count over the target's dialect.
+            ConfigError: It cannot be built.
+        """
+        found = self._counter
+        if found is None:
+            from loomwire.application.embedding.counting import build_counter
+
+            with self._lock:
+                found = self._counter = self._counter or build_counter(self._chats, self._parts)
         return found

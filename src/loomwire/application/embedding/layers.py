@@ -1,9 +1,10 @@
-"""The layers of calls that are no conversation: an embedding and a ranking pass through the same ones."""
+"""The layers of calls that are no conversation: embedding, ranking and counting pass through the same ones."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Generic, Protocol, TypeVar
+from collections.abc import Callable
+from typing import Generic, Protocol, Self, TypeVar
 
 from typing_extensions import override
 
@@ -14,11 +15,44 @@ from loomwire.domain.errors import LLMError, LoomError
 from loomwire.domain.policies import TimeoutPolicy
 from loomwire.domain.ports.clock import IClock
 from loomwire.domain.requests import Bound
-from loomwire.domain.vectors.embeddings import CallResult, CallTerms
+from loomwire.domain.vectors.embeddings import CallResult
 
-Q = TypeVar("Q", bound=CallTerms)
+
+class Terms(Protocol):
+    """What the layers need of a request, of whatever kind."""
+
+    @property
+    @abstractmethod
+    def tenant(self) -> str | None:
+        """On whose behalf."""
+
+    @property
+    @abstractmethod
+    def session(self) -> str | None:
+        """Which conversation."""
+
+    @property
+    @abstractmethod
+    def tags(self) -> frozenset[str]:
+        """Free words."""
+
+    @property
+    @abstractmethod
+    def bound(self) -> Bound | None:
+        """The instant at which the call or the attempt ends."""
+
+    @abstractmethod
+    def bound_for(self, now: float, total_s: float) -> Bound:
+        """Return the bound that is there, or the deadline counted from `now`."""
+
+    @abstractmethod
+    def with_bound(self, bound: Bound) -> Self:
+        """Return the request with another bound."""
+
+
+Q = TypeVar("Q", bound=Terms)
 A = TypeVar("A", bound=CallResult)
-Q_contra = TypeVar("Q_contra", bound=CallTerms, contravariant=True)
+Q_contra = TypeVar("Q_contra", bound=Terms, contravariant=True)
 A_co = TypeVar("A_co", bound=CallResult, covariant=True)
 
 
@@ -143,8 +177,8 @@ class Guarded(Generic[Q, A]):
                     error.with_step(outcome.step)
                 raise
             except Exception as error:
-                # Somebody else's embedder broke its promise: its error goes on as it is, and counts.
-                outcome.failed(LLMError(f"the embedder raised {type(error).__name__}", reason="internal"))
+                # Somebody else's leaf broke its promise: its error goes on as it is, and counts.
+                outcome.failed(LLMError(f"what does {self._name} raised {type(error).__name__}", reason="internal"))
                 raise
             outcome.answered(answer.usage, answer.cost, answer.model)
             return answer if outcome.step is None else answer.with_step(outcome.step)
@@ -180,3 +214,29 @@ class Located(Generic[Q, A]):
     @override
     def __repr__(self) -> str:
         return f"Located({self._config.target}) > {self._inner!r}"
+
+
+class Prepared(Generic[Q, A]):
+    """Hands on another request in place of the one that came.
+
+    Args:
+        inner: The layer below.
+        prepare: Makes the other request; raises what the caller gets.
+        name: What it does, in the words of the chat's layer that does the same.
+    """
+
+    __slots__ = ("_inner", "_name", "_prepare")
+
+    def __init__(self, inner: Asking[Q, A], prepare: Callable[[Q], Q], name: str) -> None:
+        """Prepare every request of `inner`."""
+        self._inner = inner
+        self._prepare = prepare
+        self._name = name
+
+    async def __call__(self, request: Q) -> A:
+        """Ask with the other request."""
+        return await self._inner(self._prepare(request))
+
+    @override
+    def __repr__(self) -> str:
+        return f"{self._name} > {self._inner!r}"

@@ -10,7 +10,7 @@ from typing import Final
 from typing_extensions import override
 
 from loomwire.application.emulation.calls import UNREADABLE, BadCallError, Found, calls_in, cut_calls, known
-from loomwire.application.emulation.prose import ProseReader
+from loomwire.application.emulation.prose import THOUGHT, ProseReader
 from loomwire.application.emulation.reader import Read, Reader
 from loomwire.application.emulation.scanning import JsonScan, read_value, unescaped
 from loomwire.domain.values import JSON
@@ -39,14 +39,15 @@ class EnvelopeReader(Reader):
     """Reads `{"tool_calls": [...], "answer": "..."}`; the text of `answer` goes on while it comes.
 
     What stands in `answer` is never looked at for calls, so nothing that it quotes can be taken for one. Something that
-    does not begin as an object is read as prose; another object is a call of the forms that models know, or text.
+    does not begin as an object is read as prose; another object is a call of the forms that models know, or text. What
+    a model thinks aloud before its object (`<think>`) is held until the object begins, and then is no text.
 
     Args:
         names: The tools that may be called.
         quoted: As for `ProseReader`.
     """
 
-    __slots__ = ("_names", "_prose", "_quoted", "_raw", "_rest", "_said", "_state")
+    __slots__ = ("_aloud", "_names", "_prose", "_quoted", "_raw", "_rest", "_said", "_state", "_thought")
 
     def __init__(self, names: Collection[str], quoted: Callable[[str], bool]) -> None:
         """Begin before the first character, which decides."""
@@ -56,7 +57,9 @@ class EnvelopeReader(Reader):
         self._rest = ""
         self._said: list[str] = []
         self._prose: ProseReader | None = None
-        self._state: Callable[[str], str] = self._in_head
+        self._aloud = ""
+        self._thought = ""
+        self._state: Callable[[str], str] = self._at_start
 
     @override
     def feed(self, text: str) -> str:
@@ -66,12 +69,17 @@ class EnvelopeReader(Reader):
         return self._state(text)
 
     @override
+    def thought(self) -> str:
+        thought, self._thought = self._thought, ""
+        return thought
+
+    @override
     def end(self, *, cut: bool) -> Read:
         if self._prose is not None:
             return self._prose.end(cut=cut)
         raw = "".join(self._raw)
         if not _LEAD.match(raw):
-            return Read(raw)
+            return Read(self._aloud + raw)
         if self._state == self._in_answer:
             return Read() if cut else Read(problem=UNREADABLE)
         try:
@@ -81,8 +89,31 @@ class EnvelopeReader(Reader):
         except ValueError:
             return self._read_cut(raw) if cut else Read(problem=UNREADABLE)
 
+    def _at_start(self, _: str) -> str:
+        begun = "".join(self._raw)
+        head = begun.lstrip()
+        if len(head) < len(THOUGHT[0]) and THOUGHT[0].startswith(head):
+            return ""
+        self._state = self._in_thought if head.startswith(THOUGHT[0]) else self._in_head
+        return self._state(begun)
+
+    def _in_thought(self, text: str) -> str:
+        window = self._rest + text
+        found = window.find(THOUGHT[1])
+        if found < 0:
+            self._rest = window[1 - len(THOUGHT[1]) :]
+            return ""
+        raw = "".join(self._raw)
+        end = len(raw) - len(window) + found + len(THOUGHT[1])
+        self._aloud, self._raw, self._rest = raw[:end], [raw[end:]], ""
+        self._state = self._in_head
+        return self._in_head("")
+
     def _in_head(self, _: str) -> str:
         head = "".join(self._raw)
+        if self._aloud and _LEAD.match(head):
+            self._thought = self._aloud.strip()[len(THOUGHT[0]) : -len(THOUGHT[1])].strip()
+            self._aloud = ""
         found = _TEXT_AHEAD.match(head)
         if found is not None:
             self._state = self._in_answer
@@ -90,7 +121,7 @@ class EnvelopeReader(Reader):
         if not _LEAD.match(head) and not _LEAD_BEGUN.fullmatch(head):
             self._prose = ProseReader(self._names, self._quoted)
             self._raw = []
-            return self._prose.feed(head)
+            return self._prose.feed(self._aloud + head)
         if len(head) > _MOST_HEAD:
             self._state = _held
         return ""

@@ -30,7 +30,9 @@ _FENCE: Final = ("`", "`", "`", "[a-z_]{0,12}", _SPACE)
 _CANDIDATE: Final = re.compile(r"[<\[{`]")
 _BACKTICKS: Final = "```"
 _CLOSINGS: Final = ("</tool_call>", "</function_call>", _BACKTICKS)
-_THOUGHT: Final = ("<think>", "</think>")
+THOUGHT: Final = ("<think>", "</think>")
+"""What stands around thinking aloud (TRAPS 43)."""
+
 _SURE_MARK: Final = 6
 _SLICE: Final = 4096
 
@@ -156,24 +158,24 @@ class ProseReader(Reader):
         begun = "".join(self._held) + text
         head = begun.lstrip()
         self._said.append(begun[: len(begun) - len(head)])
-        if len(head) < len(_THOUGHT[0]) and _THOUGHT[0].startswith(head):
+        if len(head) < len(THOUGHT[0]) and THOUGHT[0].startswith(head):
             self._held = [head] if head else []
             return ""
         self._held = []
-        self._state = self._in_thought if head.startswith(_THOUGHT[0]) else self._in_text
+        self._state = self._in_thought if head.startswith(THOUGHT[0]) else self._in_text
         return head
 
     def _in_thought(self, text: str) -> str:
         """Pass thoughts on, up to their end."""
         text = "".join(self._held) + text
-        end = text.find(_THOUGHT[1])
+        end = text.find(THOUGHT[1])
         if end >= 0:
-            end += len(_THOUGHT[1])
+            end += len(THOUGHT[1])
             self._held = []
             self._said.append(text[:end])
             self._state = self._in_text
             return text[end:]
-        begun = next(size for size in reversed(range(len(_THOUGHT[1]))) if text.endswith(_THOUGHT[1][:size]))
+        begun = next(size for size in reversed(range(len(THOUGHT[1]))) if text.endswith(THOUGHT[1][:size]))
         self._said.append(text[: len(text) - begun])
         self._held = [text[len(text) - begun :]]
         return ""

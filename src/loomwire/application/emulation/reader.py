@@ -33,6 +33,10 @@ class Reader(Protocol):
     def feed(self, text: str) -> str:
         """Take the next piece and return what of the visible text is now certain."""
 
+    def thought(self) -> str:
+        """Return what of the model's thinking became certain since this was last asked."""
+        return ""
+
     @abstractmethod
     def end(self, *, cut: bool) -> Read:
         """Take the end of the answer.

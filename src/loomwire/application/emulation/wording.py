@@ -168,6 +168,7 @@ def said_by_others(messages: Sequence[Message]) -> Callable[[str], bool]:
 
     @cache
     def everything() -> str:
+        """Return all that users and tools said, squeezed once."""
         return "\n".join(_squeezed(text) for message in messages for text in _texts_of(message))
 
     return lambda text: _squeezed(text) in everything()

@@ -2,119 +2,55 @@
 
 from __future__ import annotations
 
-from typing import NoReturn, TypeAlias
+from typing import ClassVar
 
 from typing_extensions import override
 
-from loomwire.application.loop_thread import LoopThread
+from loomwire.application.composed import single
+from loomwire.application.embedding.first_use import FurtherChains
+from loomwire.application.handles.handle import BlockingTwin, PartHandle
 from loomwire.application.pipeline import Parts
-from loomwire.application.registry import ClientHandle, not_pickled
-from loomwire.domain.config import ClientConfig, LLMConfig
+from loomwire.domain.config import LLMConfig
 from loomwire.domain.ports.embedding import IEmbedder, IEmbeddingFactory, IReranker
 from loomwire.domain.vectors.embeddings import EmbedRequest, EmbedResponse, RerankRequest, RerankResponse
 
-_AnEmbedder: TypeAlias = "tuple[type[EmbedderHandle], tuple[ClientHandle]]"
-_AReranker: TypeAlias = "tuple[type[RerankerHandle], tuple[ClientHandle]]"
 
+class EmbedderHandle(PartHandle[IEmbedder], IEmbedder):
+    """The embedder of a client, whichever is in force. Cheap, shareable, never stale; pickles as its client does."""
 
-class EmbedderHandle(IEmbedder):
-    """The embedder of a client, whichever is in force. Cheap, shareable, never stale; pickles as its client does.
+    __slots__ = ()
 
-    Args:
-        client: The handle of the client.
-    """
+    word: ClassVar[str] = "Embedder"
 
-    __slots__ = ("_client",)
-
-    def __init__(self, client: ClientHandle) -> None:
-        """Stand for the embedder of `client`."""
-        self._client = client
-
-    @property
-    def name(self) -> str:
-        """The client's name."""
-        return self._client.name
+    @override
+    def part(self, chains: FurtherChains) -> IEmbedder:
+        return chains.embedder()
 
     @override
     async def embed(self, request: EmbedRequest) -> EmbedResponse:
-        lease = self._client.lease()
-        with lease:
-            return await lease.entry.vectors.embedder().embed(request)
+        with self.leased() as embedder:
+            return await embedder.embed(request)
 
-    def check(self) -> None:
-        """Build the embedder in force if that was not done yet.
 
-        Raises:
-            CapabilityError: The provider type has no embeddings.
-            ConfigError: It cannot be built.
-            ClientRemovedError: The client is gone.
-        """
-        self._client.lease().entry.vectors.embedder()
+class RerankerHandle(PartHandle[IReranker], IReranker):
+    """The reranker of a client, whichever is in force. Cheap, shareable, never stale; pickles as its client does."""
+
+    __slots__ = ()
+
+    word: ClassVar[str] = "Reranker"
 
     @override
-    def __reduce__(self) -> _AnEmbedder:
-        return EmbedderHandle, (self._client,)
-
-    @override
-    def __repr__(self) -> str:
-        return f"Embedder({self.name})"
-
-
-class RerankerHandle(IReranker):
-    """The reranker of a client, whichever is in force. Cheap, shareable, never stale; pickles as its client does.
-
-    Args:
-        client: The handle of the client.
-    """
-
-    __slots__ = ("_client",)
-
-    def __init__(self, client: ClientHandle) -> None:
-        """Stand for the reranker of `client`."""
-        self._client = client
-
-    @property
-    def name(self) -> str:
-        """The client's name."""
-        return self._client.name
+    def part(self, chains: FurtherChains) -> IReranker:
+        return chains.reranker()
 
     @override
     async def rerank(self, request: RerankRequest) -> RerankResponse:
-        lease = self._client.lease()
-        with lease:
-            return await lease.entry.vectors.reranker().rerank(request)
-
-    def check(self) -> None:
-        """Build the reranker in force if that was not done yet.
-
-        Raises:
-            CapabilityError: The provider type cannot rerank.
-            ConfigError: It cannot be built.
-            ClientRemovedError: The client is gone.
-        """
-        self._client.lease().entry.vectors.reranker()
-
-    @override
-    def __reduce__(self) -> _AReranker:
-        return RerankerHandle, (self._client,)
-
-    @override
-    def __repr__(self) -> str:
-        return f"Reranker({self.name})"
+        with self.leased() as reranker:
+            return await reranker.rerank(request)
 
 
-class SyncEmbedder:
-    """The blocking twin of an embedder. Safe to share by threads; never call it inside a running event loop.
-
-    Args:
-        embedder: The async embedder.
-        thread: The container's loop thread.
-    """
-
-    def __init__(self, embedder: IEmbedder, thread: LoopThread) -> None:
-        """Wrap `embedder`."""
-        self._embedder = embedder
-        self._thread = thread
+class SyncEmbedder(BlockingTwin[IEmbedder]):
+    """The blocking twin of an embedder. Safe to share by threads; never call it inside a running event loop."""
 
     def embed(self, request: EmbedRequest) -> EmbedResponse:
         """Return one vector for each text; raises what the async embedder raises.
@@ -122,29 +58,11 @@ class SyncEmbedder:
         Raises:
             LLMValidationError: reason sync_in_loop, inside a running event loop.
         """
-        return self._thread.run(self._embedder.embed(request), "use `await embedder.embed(...)`")
-
-    @override
-    def __reduce__(self) -> NoReturn:
-        raise not_pickled()
-
-    @override
-    def __repr__(self) -> str:
-        return f"Sync > {self._embedder!r}"
+        return self.thread.run(self.inner.embed(request), "use `await embedder.embed(...)`")
 
 
-class SyncReranker:
-    """The blocking twin of a reranker. Safe to share by threads; never call it inside a running event loop.
-
-    Args:
-        reranker: The async reranker.
-        thread: The container's loop thread.
-    """
-
-    def __init__(self, reranker: IReranker, thread: LoopThread) -> None:
-        """Wrap `reranker`."""
-        self._reranker = reranker
-        self._thread = thread
+class SyncReranker(BlockingTwin[IReranker]):
+    """The blocking twin of a reranker. Safe to share by threads; never call it inside a running event loop."""
 
     def rerank(self, request: RerankRequest) -> RerankResponse:
         """Return the best documents, best first; raises what the async reranker raises.
@@ -152,15 +70,7 @@ class SyncReranker:
         Raises:
             LLMValidationError: reason sync_in_loop, inside a running event loop.
         """
-        return self._thread.run(self._reranker.rerank(request), "use `await reranker.rerank(...)`")
-
-    @override
-    def __reduce__(self) -> NoReturn:
-        raise not_pickled()
-
-    @override
-    def __repr__(self) -> str:
-        return f"Sync > {self._reranker!r}"
+        return self.thread.run(self.inner.rerank(request), "use `await reranker.rerank(...)`")
 
 
 class ComposedEmbeddings(IEmbeddingFactory):
@@ -180,14 +90,10 @@ class ComposedEmbeddings(IEmbeddingFactory):
     def embedder(self, config: LLMConfig) -> IEmbedder:
         from loomwire.application.embedding.chains import build_embedder
 
-        return build_embedder(_single(config), self._parts)
+        return build_embedder(single(config.name, config), self._parts)
 
     @override
     def reranker(self, config: LLMConfig) -> IReranker:
         from loomwire.application.embedding.chains import build_reranker
 
-        return build_reranker(_single(config), self._parts)
-
-
-def _single(config: LLMConfig) -> ClientConfig:
-    return ClientConfig(name=config.name, targets=(config,), total_s=config.timeouts.total_s)
+        return build_reranker(single(config.name, config), self._parts)

@@ -83,9 +83,12 @@ class LastCalls:
 
         with self._calls.heard(wake), closing(self._waits(woken.clear)) as waits:
             for seconds in waits:
-                with suppress(TimeoutError):
-                    async with self._clock.timeout_at(self._clock.now() + seconds):
-                        await woken.wait()
+                await self._rest(woken, seconds)
+
+    async def _rest(self, woken: asyncio.Event, seconds: float) -> None:
+        with suppress(TimeoutError):
+            async with self._clock.timeout_at(self._clock.now() + seconds):
+                await woken.wait()
 
     def _waits(self, clear: Callable[[], None]) -> Generator[float]:
         """Give the seconds until the next look, as long as there is something to wait for."""

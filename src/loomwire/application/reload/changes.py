@@ -110,7 +110,9 @@ def changes(old: Snapshot, new: Snapshot) -> tuple[Change, ...]:
 
 def _surroundings(old: Snapshot, new: Snapshot) -> Iterator[Change]:
     """Yield what differs and is of no client; no chain is built anew for it."""
-    before, after = ({**asdict(each.health), "drain_s": each.drain_s, "control_socket": each.control_socket} for each in (old, new))
+    before, after = (
+        {**asdict(each.health), "drain_s": each.drain_s, "control_socket": each.control_socket} for each in (old, new)
+    )
     for name, value in before.items():
         if value != after[name]:
             key = name.removesuffix("_s")

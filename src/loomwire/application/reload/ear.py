@@ -72,6 +72,7 @@ _tasks: set[asyncio.Task[None]] = set()
 
 def _scheduled(loop: asyncio.AbstractEventLoop, call: Call) -> None:
     def begin() -> None:
+        """Begin the call as a task of the loop, which holds tasks weakly."""
         task = loop.create_task(_awaited(call))
         _tasks.add(task)
         task.add_done_callback(_tasks.discard)

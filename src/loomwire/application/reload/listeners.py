@@ -52,6 +52,7 @@ class Listeners(Generic[_L]):
         self._known[ear] = listener
 
         def remove() -> None:
+            """Tell the listener nothing more; also what is on its way."""
             ear.gone = True
             self._known.pop(ear, None)
 

@@ -150,10 +150,12 @@ class Round:
             return list(kept)
         now, costs = terms.clock.now(), terms.rules.needs_cost(priority)
         loads = [
-            option.load.reading(
-                now, terms.balance.warmup_s, cost_micro=option.cost_micro(self._request) if costs else None
+            one.load.reading(
+                now,
+                terms.balance.warmup_s,
+                cost_micro=one.cost_micro(self._request, self._needs.input_tokens) if costs else None,
             )
-            for option in kept
+            for one in kept
         ]
         order = terms.rules.of(priority).order(self._request, [option.candidate for option in kept], loads)
         return [kept[at] for at in order]

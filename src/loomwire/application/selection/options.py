@@ -12,7 +12,6 @@ from loomwire.application.state.loads import TargetLoad
 from loomwire.application.state.targets import TargetStates
 from loomwire.domain.config import ClientConfig, LLMConfig
 from loomwire.domain.errors import LoomError
-from loomwire.domain.estimates.tokens import input_tokens
 from loomwire.domain.ports.selector import Candidate, Load
 from loomwire.domain.pricing import Cost, Usage
 from loomwire.domain.requests import LLMRequest
@@ -74,19 +73,19 @@ class Option:
         wait_s = self.circuit.wait_s()
         return math.inf if wait_s is None else max(rest_s, wait_s)
 
-    def load_for(self, request: LLMRequest, now: float, warmup_s: float) -> Load:
-        """Return how it is doing, with what the request would cost."""
-        return self.load.reading(now, warmup_s, rest_s=self.rest_s(now), cost_micro=self.cost_micro(request))
+    def load_now(self, now: float, warmup_s: float, cost_micro: int | None = None) -> Load:
+        """Return how it is doing, and for how long it rests; see `TargetLoad.reading`."""
+        return self.load.reading(now, warmup_s, rest_s=self.rest_s(now), cost_micro=cost_micro)
 
-    def cost_micro(self, request: LLMRequest) -> int | None:
-        """Return the estimated cost of the request in micro-US-dollars; None when its price is not known."""
+    def cost_micro(self, request: LLMRequest, input_tokens: int) -> int | None:
+        """Return the estimated cost of a request in micro-US-dollars; None when the price is not known."""
         config = self.config
         if config.free:
             return 0
         if config.prices is None:
             return None
         wanted = request.parameters.max_tokens or config.parameters.max_tokens or config.capabilities.max_tokens
-        charge = config.prices.charge(Usage(input_tokens(request), min(wanted or _ANSWER_TOKENS, _ANSWER_TOKENS)))
+        charge = config.prices.charge(Usage(input_tokens, min(wanted or _ANSWER_TOKENS, _ANSWER_TOKENS)))
         return charge.micro_usd if isinstance(charge, Cost) else None
 
 

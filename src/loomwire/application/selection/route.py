@@ -102,9 +102,11 @@ def route(config: ClientConfig, states: TargetStates, request: LLMRequest, *, st
         streamed: As a stream.
     """
     now = states.now()
-    kept, dropped = narrowed(options_of(config, states), Needs(request, streamed=streamed))
+    needs = Needs(request, streamed=streamed)
+    kept, dropped = narrowed(options_of(config, states), needs)
     rules = Rules(config.balance)
-    loads = [option.load_for(request, now, config.balance.warmup_s) for option in kept]
+    costs = [option.cost_micro(request, needs.input_tokens) for option in kept]
+    loads = [one.load_now(now, config.balance.warmup_s, cost) for one, cost in zip(kept, costs, strict=True)]
     order = rules.of(request.priority).order(request, [option.candidate for option in kept], loads)
     ways = [(kept[at], loads[at]) for at in order]
     # Stable: those that rest keep the rule's order where their rests are equal.

@@ -121,6 +121,7 @@ def _elsewhere(snapshot: Snapshot, root: Path) -> Snapshot:
     folder = root.parent if root.is_file() else root
 
     def placed(model: LLMConfig) -> LLMConfig:
+        """Return a model with its paths relative to the folder."""
         file = model.options.get("model_path")
         options = {**model.options, "model_path": os.path.relpath(file, folder)} if isinstance(file, str) else None
         replay = None if model.replay is None else os.path.relpath(model.replay, folder)
@@ -129,6 +130,7 @@ def _elsewhere(snapshot: Snapshot, root: Path) -> Snapshot:
         return replace(model, options=model.options if options is None else FrozenDict(options), replay=replay)
 
     def client(config: ClientConfig) -> ClientConfig:
+        """Return a client with the paths of its models relative to the folder."""
         return replace(config, targets=tuple(map(placed, config.targets)))
 
     return replace(

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import time
-from collections.abc import Callable, Generator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import click
+
+from loomwire.cli.output import unlogged
 
 if TYPE_CHECKING:
     from loomwire.application.reload.results import Diff
@@ -114,7 +114,7 @@ class LiveEdits:
             ClickException: An edit was not noticed in time, or the folder is not a copy of the sample.
         """
         await asyncio.sleep(OPENING_S)
-        with _quiet():
+        with unlogged():
             better = await self._better()
             await asyncio.sleep(PAUSE_S)
             return {"edit": better, "typo": await self._typo()}
@@ -190,17 +190,6 @@ class LiveEdits:
     def _placed(self, problem: Problem) -> Problem:
         # Nobody can open the temporary folder afterwards: the place is that in the sample.
         return replace(problem, file=(problem.file or "").removeprefix(f"{self._folder.parent}{os.sep}") or None)
-
-
-@contextmanager
-def _quiet() -> Generator[None, None, None]:
-    """Keep the library's log lines out of the way: what they tell is shown, and longer."""
-    silence = logging.NullHandler()
-    logging.getLogger("loomwire").addHandler(silence)
-    try:
-        yield
-    finally:
-        logging.getLogger("loomwire").removeHandler(silence)
 
 
 def _ms(news: News) -> str:

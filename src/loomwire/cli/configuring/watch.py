@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import queue
 import signal
 from collections.abc import Callable, Generator
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 import click
 
 from loomwire.cli.configuring.opening import config_option
-from loomwire.cli.output import json_flag
+from loomwire.cli.output import json_flag, unlogged
 
 if TYPE_CHECKING:
     from loomwire.container.facade import LLMContainer
@@ -166,14 +165,12 @@ def heard(inbox: Inbox, teller: Teller) -> Callable[[], None] | None:
 @contextmanager
 def _alone(inbox: Inbox) -> Generator[None, None, None]:
     """End the reading of an inbox at SIGTERM, and keep the library's log lines out of the way."""
-    before, silence = None, logging.NullHandler()
-    # What the library logs is told here, and longer.
-    logging.getLogger("loomwire").addHandler(silence)
+    before = None
     with suppress(ValueError):  # not the main thread, as in tests of hosts
         before = signal.signal(signal.SIGTERM, lambda *_: inbox.put(None))
     try:
-        yield
+        with unlogged():
+            yield
     finally:
-        logging.getLogger("loomwire").removeHandler(silence)
         if before is not None:
             signal.signal(signal.SIGTERM, before)

@@ -33,6 +33,7 @@ UNPRICED = {
     "other_units": "it is not by tokens alone",
     "input_only": "only input has one",
     "zero": "it is said to be 0, which may only mean a plan",
+    "elsewhere": "only the vendor's own host has the known one, and `base_url` is another: say it at `prices`",
 }
 """Why the catalogue has no price of a model that it knows."""
 

@@ -2,35 +2,24 @@
 
 from __future__ import annotations
 
-from importlib import import_module
+from collections.abc import Mapping
+from typing import ClassVar
 
 import click
-from typing_extensions import override
 
-_COMMANDS = {
-    "list": "listing:list_models",
-    "probe": "probing:probe",
-    "refresh": "probing:refresh",
-    "search": "searching:search",
-    "show": "showing:show",
-}
+from loomwire.cli.lazy import LazyGroup
 
 
-class ModelsGroup(click.Group):
-    """Imports a command when it is used."""
+class ModelsGroup(LazyGroup):
+    """The commands of `loomwire models`."""
 
-    @override
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return sorted(_COMMANDS)
-
-    @override
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        place = _COMMANDS.get(cmd_name)
-        if place is None:
-            return None
-        module, _, name = place.partition(":")
-        command: click.Command = getattr(import_module(f"loomwire.cli.models.{module}"), name)
-        return command
+    places: ClassVar[Mapping[str, str]] = {
+        "list": "loomwire.cli.models.listing:list_models",
+        "probe": "loomwire.cli.models.probing",
+        "refresh": "loomwire.cli.models.probing",
+        "search": "loomwire.cli.models.searching",
+        "show": "loomwire.cli.models.showing",
+    }
 
 
 @click.group(cls=ModelsGroup)

@@ -68,12 +68,9 @@ def search(ctx: click.Context, /, words: tuple[str, ...], **_options: object) ->
 
 
 def _matching(words: Iterable[str], options: Mapping[str, object]) -> list[tuple[str, str, ModelFacts]]:
-    from loomwire.infrastructure.catalogue.registry import ModelRegistry, own_types
+    from loomwire.infrastructure.catalogue.registry import ModelRegistry
 
-    provider = options["provider"]
-    if provider is not None and provider not in own_types():
-        raise click.BadParameter(f"the catalogue has {', '.join(sorted(own_types()))}", param_hint="--provider")
-    types = () if provider is None else (str(provider),)
+    types = _types(options["provider"])
     wanted = [word.lower() for word in words]
     checks = list(_checks(options))
     return [
@@ -81,6 +78,17 @@ def _matching(words: Iterable[str], options: Mapping[str, object]) -> list[tuple
         for type_, name, known in ModelRegistry().entries(types)
         if all(_has(f"{type_}/{name}".lower(), word) for word in wanted) and all(check(known) for check in checks)
     ]
+
+
+def _types(provider: object) -> tuple[str, ...]:
+    from loomwire.infrastructure.catalogue.vendors import VENDORS
+
+    if provider is None:
+        return ()
+    listed = sorted(type_ for type_, vendor in VENDORS.items() if vendor.file)
+    if provider not in listed:
+        raise click.BadParameter(f"the catalogue has {', '.join(listed)}", param_hint="--provider")
+    return (str(provider),)
 
 
 def _has(text: str, word: str) -> bool:

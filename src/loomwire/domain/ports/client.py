@@ -8,8 +8,9 @@ from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
 from loomwire.domain.config import LLMConfig
-from loomwire.domain.errors import LLMError
+from loomwire.domain.errors import CapabilityError, LLMError
 from loomwire.domain.events import StreamEvent
+from loomwire.domain.ports.counting import ITokenCounter
 from loomwire.domain.requests import LLMRequest
 from loomwire.domain.responses import LLMResponse
 
@@ -107,3 +108,18 @@ class ILLMClientFactory(Protocol):
             ConfigError: As `create`.
         """
         return config
+
+    def counter(self, config: LLMConfig) -> ITokenCounter:
+        """Return what counts tokens for the model; opens no connection.
+
+        Raises:
+            CapabilityError: The provider type cannot count over the target's dialect; the message lists those that
+                can. A factory that does not override this has none.
+            ConfigError: As `create`.
+        """
+        raise CapabilityError(
+            f"{type(self).__name__} builds nothing that counts tokens",
+            provider=config.name,
+            model=config.model,
+            hint="Override `counter` of the factory.",
+        )

@@ -43,7 +43,8 @@ class ModelFacts:
         inputs: What it reads: text, image, pdf, audio, video; empty when unknown.
         outputs: What it gives; empty when unknown.
         deprecated: Its vendor lets it end.
-        unpriced: Why there are no prices although some are known: tiers, time_of_day, other_units, input_only, zero.
+        unpriced: Why there are no prices although some are known: tiers, time_of_day, other_units, input_only, zero,
+            elsewhere (those of the vendor, asked at another host).
         said: For each known field of `capabilities`, and for `prices`, `inputs` and `outputs`, where it comes from.
     """
 

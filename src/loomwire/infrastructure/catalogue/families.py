@@ -16,6 +16,7 @@ _REGION: Final = re.compile(r"^(?:us|eu|apac|global|jp|au|us-gov)\.(?=[a-z0-9]+\
 _DATE: Final = re.compile(r"[-@](?:20\d{2}-[01]\d-[0-3]\d|20\d{2}[01]\d[0-3]\d|2[3-9][01]\d|latest)$")
 _VERSION: Final = re.compile(r"-v\d+(?::\d+)?$")
 _VARIANT: Final = re.compile(r":[a-z][a-z-]*$")
+_SEARCHES: Final = re.compile(r"(?:^|[-/])(?:search-preview|search-api|pro-search|deep-research)(?=[-:@]|$)")
 _SHORTEST: Final = 4
 
 
@@ -36,6 +37,15 @@ class Match:
         """The rule in words."""
         words = {"alias": "alias of", "dated": "family of", "tuned": "fine-tuned from", "begins": "begins like"}
         return "exact" if self.kind == "exact" else f"{words[self.kind]} {self.id}"
+
+
+def always_searches(model: str) -> bool:
+    """Tell whether a model searches the web in every call, for a fee that tokens do not say (`gpt-4o-search-preview`).
+
+    Args:
+        model: Its name.
+    """
+    return _SEARCHES.search(model.lower()) is not None
 
 
 def matched(known: Collection[str], model: str) -> Match | None:

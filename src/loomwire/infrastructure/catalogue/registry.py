@@ -60,7 +60,12 @@ class ModelRegistry(IModelRegistry):
     def _merged(self, config: LLMConfig) -> ModelFacts:
         listed = self._listed(config) if config.catalogue.enabled else NOTHING_KNOWN
         found = self.detected.facts((config.type, config.base_url or ""), config.model)
-        return listed if found is None else found.over(listed)
+        if found is None:
+            return listed
+        # Zeros mean "costs nothing" where the vendor says so; a server that took its form over may mean "unknown".
+        if found.prices is not None and found.prices.are_zero and not _is_vendors(config):
+            found = _without_prices(found, "zero")
+        return found.over(listed)
 
     def remember(self, policy: DetectionPolicy) -> None:
         """Read what providers said to an earlier process, and forget what is too old. It blocks on the file.
@@ -84,7 +89,6 @@ class ModelRegistry(IModelRegistry):
             types: Provider types to look at; none for all that have models of their own.
             policy: Says which catalogue.
         """
-        from loomwire.infrastructure.catalogue.families import Match
         from loomwire.infrastructure.catalogue.vendors import VENDORS
 
         for type_ in types or own_types():
@@ -92,7 +96,8 @@ class ModelRegistry(IModelRegistry):
             if file is None:
                 continue
             for name in file.models:
-                yield type_, name, file.facts(Match(name, "exact"))
+                # As a call would know it: of a name that its operator gives, no price is known.
+                yield type_, name, self._listed(LLMConfig(type=type_, model=name, catalogue=policy))
 
     def _listed(self, config: LLMConfig) -> ModelFacts:
         # The catalogue's own modules are imported by whoever looks something up in it, which nobody offline does.
@@ -111,7 +116,7 @@ class ModelRegistry(IModelRegistry):
             # Only a stranger's models: what a vendor lists itself, it lists whole.
             if not facts.known:
                 facts = _found(bundle.vendor(file), model, "family", hopeful=vendor.named_by_operator)
-        return _without_limits(facts) if vendor.served else facts
+        return _as_asked(facts, vendor, config.base_url)
 
     def _bundle(self, policy: CataloguePolicy) -> Bundle:
         key = (policy.path, policy.read)
@@ -148,6 +153,25 @@ def _found(file: VendorFile | None, model: str, source: Source, *, hopeful: bool
     if file is None or match is None:
         return NOTHING_KNOWN
     return file.facts(match, source=source, hopeful=hopeful)
+
+
+def _as_asked(facts: ModelFacts, vendor: Vendor, base_url: str | None) -> ModelFacts:
+    """Return what a vendor's facts are where the model is asked: elsewhere than at the vendor without its prices."""
+    if facts.prices is not None and not vendor.sells_at(base_url):
+        facts = _without_prices(facts, "elsewhere")
+    return _without_limits(facts) if vendor.served else facts
+
+
+def _is_vendors(config: LLMConfig) -> bool:
+    from loomwire.infrastructure.catalogue.vendors import VENDORS
+
+    vendor = VENDORS.get(config.type)
+    return vendor is not None and vendor.sells_at(config.base_url)
+
+
+def _without_prices(facts: ModelFacts, why: str) -> ModelFacts:
+    """Return facts without their prices; who said those stays, to be told beside the reason."""
+    return replace(facts, prices=None, unpriced=why)
 
 
 def _without_limits(facts: ModelFacts) -> ModelFacts:

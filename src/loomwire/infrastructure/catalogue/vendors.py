@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from urllib.parse import urlsplit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,34 +20,47 @@ class Vendor:
             neither a no nor a limit of it may refuse a call.
         served: Whoever runs the server also chooses its models and their names, most often those of a hub: all is
             family, and how long input and output may be is the server's to say.
+        hosts: A pattern of the hosts where the vendor itself sells its models; the prices of the file are of these. One
+            that sells elsewhere, such as a proxy, a reseller or a server of one's own, sets prices of its own.
     """
 
     file: str = ""
     family: tuple[str, ...] = ()
     named_by_operator: bool = False
     served: bool = False
+    hosts: str = ""
+
+    def sells_at(self, base_url: str | None) -> bool:
+        """Tell whether the file's prices are those of a base URL; None is where the vendor's row leads."""
+        if base_url is None:
+            return True
+        return re.fullmatch(self.hosts, (urlsplit(base_url).hostname or "").rstrip(".")) is not None
 
 
 _OPEN = Vendor(family=("huggingface",), served=True)
 
 VENDORS: Mapping[str, Vendor] = MappingProxyType(
     {
-        "openai": Vendor(file="openai"),
-        "anthropic": Vendor(file="anthropic"),
-        "gemini": Vendor(file="google"),
-        "google": Vendor(file="google"),
-        "mistral": Vendor(file="mistral"),
-        "cohere": Vendor(file="cohere"),
-        "deepseek": Vendor(file="deepseek"),
-        "xai": Vendor(file="xai"),
-        "groq": Vendor(file="groq"),
-        "together": Vendor(file="together"),
-        "perplexity": Vendor(file="perplexity"),
-        "openrouter": Vendor(file="openrouter"),
-        "vertex": Vendor(file="vertex", family=("google", "anthropic")),
-        "bedrock": Vendor(file="bedrock", family=("anthropic",)),
+        "openai": Vendor(file="openai", hosts=r"api\.openai\.com"),
+        "anthropic": Vendor(file="anthropic", hosts=r"api\.anthropic\.com"),
+        "gemini": Vendor(file="google", hosts=r"generativelanguage\.googleapis\.com"),
+        "google": Vendor(file="google", hosts=r"generativelanguage\.googleapis\.com"),
+        "mistral": Vendor(file="mistral", hosts=r"api\.mistral\.ai"),
+        "cohere": Vendor(file="cohere", hosts=r"api\.cohere\.(?:com|ai)"),
+        "deepseek": Vendor(file="deepseek", hosts=r"api\.deepseek\.com"),
+        "xai": Vendor(file="xai", hosts=r"api\.x\.ai"),
+        "groq": Vendor(file="groq", hosts=r"api\.groq\.com"),
+        "together": Vendor(file="together", hosts=r"api\.together\.(?:xyz|ai)"),
+        "perplexity": Vendor(file="perplexity", hosts=r"api\.perplexity\.ai"),
+        "openrouter": Vendor(file="openrouter", hosts=r"openrouter\.ai"),
+        "vertex": Vendor(
+            file="vertex", family=("google", "anthropic"), hosts=r"(?:[a-z0-9-]+-)?aiplatform\.googleapis\.com"
+        ),
+        "bedrock": Vendor(
+            file="bedrock", family=("anthropic",), hosts=r"bedrock-runtime(?:-fips)?\.[a-z0-9-]+\.amazonaws\.com"
+        ),
         "azure_openai": Vendor(file="azure", family=("openai",), named_by_operator=True),
-        "azure_ai": Vendor(file="azure"),
+        "azure_ai": Vendor(file="azure", hosts=r"[a-z0-9-]+\.(?:services\.ai|openai|cognitiveservices)\.azure\.com"),
         # The same names in its cloud and on a machine of your own, where only the server knows its context.
         "ollama": Vendor(file="ollama", served=True),
         "vllm": _OPEN,

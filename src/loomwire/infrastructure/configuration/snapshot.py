@@ -66,6 +66,7 @@ def resolved_models(
     limits, waiting = _section(values, "limits"), _section(values, "defaults").get("rate")
 
     def model(name: str, entity: entities.Model) -> LLMConfig:
+        """Return a model, the one of before when nothing of it changed."""
         provider = providers[entity.provider]
         rate = rates.of("model", name)
         words = raw.get(name) if rate is None else [raw.get(name), limits.get(name), waiting]
@@ -92,6 +93,7 @@ def resolved_clients(
     alike: _Alike = {}
 
     def client(name: str, entity: entities.Client) -> ClientConfig:
+        """Return a client, the one of before when nothing of it changed."""
         recorded = "" if entity.replay is None else memory.recorded(folder / entity.replay)
         return memory.clients.entry(
             name,

@@ -64,7 +64,8 @@ class _Server(Protocol):
     listening_address: str
 
     @abstractmethod
-    def handle_metrics(self) -> str: ...
+    def handle_metrics(self) -> str:
+        """Return the server's numbers in Prometheus' text format."""
 
 
 class LlamaEngine(Engine):

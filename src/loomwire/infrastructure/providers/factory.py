@@ -6,7 +6,7 @@ import importlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
-from typing import TypeAlias, final
+from typing import TYPE_CHECKING, TypeAlias, final
 
 from typing_extensions import override
 
@@ -30,6 +30,10 @@ from loomwire.infrastructure.providers.speech import dialect_of, speech
 from loomwire.infrastructure.providers.table import DIALECTS, PROVIDERS
 from loomwire.infrastructure.providers.wire.dialect import Dialect
 from loomwire.infrastructure.recordings.pools import Replays
+
+if TYPE_CHECKING:
+    from loomwire.domain.ports.counting import ITokenCounter
+    from loomwire.infrastructure.providers.counting.dialect import CountDialect
 
 _ClientMaker: TypeAlias = Callable[[LLMConfig, IClock], ILLMClient]
 
@@ -89,13 +93,29 @@ class ClientFactory(ILLMClientFactory):
         dialect = dialect_of(spoken, self._dialects)
         if _is_served(config, row):
             return self._served(target, dialect)
-        endpoint = checked_place(target, self._endpoints)
-        pool = self._pool if config.replay is None else self._replays.pool(config.replay, config.recorded)
-        # At build time, on no event loop: the first call would otherwise stop the loop for the import of aiohttp.
-        importlib.import_module("loomwire.infrastructure.transport.pool")
+        endpoint, pool = self._carried(target, self._replays.pool)
         from loomwire.infrastructure.providers.wire.client import WireClient
 
         return WireClient(target, dialect, pool, self._clock, spoken.auth or row.auth, endpoint)
+
+    @override
+    def counter(self, config: LLMConfig) -> ITokenCounter:
+        from loomwire.infrastructure.providers.counted import counts_of, uncounted
+
+        row = self._row(config)
+        if row.client is not None:
+            raise uncounted(config, row)
+        target = self.resolved(config)
+        spoken = speech(config, row, self._dialects)
+        counts = counts_of(config, row, spoken.dialect)
+        from loomwire.infrastructure.providers.counting.client import WireCounter
+        from loomwire.infrastructure.providers.counting.dialect import CountDialect
+
+        dialect = CountDialect(dialect_of(spoken, self._dialects), counts)
+        if _is_served(config, row):
+            return self._served_counter(target, dialect)
+        endpoint, pool = self._carried(target, self._replays.deferred)
+        return WireCounter(target, dialect, pool, self._clock, spoken.auth or row.auth, endpoint)
 
     @override
     def resolved(self, config: LLMConfig) -> LLMConfig:
@@ -116,7 +136,8 @@ class ClientFactory(ILLMClientFactory):
     def problems(self, config: LLMConfig) -> Iterator[ConfigError]:
         """Yield everything that keeps a target from being built or asked, without building it; opens no connection.
 
-        Of a target without a network nothing is imported and nothing is wrong: its options have checks of their own.
+        Of our own targets without a network nothing is imported and nothing is wrong: their options have checks of
+        their own. The client of another package is imported, as a dialect of it is.
 
         Args:
             config: A target, as `create` takes it.
@@ -134,6 +155,8 @@ class ClientFactory(ILLMClientFactory):
             if row.needs_key:
                 yield from _caught(partial(check_key, config, row, chatless(row)))
                 yield from self._place_problems(config, row, chatless(row))
+            if config.type not in PROVIDERS:
+                yield from _caught(partial(_client_maker, row.client))
             return
         try:
             spoken = speech(config, row, self._dialects)
@@ -155,10 +178,33 @@ class ClientFactory(ILLMClientFactory):
         from loomwire.infrastructure.providers.wire.client import WireClient
 
         def wired(engine: Engine) -> ILLMClient:
-            own = replace(config, base_url=engine.base_url, keys=(engine.key,), allow_private=True)
+            """Return the client of a server that runs."""
+            own = _on(engine, config)
             return WireClient(own, dialect, self._pool, self._clock, endpoint=engine.base_url.removesuffix("/v1"))
 
         return LocalClient(config, self._servers.lease(local_settings(config)), self._clock, wired)
+
+    def _served_counter(self, config: LLMConfig, dialect: CountDialect) -> ITokenCounter:
+        importlib.import_module("loomwire.infrastructure.transport.pool")
+        from loomwire.infrastructure.providers.counting.client import WireCounter
+        from loomwire.infrastructure.providers.vectors.local import LocalCounter, Served
+
+        def wired(engine: Engine) -> ITokenCounter:
+            """Return the counter of a server that runs."""
+            own = _on(engine, config)
+            return WireCounter(own, dialect, self._pool, self._clock, endpoint=engine.base_url.removesuffix("/v1"))
+
+        # The server that the client asks, too.
+        return LocalCounter(Served(config, self._servers.lease(local_settings(config)), self._clock, wired))
+
+    def _carried(
+        self, config: LLMConfig, replays: Callable[[str, str], IConnectionPool]
+    ) -> tuple[str, IConnectionPool]:
+        endpoint = checked_place(config, self._endpoints)
+        pool = self._pool if config.replay is None else replays(config.replay, config.recorded)
+        # At build time, on no event loop: the first call would otherwise stop the loop for the import of aiohttp.
+        importlib.import_module("loomwire.infrastructure.transport.pool")
+        return endpoint, pool
 
     def _place_problems(self, config: LLMConfig, row: ProviderType, spoken: Also) -> Iterator[ConfigError]:
         if _is_served(config, row):
@@ -180,6 +226,10 @@ def _filled(
     if found is config and (capabilities, prices, free) == (config.capabilities, config.prices, config.free):
         return config
     return replace(found, capabilities=capabilities, prices=prices, free=free)
+
+
+def _on(engine: Engine, config: LLMConfig) -> LLMConfig:
+    return replace(config, base_url=engine.base_url, keys=(engine.key,), allow_private=True)
 
 
 def _is_served(config: LLMConfig, row: ProviderType) -> bool:
@@ -217,5 +267,6 @@ def _client_maker(place: str) -> _ClientMaker:
     except (ImportError, AttributeError) as error:
         hint = "Correct or update the package that brings it."
         message = f"the client {place} cannot be imported: {type(error).__name__}"
-        raise ConfigError(message, reason="out_of_range", hint=hint) from error
+        key = {"key": ("type",), "needs": ()}
+        raise ConfigError(message, reason="out_of_range", hint=hint, metadata=key) from error
     return maker

@@ -77,9 +77,6 @@ def _wrong(claims: Iterable[tuple[bool, str]]) -> Iterator[str]:
 
 
 def _row_claims(row: ProviderType) -> Iterator[tuple[bool, str]]:
-    # Only for rows of others: whoever uses ours alone never needs it here.
-    from loomwire.infrastructure.providers.embeddings.columns import Embeds, Reranks
-
     offline = row.client is not None
     speaks = row.dialect is not None or bool(row.also)
     yield _fits(_NAME, row.name), "its name must be a small letter and then small letters, digits and `_`, 64 at most"
@@ -90,8 +87,18 @@ def _row_claims(row: ProviderType) -> Iterator[tuple[bool, str]]:
     yield _is(row.capabilities, ModelCapabilities), "capabilities must be ModelCapabilities"
     named = _is(row.options, tuple) and all(_is(name, str) for name in row.options)
     yield named, "options must be a tuple of names"
+    yield from _column_claims(row)
+
+
+def _column_claims(row: ProviderType) -> Iterator[tuple[bool, str]]:
+    # Only for rows of others: whoever uses ours alone never needs it here.
+    from loomwire.infrastructure.providers.counting.columns import Counts
+    from loomwire.infrastructure.providers.embeddings.columns import Embeds, Reranks
+
     yield row.embeds is None or _is(row.embeds, Embeds), "embeds must be Embeds"
     yield row.reranks is None or _is(row.reranks, Reranks), "reranks must be Reranks"
+    counted = _is(row.counts, tuple) and all(_is(counts, Counts) for counts in row.counts)
+    yield counted, "counts must be a tuple of Counts"
 
 
 def _spoken_claims(

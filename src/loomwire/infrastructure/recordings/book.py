@@ -36,6 +36,7 @@ class _Shelf:
         self._turns: Iterator[int] = itertools.count()
 
     def next(self, *, repeat: bool) -> Stored | None:
+        """Return the exchange whose turn it is; after the last one that again, or None."""
         # One step of a C iterator: no two threads get the same turn, without a lock that a fork could inherit.
         turn = next(self._turns)
         if turn < len(self.stored):

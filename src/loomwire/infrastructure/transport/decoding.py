@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from typing import Protocol
 
@@ -19,15 +20,23 @@ class _Unpacker(Protocol):
     """What `zlib.decompressobj` returns; its own class has no public name."""
 
     @property
-    def eof(self) -> bool: ...
+    @abstractmethod
+    def eof(self) -> bool:
+        """Whether the end of the compressed data was reached."""
 
     @property
-    def unconsumed_tail(self) -> bytes: ...
+    @abstractmethod
+    def unconsumed_tail(self) -> bytes:
+        """What was not looked at because the output was full."""
 
     @property
-    def unused_data(self) -> bytes: ...
+    @abstractmethod
+    def unused_data(self) -> bytes:
+        """What came after the end."""
 
-    def decompress(self, data: bytes, max_length: int, /) -> bytes: ...
+    @abstractmethod
+    def decompress(self, data: bytes, max_length: int, /) -> bytes:
+        """Return at most `max_length` bytes of what `data` stands for."""
 
 
 class _Inflate:

@@ -63,6 +63,7 @@ class ClockContract(Contract):
         clock = self.clock()
 
         async def ask() -> float:
+            """Return the time on the thread that asks."""
             return clock.now()
 
         before = clock.now()
@@ -126,6 +127,7 @@ class ClockContract(Contract):
         clock = self.clock()
 
         async def work() -> str:
+            """Leave the scope early, and outlive its instant."""
             async with clock.timeout_at(clock.now() + _SHORT_S):
                 await asyncio.sleep(0)
             await asyncio.ensure_future(self.let_pass(clock, _SHORT_S * 2))
@@ -166,6 +168,7 @@ class ClockContract(Contract):
         clock = self.clock()
 
         async def work() -> int:
+            """Meet the scope's end, and return what cancellations are left."""
             await raised(TimeoutError, _in_scope(clock, clock.now()))
             await asyncio.sleep(0)
             task = asyncio.current_task()
@@ -179,6 +182,7 @@ class ClockContract(Contract):
         clock = self.clock()
 
         async def work() -> str:
+            """Meet the inner scope's end inside the outer one."""
             async with clock.timeout_at(clock.now() + _LONG_S):
                 await raised(TimeoutError, _in_scope(clock, clock.now()))
                 await asyncio.sleep(0)

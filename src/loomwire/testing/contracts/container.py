@@ -94,6 +94,7 @@ class ContainerContract(Contract):
         async with self.container() as container:
 
             async def resolve() -> list[int]:
+                """Return what the names resolve to, as identities."""
                 return [id(container.resolve(ILLMClient, name)) for name in self.names]
 
             found = await in_threads(_THREADS, resolve)

@@ -77,6 +77,7 @@ def claim(promise: Promise[S]) -> Callable[[S], None]:
 
     @functools.wraps(promise)
     def test(suite: S) -> None:
+        """Run the promise with the suite's patience, or skip what it says it cannot do."""
         __tracebackhide__ = True
         for ability in abilities_of(test):
             if not getattr(suite, ability):
@@ -95,6 +96,7 @@ def needs(*abilities: str) -> Callable[[Promise[S]], Promise[S]]:
     """Say which class attributes must be true for a claim to be made; it is skipped otherwise. Goes below `claim`."""
 
     def marked(promise: Promise[S]) -> Promise[S]:
+        """Note the abilities on the promise."""
         promise.__dict__[_ABILITIES] = abilities
         return promise
 
@@ -194,6 +196,7 @@ async def in_threads(count: int, work: Callable[[], Coroutine[object, object, T]
     together = threading.Barrier(count)
 
     def run(end: Future[T]) -> None:
+        """Do the work on a loop of its own, at the same time as the others."""
         end.set_running_or_notify_cancel()
         try:
             together.wait(_THREAD_S)

@@ -3,37 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-import copy
 import math
 from abc import abstractmethod
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import ClassVar
 
-from loomwire.domain.errors import LLMTimeoutError
+from typing_extensions import override
+
 from loomwire.domain.ports.embedding import IEmbedder, IReranker
 from loomwire.domain.requests import Bound
 from loomwire.domain.vectors.embeddings import EmbedRequest, RerankRequest
-from loomwire.testing.contracts.contract import (
-    Contract,
-    cancelled_after,
-    claim,
-    expect,
-    in_threads,
-    needs,
-    raised,
-    same,
-)
+from loomwire.testing.contracts.asking import AskingContract
+from loomwire.testing.contracts.contract import claim, expect, needs, same
 
 _MANY = 150
 _TEXTS = ("a giant panda", "a small car", "snow in winter")
-_LONG_AGO = Bound(0.0)
-_THREADS = 3
 _AT_ONCE = 20
-_TURNS = 30
 
 
-class EmbedderContract(Contract):
+class EmbedderContract(AskingContract[IEmbedder, EmbedRequest]):
     """Claims what `IEmbedder` promises; subclass it as `TestMyEmbedder` and give it embedders.
 
     Attributes:
@@ -53,16 +42,23 @@ class EmbedderContract(Contract):
 
     port: ClassVar[str] = "loomwire.domain.ports.embedding.IEmbedder"
     knows_dimensions: ClassVar[bool] = True
-    threads: ClassVar[bool] = True
 
     @abstractmethod
     def embedder(self) -> AbstractAsyncContextManager[IEmbedder]:
         """Return a context manager over a fresh embedder that works."""
         raise self.unwritten("embedder")
 
-    def in_use(self, embedder: IEmbedder) -> int:  # noqa: ARG002
-        """Return how many connections or permits are out; 0 where there are none."""
-        return 0
+    @override
+    def lent(self) -> AbstractAsyncContextManager[IEmbedder]:
+        return self.embedder()
+
+    @override
+    def question(self, bound: Bound | None = None) -> EmbedRequest:
+        return EmbedRequest(_TEXTS, purpose="query", bound=bound)
+
+    @override
+    async def ask(self, port: IEmbedder, question: EmbedRequest) -> object:
+        return len((await port.embed(question)).vectors)
 
     @claim
     async def test_there_is_one_vector_for_each_text_in_order(self) -> None:
@@ -113,31 +109,6 @@ class EmbedderContract(Contract):
             same(answer.usage.output_tokens, 0, "the output tokens")
 
     @claim
-    async def test_the_request_is_never_changed(self) -> None:
-        """The request is never changed."""
-        request = EmbedRequest(_TEXTS, purpose="query")
-        before = copy.deepcopy(request)
-        async with self.embedder() as embedder:
-            await embedder.embed(request)
-            same(request, before, "the request afterwards")
-
-    @claim
-    async def test_a_bound_that_has_passed_ends_the_call(self) -> None:
-        """A bound that has passed raises LLMTimeoutError with the bound's reason."""
-        async with self.embedder() as embedder:
-            error = await raised(LLMTimeoutError, embedder.embed(EmbedRequest(_TEXTS, bound=_LONG_AGO)))
-            same(error.reason, _LONG_AGO.reason, "the reason")
-
-    @claim
-    async def test_cancelling_leaves_nothing(self) -> None:
-        """Cancellation is never swallowed, and afterwards nothing is out."""
-        async with self.embedder() as embedder:
-            for count in range(1, _TURNS):
-                await cancelled_after(count, embedder.embed(EmbedRequest(_TEXTS)))
-                same(self.in_use(embedder), 0, f"what is out, cancelled after {count} turns of the loop,")
-            await embedder.embed(EmbedRequest(_TEXTS))
-
-    @claim
     async def test_tasks_may_ask_at_the_same_time(self) -> None:
         """Tasks may ask at the same time; nobody gets another one's vectors."""
         async with self.embedder() as embedder:
@@ -147,19 +118,8 @@ class EmbedderContract(Contract):
             expect(_near(together[7].vectors[0], alone.vectors[0]), "a task got another one's vector")
             same(self.in_use(embedder), 0, "what is out afterwards")
 
-    @claim
-    @needs("threads")
-    async def test_threads_may_ask_at_the_same_time(self) -> None:
-        """Threads with event loops of their own may ask at the same time."""
-        async with self.embedder() as embedder:
 
-            async def ask() -> int:
-                return len((await embedder.embed(EmbedRequest(_TEXTS))).vectors)
-
-            same(await in_threads(_THREADS, ask), [len(_TEXTS)] * _THREADS, "what the threads got")
-
-
-class RerankerContract(Contract):
+class RerankerContract(AskingContract[IReranker, RerankRequest]):
     """Claims what `IReranker` promises; subclass it as `TestMyReranker` and give it rerankers.
 
     Attributes:
@@ -177,16 +137,23 @@ class RerankerContract(Contract):
     """
 
     port: ClassVar[str] = "loomwire.domain.ports.embedding.IReranker"
-    threads: ClassVar[bool] = True
 
     @abstractmethod
     def reranker(self) -> AbstractAsyncContextManager[IReranker]:
         """Return a context manager over a fresh reranker that works."""
         raise self.unwritten("reranker")
 
-    def in_use(self, reranker: IReranker) -> int:  # noqa: ARG002
-        """Return how many connections or permits are out; 0 where there are none."""
-        return 0
+    @override
+    def lent(self) -> AbstractAsyncContextManager[IReranker]:
+        return self.reranker()
+
+    @override
+    def question(self, bound: Bound | None = None) -> RerankRequest:
+        return RerankRequest("car", _TEXTS, 2, bound=bound)
+
+    @override
+    async def ask(self, port: IReranker, question: RerankRequest) -> object:
+        return len((await port.rerank(question)).results)
 
     @claim
     async def test_every_document_has_its_place_once(self) -> None:
@@ -218,42 +185,6 @@ class RerankerContract(Contract):
         async with self.reranker() as reranker:
             answer = await reranker.rerank(RerankRequest("car", _TEXTS))
             expect(answer.provider and answer.model, "provider or model is empty")
-
-    @claim
-    async def test_the_request_is_never_changed(self) -> None:
-        """The request is never changed."""
-        request = RerankRequest("car", _TEXTS, 2)
-        before = copy.deepcopy(request)
-        async with self.reranker() as reranker:
-            await reranker.rerank(request)
-            same(request, before, "the request afterwards")
-
-    @claim
-    async def test_a_bound_that_has_passed_ends_the_call(self) -> None:
-        """A bound that has passed raises LLMTimeoutError with the bound's reason."""
-        async with self.reranker() as reranker:
-            error = await raised(LLMTimeoutError, reranker.rerank(RerankRequest("car", _TEXTS, bound=_LONG_AGO)))
-            same(error.reason, _LONG_AGO.reason, "the reason")
-
-    @claim
-    async def test_cancelling_leaves_nothing(self) -> None:
-        """Cancellation is never swallowed, and afterwards nothing is out."""
-        async with self.reranker() as reranker:
-            for count in range(1, _TURNS):
-                await cancelled_after(count, reranker.rerank(RerankRequest("car", _TEXTS)))
-                same(self.in_use(reranker), 0, f"what is out, cancelled after {count} turns of the loop,")
-            await reranker.rerank(RerankRequest("car", _TEXTS))
-
-    @claim
-    @needs("threads")
-    async def test_threads_may_ask_at_the_same_time(self) -> None:
-        """Threads with event loops of their own may ask at the same time."""
-        async with self.reranker() as reranker:
-
-            async def ask() -> int:
-                return len((await reranker.rerank(RerankRequest("car", _TEXTS))).results)
-
-            same(await in_threads(_THREADS, ask), [len(_TEXTS)] * _THREADS, "what the threads got")
 
 
 def _near(one: Sequence[float], other: Sequence[float]) -> bool:

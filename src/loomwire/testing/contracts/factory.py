@@ -121,6 +121,7 @@ class ClientFactoryContract(Contract):
         configs = self._buildable()
 
         async def build() -> list[ILLMClient]:
+            """Build a client of every configuration."""
             return [factory.create(config) for config in configs]
 
         built = await in_threads(_THREADS, build)

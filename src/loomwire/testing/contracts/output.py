@@ -131,6 +131,7 @@ class OutputSchemasContract(Contract):
         schemas = self.schemas()
 
         async def work() -> tuple[object, ...]:
+            """Decode with a schema of a class and with one of a list."""
             return (schemas.schema_for(Item).decode(_ITEM), schemas.schema_for(list[int]).decode('{"value": [1]}'))
 
         same(set(map(repr, await in_threads(_THREADS, work))), {repr((Item("pen", 2), [1]))}, "what they decoded")

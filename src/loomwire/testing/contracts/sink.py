@@ -99,6 +99,7 @@ class EventSinkContract(Contract):
         sink = self.sink()
 
         async def emit() -> None:
+            """Emit every record ten times."""
             for record in _records() * 10:
                 sink.emit(record)
 

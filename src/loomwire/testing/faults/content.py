@@ -10,7 +10,8 @@ from typing import Final
 
 from loomwire.infrastructure.providers.offline.reply import Failure, Reply
 from loomwire.testing.faults.kinds import FaultType, Play, Scene
-from loomwire.testing.speakers.bedrock.frames import is_framed, reframed
+from loomwire.testing.speakers.eventstream import is_framed, reframed
+from loomwire.testing.speakers.spoiling import within
 from loomwire.testing.speaking import Saying
 from loomwire.testing.wire import Piece
 
@@ -82,6 +83,7 @@ def _separators(reply: Reply) -> Reply:
 
 def _u2028(scene: Scene) -> Iterable[Piece]:
     def raw(text: bytes) -> bytes:
+        """Put the characters in place of their escapes."""
         for each in _SEPARATORS:
             text = text.replace(b"\\u%04x" % ord(each), each.encode())
         return text
@@ -133,7 +135,7 @@ def _bom(scene: Scene) -> Iterable[Piece]:
 
 def _utf16(scene: Scene) -> Iterable[Piece]:
     saying = scene.saying
-    events = tuple(reframed(event, _as_utf16) if is_framed(event) else _as_utf16(event) for event in saying.events)
+    events = tuple(within(event, _as_utf16) for event in saying.events)
     return replace(saying, events=events, body=_as_utf16(saying.body)).pieces()
 
 
@@ -148,6 +150,7 @@ def _two_documents(scene: Scene) -> Iterable[Piece]:
 
 def _by_dialect(name: str) -> Play:
     def play(scene: Scene) -> Iterable[Piece]:
+        """Say it as the dialect spoils it; rightly where it has no such way."""
         return scene.speaker.spoiled(scene.saying).get(name, scene.saying).pieces()
 
     return play

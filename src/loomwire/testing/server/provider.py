@@ -282,6 +282,7 @@ class FakeProvider:
 
     async def _served(self, origin: int, address: tuple[str, int], context: ssl.SSLContext | None) -> asyncio.Server:
         def connection() -> asyncio.Protocol:
+            """Return what serves a connection just opened."""
             if self._tls == "aborts":
                 return Aborting(self._traffic)
             return Connection(self._traffic, self._answer, origin)

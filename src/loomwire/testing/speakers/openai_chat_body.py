@@ -9,10 +9,8 @@ from urllib.parse import unquote
 
 from loomwire.domain.pricing import Usage
 from loomwire.domain.values import JSON, ToolCall
-from loomwire.infrastructure.providers.offline.reply import Reply, arguments_text, first_characters, pieces
-
-NUMBER: Final = "\0" * 12
-"""Stands for the request's number. JSON text and headers can never hold these bytes, so it cannot hit what is said."""
+from loomwire.infrastructure.providers.offline.reply import Reply, arguments_text, pieces
+from loomwire.testing.speakers.telling import NUMBER, before_cut, finish_of
 
 _SAFE: Final[JSON] = {
     name: {"filtered": False, "severity": "safe"} for name in ("hate", "self_harm", "sexual", "violence")
@@ -52,29 +50,21 @@ def whole_body(reply: Reply, model: str, usage: Usage) -> bytes:
             {"id": _call_id(call, index), "type": "function", "function": _function(call.name, arguments_text(call))}
             for index, call in enumerate(reply.tool_calls)
         ]
-    choice: JSON = {"index": 0, "message": message, "finish_reason": _finish(reply)}
+    choice: JSON = {"index": 0, "message": message, "finish_reason": finish_of(reply)}
     return _object("chat.completion", model, {"choices": [choice], "usage": _wire_usage(usage)})
 
 
 def stream_events(reply: Reply, model: str, usage: Usage | None) -> Iterator[bytes]:
     """Yield the server-sent events of a stream; without `usage` none tells it, and a cut reply has no end."""
-    said = reply if reply.cut_after is None else first_characters(reply, reply.cut_after)
+    said = before_cut(reply)
     for delta in _deltas(said):
         yield _event(model, {"choices": [{"index": 0, "delta": delta, "finish_reason": None}]})
     if reply.cut_after is not None:
         return
-    yield _event(model, {"choices": [{"index": 0, "delta": {}, "finish_reason": _finish(reply)}]})
+    yield _event(model, {"choices": [{"index": 0, "delta": {}, "finish_reason": finish_of(reply)}]})
     if usage is not None:
         yield _event(model, {"choices": [], "usage": _wire_usage(usage)})
     yield b"data: [DONE]\n\n"
-
-
-def told_usage(reply: Reply, size: int) -> Usage:
-    """Return the reply's usage, or four bytes for a token of a request of `size` bytes and of what is said."""
-    if reply.usage is not None:
-        return reply.usage
-    said = reply.text + reply.reasoning + "".join(map(arguments_text, reply.tool_calls))
-    return Usage(-(-size // 4), -(-len(said.encode(errors="surrogatepass")) // 4))
 
 
 def _deltas(reply: Reply) -> Iterator[JSON]:
@@ -102,10 +92,6 @@ def _detail(said: dict[str, JSON]) -> JSON:
 
 def _function(name: str, arguments: str) -> JSON:
     return {"name": name, "arguments": arguments}
-
-
-def _finish(reply: Reply) -> str:
-    return reply.finish or ("tool_calls" if reply.tool_calls else "stop")
 
 
 def _call_id(call: ToolCall, index: int) -> str:

@@ -10,8 +10,8 @@ from typing import Final, TypeAlias
 
 from loomwire.domain.pricing import Usage
 from loomwire.domain.values import JSON, ToolCall
-from loomwire.infrastructure.providers.offline.reply import Reply, arguments_text, first_characters, pieces
-from loomwire.testing.speakers.openai_chat_body import NUMBER
+from loomwire.infrastructure.providers.offline.reply import Reply, arguments_text, pieces
+from loomwire.testing.speakers.telling import NUMBER, before_cut
 
 _ID: Final = secrets.token_hex(16)
 """Stands for `NUMBER` while JSON is written, which would escape it; nobody can say it by chance."""
@@ -57,7 +57,7 @@ def _events(reply: Reply, told: Told) -> Iterator[_Event]:
     yield "response.created", {"response": begun}
     yield "response.in_progress", {"response": begun}
     ends = reply.cut_after is None
-    said = reply if reply.cut_after is None else first_characters(reply, reply.cut_after)
+    said = before_cut(reply)
     output = _output(said, told)
     for place, item in enumerate(output):
         yield from _item_events(item, place, ended=ends or place + 1 < len(output))

@@ -8,6 +8,8 @@ from importlib import import_module
 from itertools import chain
 
 from loomwire.infrastructure.providers.table import DIALECTS
+from loomwire.testing.speakers.counting.shapes import COUNT_SHAPES
+from loomwire.testing.speakers.counting.speaker import CountSpeaker
 from loomwire.testing.speakers.vectors.shapes import SHAPES
 from loomwire.testing.speakers.vectors.speaker import VectorSpeaker
 from loomwire.testing.speaking import Speaker
@@ -41,13 +43,14 @@ def speaker_for(path: str, further: tuple[str, ...] = ()) -> Speaker | None:
         further: Speakers that are asked before those of the table, each as `module:Class`.
     """
     plain = path.partition("?")[0]
-    speakers = chain(map(speaker_at, further), map(speaker_of, DIALECTS), _vector_speakers())
+    speakers = chain(map(speaker_at, further), map(speaker_of, DIALECTS), _further_speakers())
     return next((speaker for speaker in speakers if speaker.serves(plain)), None)
 
 
 @cache
-def _vector_speakers() -> Sequence[Speaker]:
-    return [VectorSpeaker(shape, speaker_of(shape.dialect)) for shape in SHAPES]
+def _further_speakers() -> Sequence[Speaker]:
+    vectors = [VectorSpeaker(shape, speaker_of(shape.dialect)) for shape in SHAPES]
+    return [*vectors, *(CountSpeaker(shape, speaker_of(shape.dialect)) for shape in COUNT_SHAPES)]
 
 
 def listing_for(path: str, models: Sequence[str], further: tuple[str, ...] = ()) -> HttpReply | None:

@@ -13,7 +13,7 @@ from loomwire.application.pipeline import build_client
 from loomwire.domain.capabilities import ModelCapabilities
 from loomwire.domain.config import ClientConfig, LLMConfig
 from loomwire.domain.errors import CapabilityError, LLMError, LLMValidationError, StreamInterruptedError
-from loomwire.domain.events import Finished, StreamEvent, StreamRestarted, TextDelta, ToolCallEnd
+from loomwire.domain.events import Finished, ReasoningDelta, StreamEvent, StreamRestarted, TextDelta, ToolCallEnd
 from loomwire.domain.messages import Image, Message, Reasoning, ToolResult
 from loomwire.domain.ports.client import ILLMClient, LLMStream
 from loomwire.domain.pricing import Usage
@@ -452,3 +452,15 @@ async def test_after_the_end_there_is_nothing_more_to_read() -> None:
         _ = [event async for event in events]
         assert [event async for event in events] == []
         assert stream.finished
+
+
+async def test_what_a_model_thinks_aloud_before_its_object_is_reasoning_and_no_text() -> None:
+    said = f"<think>\nRome it is.\n</think>\n{enveloped(json.loads(call()), answer='I look.')}"
+    client = over(ScriptedClient(then=Reply(said, reasoning="Hm.")), SCHEMA)
+    whole = await client.generate(ASKED)
+    events, told = await streamed(client, ASKED)
+    for response in (whole, told):
+        assert (response.text, response.tool_calls) == ("I look.", (ROME,))
+        assert response.reasoning == (Reasoning("Hm."), Reasoning("Rome it is."))
+    assert [event.text for event in events if isinstance(event, ReasoningDelta)][-1] == "Rome it is."
+    assert "".join(event.text for event in events if isinstance(event, TextDelta)) == "I look."

@@ -307,6 +307,14 @@ async def test_what_cannot_give_an_object_is_refused_before_anything_is_leased(
     assert stage.source.entered == 0
 
 
+async def test_a_text_in_place_of_a_request_is_a_typed_error_before_anything_is_leased() -> None:
+    stage = Stage(says())
+    with pytest.raises(LLMValidationError, match="takes an LLMRequest, not str") as caught:
+        await stage.typed.generate("How many?")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    assert "LLMRequest.of" in (caught.value.hint or "")
+    assert stage.source.entered == 0
+
+
 async def test_tools_that_may_or_must_not_be_called_are_passed_on() -> None:
     for choice in ("auto", "none"):
         request = replace(ASK, tools=(WEATHER,), tool_choice="none" if choice == "none" else "auto")

@@ -7,7 +7,7 @@ from array import array
 import pytest
 
 from loomwire.application.embedding.chains import build_embedder, build_reranker
-from loomwire.application.embedding.first_use import VectorChains
+from loomwire.application.embedding.first_use import FurtherChains
 from loomwire.application.handles.vectors import ComposedEmbeddings
 from loomwire.application.pipeline import client_key, target_key
 from loomwire.domain.config import ClientConfig
@@ -131,7 +131,7 @@ def test_without_a_factory_the_error_says_what_is_missing() -> None:
 
 def test_chains_are_built_when_they_are_first_asked_for_and_once_for_all_threads() -> None:
     factory = Fixed(Watched())
-    chains = VectorChains(SEARCH, parts_of(factory))
+    chains = FurtherChains(SEARCH, parts_of(factory))
     assert factory.made == []
     found: list[object] = []
     threads = [threading.Thread(target=lambda: found.extend((chains.embedder(), chains.reranker()))) for _ in range(8)]

@@ -114,3 +114,31 @@ def test_any_cut_of_an_envelope_reads_the_same(
     cut = text[: data.draw(st.integers(0, len(text)))]
     assert said(cut, cut=True) == said(*cut, cut=True)
     assert answer.startswith(said(cut, cut=True)[0]) or not cut.startswith("{")
+
+
+@given(st.lists(st.integers(1, 7), max_size=60))
+def test_what_is_thought_aloud_before_an_envelope_is_no_text_however_it_comes(sizes: list[int]) -> None:
+    text = f"\n<think>\nI weigh {call()} < 2 </thin\n</think>\n\n{enveloped(answer='Hi.')}"
+    reader = EnvelopeReader(NAMES, nobody)
+    shown, at = [], 0
+    for size in [*sizes, len(text)]:
+        shown.append(reader.feed(text[at : at + size]))
+        at += size
+    assert "".join(shown) + reader.end(cut=False).text == "Hi."
+    assert reader.thought() == f"I weigh {call()} < 2 </thin"
+    assert reader.thought() == ""
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["<think>Hm.</think>Plain prose.", "<think>Hm.", "<think>Hm.</think>", "<think>Hm.</think> `", "<thi", "<b>"],
+)
+def test_thinking_without_an_envelope_stays_the_text_that_it_was(text: str) -> None:
+    reader = EnvelopeReader(NAMES, nobody)
+    shown, ended = read(reader, text)
+    assert (shown, ended.calls, ended.problem, reader.thought()) == (text, (), None, "")
+
+
+def test_a_call_after_thinking_aloud_is_called() -> None:
+    assert said("<think>Rome?</think>", enveloped(CALL)) == ("", (ROME,), None)
+    assert said("<think>Rome?</think>", marked(call())) == ("<think>Rome?</think>", (ROME,), None)

@@ -57,9 +57,9 @@ def test_a_client_that_did_not_change_keeps_its_chains() -> None:
     factory = Fixed(Watched())
     parts, config = parts_of(factory), snapshot("search")
     before = build_generation(1, config, parts)
-    before.entry("search").vectors.embedder()
+    before.entry("search").further.embedder()
     after = build_generation(2, config, parts, before)
-    after.entry("search").vectors.embedder()
+    after.entry("search").further.embedder()
     assert factory.made == ["m"]
 
 

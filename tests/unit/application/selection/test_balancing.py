@@ -67,7 +67,7 @@ def played(answers: Callable[[str, random.Random], float | None], *, calls: int,
     for _ in range(calls):
         ended(clock.now() + chance.expovariate(per_s))
         clock.move(chance.expovariate(per_s))
-        loads = [option.load_for(HI, clock.now(), 30.0) for option in options]
+        loads = [option.load_now(clock.now(), 30.0) for option in options]
         first = options[rules.of("balanced").order(HI, [one.candidate for one in options], loads)[0]]
         first.load.began()
         took = answers(first.name, chance)

@@ -43,7 +43,7 @@ def option(config: LLMConfig) -> tuple[Option, TargetStates, FakeClock]:
 def test_a_request_costs_its_input_and_a_usual_answer(
     config: LLMConfig, request_: LLMRequest, micro: int | None
 ) -> None:
-    assert option(config)[0].cost_micro(request_) == micro
+    assert option(config)[0].cost_micro(request_, 1) == micro
 
 
 def test_an_option_rests_as_long_as_its_cooldown_and_its_circuit_say() -> None:
@@ -71,9 +71,9 @@ def test_only_failures_of_the_target_are_booked() -> None:
     one, _, _ = option(at("a/x"))
     one.failed(LLMValidationError("bad"), 0.0)
     one.failed(LLMAuthenticationError("who"), 0.0)
-    assert one.load_for(HI, 0.0, 30.0).failures == 0
+    assert one.load_now(0.0, 30.0).failures == 0
     one.failed(LLMTemporaryError("down"), 0.0)
-    load = one.load_for(HI, 0.0, 30.0)
+    load = one.load_now(0.0, 30.0)
     assert (load.failures, load.latency_s, load.rest_s) == (1, 600.0, 60.0)
 
 
@@ -81,11 +81,11 @@ def test_being_passed_over_for_a_cooldown_is_no_illness_but_for_a_circuit_it_is(
     one, states, _ = option(at("a/x"))
     one.noted_resting()
     one.load.answered(0.1, 0.0)
-    assert one.load_for(HI, 0.0, 30.0).share == 1.0
+    assert one.load_now(0.0, 30.0).share == 1.0
     states.circuits.find("a/x").force_open()
     one.noted_resting()
     one.load.answered(0.1, 0.0)
-    assert one.load_for(HI, 0.0, 30.0).share < 1.0
+    assert one.load_now(0.0, 30.0).share < 1.0
 
 
 def test_what_is_known_outlives_the_options_that_found_it_out() -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loomwire.infrastructure.catalogue.families import Match, matched
+from loomwire.infrastructure.catalogue.families import Match, always_searches, matched
 
 KNOWN = (
     "gpt-4o",
@@ -66,3 +66,21 @@ def test_any_name_gives_a_known_entry_or_none(name: str, known: list[str]) -> No
 def test_the_rule_is_told_in_words() -> None:
     rules = [Match("m", kind).rule for kind in ("exact", "alias", "dated", "tuned", "begins")]
     assert rules == ["exact", "alias of m", "family of m", "fine-tuned from m", "begins like m"]
+
+
+@pytest.mark.parametrize(
+    ("model", "searches"),
+    [
+        ("gpt-4o-search-preview", True),
+        ("gpt-4o-mini-search-preview-2025-03-11", True),
+        ("openai/gpt-5-search-api", True),
+        ("perplexity/sonar-pro-search", True),
+        ("o3-deep-research", True),
+        ("openai/o4-mini-deep-research:nitro", True),
+        ("relace/relace-search", False),
+        ("research-1", False),
+        ("gpt-4o", False),
+    ],
+)
+def test_a_name_tells_what_searches_in_every_call(model: str, searches: bool) -> None:
+    assert always_searches(model) is searches

@@ -12,6 +12,7 @@ from loomwire.domain.config import LLMConfig
 from loomwire.domain.errors import ConfigError
 from loomwire.domain.policies import CataloguePolicy, DetectionPolicy
 from loomwire.domain.ports.models import NOTHING_KNOWN, ModelFacts, Provenance
+from loomwire.domain.pricing import Prices
 from loomwire.infrastructure.catalogue.bundle import Bundle
 from loomwire.infrastructure.catalogue.detected import DetectedFacts, Listed
 from loomwire.infrastructure.catalogue.kept import write
@@ -98,6 +99,53 @@ def test_a_context_that_only_the_price_list_knows_is_told_so(tmp_path: Path) -> 
 def test_deployments_are_named_by_their_operator_so_a_name_proves_no_price(tmp_path: Path) -> None:
     known = facts(catalogue(tmp_path, "azure"), "big-1", "azure_openai")
     assert (known.capabilities.source("supports_tools"), known.prices) == ("family", None)
+
+
+@pytest.mark.parametrize(
+    ("type_", "base_url", "is_priced"),
+    [
+        ("openai", "https://api.openai.com/v1", True),
+        ("openai", "https://API.OpenAI.com.:443/v1", True),
+        ("openai", "https://proxy.example.com/v1", False),
+        ("openai", "https://api.openai.com.example.com/v1", False),
+        ("openai", "http://127.0.0.1:8000/v1", False),
+        ("azure_ai", "https://mine.services.ai.azure.com/models", True),
+        ("azure_ai", "https://mine.example.com/models", False),
+        ("bedrock", "https://bedrock-runtime.eu-west-1.amazonaws.com", True),
+        ("vertex", "https://us-central1-aiplatform.googleapis.com/v1/projects/p/locations/us-central1", True),
+        ("vertex", "https://aiplatform.googleapis.com/v1", True),
+        ("vertex", "https://example.com/aiplatform.googleapis.com", False),
+    ],
+)
+def test_prices_are_those_of_the_vendors_own_host_and_other_facts_are_of_the_model(
+    tmp_path: Path,
+    type_: str,
+    base_url: str,
+    is_priced: bool,  # a parameter of the test
+) -> None:
+    policy = CataloguePolicy(path=str(catalogue(tmp_path, VENDORS[type_].file)))
+    known = ModelRegistry().facts(LLMConfig(type=type_, model="big-1", base_url=base_url, catalogue=policy))
+    assert (known.prices is not None, known.unpriced) == (is_priced, "" if is_priced else "elsewhere")
+    assert (known.capabilities.context_window, known.capabilities.supports_vision) == (1000, True)
+    assert "prices" in known.said
+
+
+def test_every_row_with_a_place_of_its_own_sells_there() -> None:
+    for type_, vendor in VENDORS.items():
+        row = PROVIDERS.get(type_)
+        if row is None or not vendor.file or vendor.named_by_operator or vendor.served:
+            continue
+        for place in (row.base_url, *(also.base_url for also in row.also), row.example or None):
+            assert vendor.sells_at(place and place.replace("{region}", "us-east-1")), (type_, place)
+
+
+def test_zeros_mean_free_at_the_vendor_that_says_so_and_unknown_elsewhere() -> None:
+    free = Prices(0, 0, 0, 0, "detected")
+    for host, prices in (("https://openrouter.ai/api/v1", free), ("https://proxy.example.com/v1", None)):
+        registry = ModelRegistry()
+        registry.detected.learn(("openrouter", host), "GET /models", [Listed(id="x/y:free", prices=free)])
+        known = registry.facts(LLMConfig(type="openrouter", model="x/y:free", base_url=host))
+        assert (known.prices, known.unpriced) == (prices, "" if prices else "zero")
 
 
 def test_the_name_of_a_deployment_never_refuses_a_call(tmp_path: Path) -> None:
@@ -209,3 +257,27 @@ def test_every_bundled_entry_can_be_read_and_has_an_origin() -> None:
     assert count > 1500
     assert "openai" in own_types()
     assert len(list(ModelRegistry().entries(("openai",)))) < count
+
+
+def test_every_entry_is_what_a_call_to_it_would_know() -> None:
+    registry = ModelRegistry()
+    entries = list(registry.entries())
+    assert {type_ for type_, _, known in entries if known.prices is None} >= {"azure_openai"}
+    assert not any(known.prices for type_, _, known in entries if type_ in ("azure_openai", "ollama"))
+    differing = [
+        (type_, name) for type_, name, known in entries if registry.facts(LLMConfig(type=type_, model=name)) != known
+    ]
+    assert differing == []
+
+
+@pytest.mark.parametrize("model", ["text-embedding-3-small", "text-embedding-ada-002"])
+def test_embeddings_have_the_price_of_what_goes_in(model: str) -> None:
+    prices = ModelRegistry().facts(LLMConfig(type="openai", model=model)).prices
+    assert prices is not None
+    assert (prices.input_pico > 0, prices.output_pico) == (True, 0)
+
+
+def test_what_searches_in_every_call_has_no_price_because_the_fee_is_not_known() -> None:
+    known = ModelRegistry().facts(LLMConfig(type="openai", model="gpt-4o-search-preview"))
+    assert (known.prices, known.unpriced) == (None, "other_units")
+    assert not any(known.prices for _, name, known in ModelRegistry().entries() if "search-preview" in name)

@@ -168,6 +168,8 @@ def test_untyped_callers_are_told_too() -> None:
         ({"options": None}, "options must be"),
         ({"embeds": "openai"}, "embeds must be"),
         ({"reranks": True}, "reranks must be"),
+        ({"counts": ("anthropic",)}, "counts must be a tuple of Counts"),
+        ({"counts": "anthropic"}, "counts must be a tuple of Counts"),
     ]
     for changes, says in wrong:
         row = ProviderType(name="acme", **changes)  # type: ignore[arg-type]  # that is the point

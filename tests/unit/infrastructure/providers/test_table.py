@@ -14,10 +14,16 @@ HEAVY = "aiohttp", "httpx", "loomwire.infrastructure.transport", "loomwire.infra
 
 UNASKED = (
     *(f"infrastructure.providers.{dialect}." for dialect in DIALECTS),
-    *(f"infrastructure.providers.{room}." for room in ("embeddings", "rerank", "vectors.local", "wire.client")),
+    *(
+        f"infrastructure.providers.{room}."
+        for room in ("embeddings", "rerank", "counting", "vectors.local", "wire.client")
+    ),
     *(f"infrastructure.providers.rows.{rows}" for rows in ("clouds", "hosted", "networked", "servers", "spoken")),
     *(f"infrastructure.catalogue.{room}" for room in ("bundle", "detection", "families", "kept", "vendors")),
-    *(f"application.{room}" for room in ("emulation", "clients.emulated", "embedding.chains", "embedding.layers")),
+    *(
+        f"application.{room}"
+        for room in ("emulation", "clients.emulated", "embedding.chains", "embedding.counting", "embedding.layers")
+    ),
 )
 
 

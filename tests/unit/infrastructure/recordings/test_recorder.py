@@ -315,6 +315,9 @@ def captured(url: str, status: int = 200, media: str = "application/json") -> Ca
         ("http://[::1]:8080/v1/messages", "0001-local-messages"),
         ("http://localhost/api/chat", "0001-local-ollama_chat"),
         ("https://api.cohere.com/v2/rerank", "0001-cohere-rerank_v2"),
+        ("https://gw/v1/models/g:countTokens", "0001-gw-count_tokens"),
+        ("https://gw/v1/responses/input_tokens", "0001-gw-count_tokens"),
+        ("https://gw/model/m/count-tokens", "0001-gw-count_tokens"),
         ("https://example.org", "0001-example-other"),
     ],
 )

@@ -123,6 +123,7 @@ class CapabilityDetector:
         doors = asyncio.Semaphore(policy.at_once)
 
         async def one(listing: Listing, group: Sequence[LLMConfig]) -> Detection:
+            """Ask one provider, when it is its turn."""
             async with doors:
                 return await self._asked(listing, group, policy)
 

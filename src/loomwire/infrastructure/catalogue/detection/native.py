@@ -31,6 +31,7 @@ def anthropic(body: bytes) -> Page:
     said = table(parsed(body))
 
     def able(row: JSONObject, what: str) -> bool | None:
+        """Tell what a model says of one ability."""
         return flag(table(table(row, "capabilities"), what), "supported")
 
     models = tuple(
@@ -76,6 +77,7 @@ def cohere(body: bytes) -> Page:
     said = table(parsed(body))
 
     def listed(row: JSONObject) -> Listed:
+        """Read one model."""
         features = words(row, "features")
         return Listed(
             id=word(row, "name"),

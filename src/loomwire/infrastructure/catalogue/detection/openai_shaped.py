@@ -19,6 +19,7 @@ from loomwire.infrastructure.catalogue.detection.reading import (
     word,
     words,
 )
+from loomwire.infrastructure.catalogue.families import always_searches
 
 
 def ids_only(body: bytes) -> Page:
@@ -35,6 +36,7 @@ def mistral(body: bytes) -> Page:
     """Read Mistral's listing."""
 
     def listed(row: JSONObject) -> Listed:
+        """Read one model."""
         able = table(row, "capabilities")
         return Listed(
             id=_id(row),
@@ -54,6 +56,7 @@ def groq(body: bytes) -> Page:
     """Read Groq's listing."""
 
     def listed(row: JSONObject) -> Listed:
+        """Read one model."""
         features, inputs = words(row, "supported_features"), words(row, "input_modalities")
         return Listed(
             id=_id(row),
@@ -74,9 +77,14 @@ def groq(body: bytes) -> Page:
 
 
 def openrouter(body: bytes) -> Page:
-    """Read OpenRouter's listing: what some provider behind it can do, and the price of the usual one."""
+    """Read OpenRouter's listing: what some provider behind it can do, and the price of the usual one.
+
+    A price of "0" means that it is free, says its reference of the Models API. What a search costs is beside the
+    tokens, so a model that always searches has no price.
+    """
 
     def listed(row: JSONObject) -> Listed:
+        """Read one model."""
         taken, inputs = words(row, "supported_parameters"), words(table(row, "architecture"), "input_modalities")
         return Listed(
             id=_id(row),
@@ -90,7 +98,7 @@ def openrouter(body: bytes) -> Page:
                 max_tokens=tokens(table(row, "top_provider"), "max_completion_tokens"),
             ),
             inputs=inputs or (),
-            prices=per_token(table(row, "pricing")),
+            prices=None if always_searches(_id(row)) else per_token(table(row, "pricing"), zero_is_free=True),
         )
 
     return _page(body, listed)
@@ -105,6 +113,7 @@ def lm_studio(body: bytes) -> Page:
     """Read LM Studio's own listing; its OpenAI one says names only and is read too."""
 
     def listed(row: JSONObject) -> Listed:
+        """Read one model."""
         able, kind = words(row, "capabilities"), word(row, "type")
         return Listed(
             id=_id(row),

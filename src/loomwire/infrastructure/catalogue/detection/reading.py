@@ -124,17 +124,22 @@ def has(known: tuple[str, ...] | None, *any_of: str) -> bool | None:
     return None if known is None else not set(any_of).isdisjoint(known)
 
 
-def per_token(row: JSONObject) -> Prices | None:
+def per_token(row: JSONObject, *, zero_is_free: bool = False) -> Prices | None:
     """Return prices that stand in US dollars per token, as OpenRouter and Groq say them.
 
     None when something is paid for in another unit, such as a request or a picture, or is no number.
+
+    Args:
+        row: What the listing says of prices.
+        zero_is_free: Its vendor documents that zeros mean "costs nothing"; else they may mean "unknown", and say so.
     """
     said = {key: _usd(row.get(key)) for key in ("prompt", "completion", "input_cache_read", "input_cache_write")}
     others = [_usd(row.get(key)) for key in ("request", "image", "internal_reasoning")]
     read, written = said["prompt"], said["completion"]
     if read is None or written is None or any(others):
         return None
-    return Prices.per_mtok(read, written, said["input_cache_read"], said["input_cache_write"], "detected")
+    prices = Prices.per_mtok(read, written, said["input_cache_read"], said["input_cache_write"], "detected")
+    return None if prices.are_zero and not zero_is_free else prices
 
 
 def _is_name(value: JSON) -> bool:

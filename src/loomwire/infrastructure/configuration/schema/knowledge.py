@@ -14,7 +14,10 @@ class Catalogue(Block):
     """What is known of models beyond what stands here, and who is asked for more."""
 
     enabled: bool = Field(default=True, description="The catalogue fills in what a model's own block leaves open.")
-    prices: bool = Field(default=True, description="Its prices do too; else a model without `prices` has no cost.")
+    prices: bool = Field(
+        default=True,
+        description="Its prices do too, at the vendor's own host; else a model without `prices` has no cost.",
+    )
     strict_capabilities: bool = Field(
         default=False, description="What nobody knows a model to do is refused; else allowed with a warning."
     )

@@ -43,6 +43,7 @@ def _just(key: str, *fine: Plain) -> IsAbsent:
     """Return a check for a block that holds at most one key, with one of these values."""
 
     def holds(value: Plain) -> bool:
+        """Tell whether a block holds no more than that."""
         return isinstance(value, Mapping) and value.keys() <= {key} and value.get(key, fine[0]) in fine
 
     return holds

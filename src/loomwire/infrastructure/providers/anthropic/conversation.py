@@ -9,10 +9,11 @@ from typing import TypeAlias
 from loomwire.domain.errors import CapabilityError, LLMValidationError
 from loomwire.domain.messages import Image, Message, Reasoning, Role, Text, ToolResult
 from loomwire.domain.values import ToolCall
-from loomwire.infrastructure.providers.anthropic.layout import ORIGIN, arranged, is_layout
+from loomwire.infrastructure.providers.anthropic.layout import LAYOUT
 from loomwire.infrastructure.providers.anthropic.quirks import AnthropicQuirks
 from loomwire.infrastructure.providers.wire.calls.ids import fitting_id
-from loomwire.infrastructure.providers.wire.request_body import Body, base64_text, encoded
+from loomwire.infrastructure.providers.wire.calls.inputs import input_object, result_text
+from loomwire.infrastructure.providers.wire.request_body import Body, base64_text
 
 _ID = re.compile(r"[a-zA-Z0-9_-]+")
 _DATA_URL = re.compile(r"data:(image/[a-z0-9.+-]+);base64,", re.IGNORECASE)
@@ -55,6 +56,7 @@ class _Writing:
         self.turns: list[Body] = []
 
     def add(self, role: Role, content: _Content) -> None:
+        """Write a message: into the instructions, the turn of its side, or a new turn."""
         if role == "system" and not (self._inside and self.turns):
             self._system.append(content)
             return
@@ -67,6 +69,7 @@ class _Writing:
             self._side = side
 
     def instructions(self) -> object:
+        """Return the instructions: one text as it is, several as blocks, none as None."""
         if len(self._system) == 1:
             return self._system[0] or None
         return [block for content in self._system for block in _blocks(content)] or None
@@ -86,7 +89,7 @@ def _content(message: Message, quirks: AnthropicQuirks) -> _Content:
 def _assistant(message: Message, quirks: AnthropicQuirks) -> _Content:
     thoughts = [block for part in message.parts if isinstance(part, Reasoning) for block in _thought(part, quirks)]
     calls = [_call(part) for part in message.parts if isinstance(part, ToolCall)]
-    blocks = arranged(message, thoughts, calls)
+    blocks = LAYOUT.arranged(message, thoughts, calls)
     return message.text if len(blocks) == 1 and blocks[0].keys() == {"type", "text"} else blocks
 
 
@@ -133,7 +136,7 @@ def _source(image: Image) -> Body:
 
 
 def _result(result: ToolResult) -> Body:
-    content = result.content if isinstance(result.content, str) else encoded(result.content).decode()
+    content = result_text(result.content)
     block: Body = {"type": "tool_result", "tool_use_id": wire_id(result.call_id), "content": content}
     if result.is_error:
         block["is_error"] = True
@@ -141,8 +144,7 @@ def _result(result: ToolResult) -> Body:
 
 
 def _thought(part: Reasoning, quirks: AnthropicQuirks) -> Iterator[Body]:
-    # Another vendor's thinking has no signature of this one, and would be refused.
-    if part.origin != ORIGIN or is_layout(part):
+    if not LAYOUT.is_thought(part):
         return
     if part.wire is not None:
         yield dict(part.wire)
@@ -153,8 +155,7 @@ def _thought(part: Reasoning, quirks: AnthropicQuirks) -> Iterator[Body]:
 
 
 def _call(call: ToolCall) -> Body:
-    # Cut arguments are wrapped, as the vendor's page on tool streaming advises.
-    arguments = {"INVALID_JSON": call.raw_arguments} if call.arguments is None else call.arguments
+    arguments = input_object(call.arguments, call.raw_arguments)
     return {"type": "tool_use", "id": wire_id(call.id), "name": call.name, "input": arguments}
 
 

@@ -15,17 +15,16 @@ from typing_extensions import override
 from loomwire.domain.errors import LLMError, llm_error
 from loomwire.domain.events import StreamEvent
 from loomwire.domain.responses import Finish
-from loomwire.domain.values import FrozenDict
-from loomwire.infrastructure.providers.anthropic.blocks import Block, Blocks, Wire
+from loomwire.infrastructure.providers.anthropic.blocks import Block, Blocks
 from loomwire.infrastructure.providers.anthropic.errors import messages_error
 from loomwire.infrastructure.providers.anthropic.usage import read_usage
 from loomwire.infrastructure.providers.wire.answer import Answer
-from loomwire.infrastructure.providers.wire.dialect import EventReader
-from loomwire.infrastructure.providers.wire.json_bytes import check_depth, read_json
-from loomwire.infrastructure.providers.wire.words import label
+from loomwire.infrastructure.providers.wire.blocks.tracker import Wire
+from loomwire.infrastructure.providers.wire.errors import small_body
+from loomwire.infrastructure.providers.wire.exchange.headers import NO_HEADERS
+from loomwire.infrastructure.providers.wire.json_bytes import SMALL, check_depth, read_json
+from loomwire.infrastructure.providers.wire.tuned import AnswerReader
 
-_SMALL = 1024
-_NO_HEADERS: Mapping[str, str] = FrozenDict()
 _FINISHES: Mapping[str, Finish] = {
     "end_turn": "stop",
     "stop_sequence": "stop",
@@ -64,7 +63,7 @@ class _Chunk(Struct, gc=False):
 _CHUNK = msgspec.json.Decoder(_Chunk)
 
 
-class MessagesReader(EventReader):
+class MessagesReader(AnswerReader):
     """Reads events of a stream, or a whole answer, into an `Answer`.
 
     Args:
@@ -116,17 +115,11 @@ class MessagesReader(EventReader):
         if answer.finished:
             return ()
         if answer.finish_wire is None:
-            if not (answer.config.lenient_terminal and answer.delivered):
-                raise self._cut_off()
-            answer.complete = False
+            answer.forgive_cut("a stop reason and without message_stop", begun=self._is_begun)
         return self._closed()
 
+    @override
     def decode_whole(self, body: bytes) -> Sequence[StreamEvent]:
-        """Read a whole answer and close it.
-
-        Raises:
-            LLMError: It reports an error, or holds no answer.
-        """
         chunk = self._chunk(body)
         events: list[StreamEvent] = []
         self._read_whole(chunk, events)
@@ -139,7 +132,7 @@ class MessagesReader(EventReader):
         if isinstance(chunk.message, str):
             raise self._reported(data)  # a gateway's word, and no part of an answer
         # A small piece holds texts only; what else is handed on is checked.
-        if chunk.delta is None or len(data) > _SMALL:
+        if chunk.delta is None or len(data) > SMALL:
             check_depth(data, self._answer.config.limits.json_depth)
         self._is_begun = True
         return chunk
@@ -163,7 +156,7 @@ class MessagesReader(EventReader):
         if isinstance(delta.signature, str):
             block.signature += delta.signature
         elif isinstance(delta.citation, Mapping):
-            self._blocks.add_citation(block, delta.citation)
+            self._blocks.add_part(block, delta.citation)
         elif delta.citation is None and delta.signature is None:
             # A piece of a kind that is not known: what the block would be without it, it never was.
             block.lost = True
@@ -178,7 +171,7 @@ class MessagesReader(EventReader):
         told = _object(message)
         if told is None:
             return
-        self._read_names(told.get("id"), told.get("model"))
+        self._answer.note_names(told.get("id"), told.get("model"))
         self._read_usage(told.get("usage"), events)
         self._answer.note_finish(told.get("stop_reason"), _FINISHES)
 
@@ -190,7 +183,7 @@ class MessagesReader(EventReader):
             raise llm_error("protocol", "the answer has no content")
         if self._answer.delivered:
             raise llm_error("protocol", "the stream says whole messages in place of their pieces")
-        self._read_names(chunk.id, chunk.model)
+        self._answer.note_names(chunk.id, chunk.model)
         read = [block for block in map(_object, content) if block is not None]
         if content and not read:
             raise llm_error("protocol", "the answer's content is of a kind that nobody knows")
@@ -198,13 +191,6 @@ class MessagesReader(EventReader):
             self._blocks.start(None, block, events)
         self._read_usage(chunk.usage, events)
         self._answer.note_finish(chunk.stop_reason, _FINISHES)
-
-    def _read_names(self, id: object, model: object) -> None:
-        answer = self._answer
-        if isinstance(id, str) and id:
-            answer.response_id = label(id, answer.config)
-        if isinstance(model, str) and model:
-            answer.model = label(model, answer.config)
 
     def _read_usage(self, raw: object, events: list[StreamEvent]) -> None:
         if not isinstance(raw, dict):
@@ -226,19 +212,11 @@ class MessagesReader(EventReader):
             return ()
         events: list[StreamEvent] = []
         self._blocks.close(events)
-        if answer.finish == "tool_calls" and self._blocks.answered_by_tool and not answer.calls:
-            answer.finish = "stop"  # no tool of the caller's
         return [*events, *answer.end()]
 
-    def _cut_off(self) -> LLMError:
-        if self._is_begun:
-            return self._answer.interrupted("the stream ended without a stop reason and without message_stop")
-        return llm_error("protocol", "the stream held no answer")  # a page, for example
-
     def _reported(self, data: bytes) -> LLMError:
-        # Like an error's body; a longer one would be decoded once more as a whole, and its rest is no sentence.
         config = self._answer.config
-        return messages_error(200, _NO_HEADERS, data if len(data) <= config.limits.error_body else b"", config)
+        return messages_error(200, NO_HEADERS, small_body(data, config), config)
 
 
 def _object(value: object) -> Wire | None:

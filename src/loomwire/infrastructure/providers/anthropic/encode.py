@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from loomwire.domain.config import LLMConfig
-from loomwire.domain.errors import CapabilityError
 from loomwire.domain.requests import LLMRequest, Parameters, ReasoningEffort
 from loomwire.domain.tools import Tool, ToolNamed
 from loomwire.domain.values import JSON
@@ -13,13 +12,17 @@ from loomwire.infrastructure.providers.anthropic.conversation import wire_conver
 from loomwire.infrastructure.providers.anthropic.families import knows_format, thinks_by_budget
 from loomwire.infrastructure.providers.anthropic.output import add_output
 from loomwire.infrastructure.providers.anthropic.quirks import AnthropicQuirks, Thinking
-from loomwire.infrastructure.providers.anthropic.schema import expressible
-from loomwire.infrastructure.providers.wire.request_body import Body, add_extra, encoded
+from loomwire.infrastructure.providers.anthropic.thinking import check_sampling, thinking_budget
+from loomwire.infrastructure.providers.schemas.claude import expressible
+from loomwire.infrastructure.providers.wire.request_body import (
+    NO_PARAMETERS,
+    Body,
+    add_extra,
+    checked_temperature,
+    encoded,
+)
 
 RESERVED = frozenset({"messages", "model", "stream", "system"})
-_NO_PARAMETERS: Mapping[str, JSON] = {"type": "object", "properties": {}}
-_LEAST_BUDGET = 1024
-_BUDGETS: Mapping[str, int] = {"minimal": _LEAST_BUDGET, "low": 2048, "medium": 8192, "high": 16_384}
 _CHOICES: Mapping[str, str] = {"none": "none", "required": "any"}
 
 
@@ -41,6 +44,7 @@ def encode_messages(request: LLMRequest, config: LLMConfig, quirks: AnthropicQui
         add_output(body, request, config, quirks)
     if quirks.thinking == "by_model":
         _drop_thinking(body)
+        _check_thinking(body, config)
     if stream:
         body["stream"] = True
     if config.extra or request.extra:
@@ -63,8 +67,8 @@ def _add_tools(body: Body, request: LLMRequest, config: LLMConfig, quirks: Anthr
 
 def _tool(tool: Tool, *, may_be_strict: bool) -> Body:
     # Strictly only what the vendor's subset of JSON Schema can say; it refuses the rest.
-    closed = expressible(tool.parameters or _NO_PARAMETERS) if tool.strict and may_be_strict else None
-    written: Body = {"name": tool.name, "input_schema": closed or tool.parameters or _NO_PARAMETERS}
+    closed = expressible(tool.parameters or NO_PARAMETERS) if tool.strict and may_be_strict else None
+    written: Body = {"name": tool.name, "input_schema": closed or tool.parameters or NO_PARAMETERS}
     if tool.description:
         written["description"] = tool.description
     if closed:
@@ -78,12 +82,7 @@ def _add_parameters(body: Body, asked: Parameters, config: LLMConfig, quirks: An
     limit = asked.max_tokens or config.capabilities.max_tokens
     body["max_tokens"] = limit or quirks.max_tokens
     if asked.temperature is not None:
-        if asked.temperature > quirks.hottest:
-            raise CapabilityError(
-                f"{config.target} takes temperatures up to {quirks.hottest:g}, not {asked.temperature:g}",
-                hint=f"Set temperature to {quirks.hottest:g} or less.",
-            )
-        body["temperature"] = asked.temperature
+        body["temperature"] = checked_temperature(asked.temperature, quirks.hottest, config)
     if asked.top_p is not None:
         body["top_p"] = asked.top_p
     if asked.stop:
@@ -104,17 +103,9 @@ def _add_thinking(
     if form == "adaptive":
         body["thinking"] = {"type": "adaptive"}
     else:
-        budget = _BUDGETS[effort]
+        budget = thinking_budget(effort, limit, config)
         if limit is None:
             body["max_tokens"] = quirks.max_tokens + budget
-        elif limit <= _LEAST_BUDGET:
-            raise CapabilityError(
-                f"{config.target} thinks with {_LEAST_BUDGET} tokens at least, and max_tokens leaves {limit} in all",
-                hint="Raise max_tokens, or set reasoning_effort to none.",
-            )
-        else:
-            # Some of it is for the answer.
-            budget = min(budget, max(_LEAST_BUDGET, limit - limit // 5))
         body["thinking"] = {"type": "enabled", "budget_tokens": budget}
     if form != "budget":
         body["output_config"] = {"effort": "low" if effort == "minimal" else effort}
@@ -125,6 +116,12 @@ def _drop_thinking(body: Body) -> None:
     choice = body.get("tool_choice")
     if isinstance(choice, dict) and choice["type"] in ("any", "tool"):
         body.pop("thinking", None)
+
+
+def _check_thinking(body: Body, config: LLMConfig) -> None:
+    thinking = body.get("thinking")
+    if isinstance(thinking, dict) and thinking["type"] != "disabled":
+        check_sampling(body.get("temperature"), body.get("top_p"), config)
 
 
 def _form(form: Thinking, model: str) -> Thinking:

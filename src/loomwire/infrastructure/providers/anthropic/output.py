@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from loomwire.domain.config import LLMConfig
-from loomwire.domain.errors import CapabilityError
 from loomwire.domain.requests import LLMRequest, OutputSpec
-from loomwire.domain.tools import ToolNamed
-from loomwire.domain.values import JSON
 from loomwire.infrastructure.providers.anthropic.families import knows_format
 from loomwire.infrastructure.providers.anthropic.quirks import AnthropicQuirks
-from loomwire.infrastructure.providers.anthropic.schema import closed_schema, expressible
-from loomwire.infrastructure.providers.wire.request_body import Body
-
-OUTPUT_TOOL = "loomwire_output"
-"""The tool whose input is the answer; the reader shows it as text."""
-
-_ANY_OBJECT: Mapping[str, JSON] = {"type": "object", "additionalProperties": True}
+from loomwire.infrastructure.providers.schemas.claude import closed_schema, expressible
+from loomwire.infrastructure.providers.wire.blocks.output_tool import (
+    OUTPUT_TOOL,
+    check_untaken,
+    must_call,
+    output_description,
+)
+from loomwire.infrastructure.providers.wire.request_body import ANY_OBJECT, Body
 
 
 def add_output(body: Body, request: LLMRequest, config: LLMConfig, quirks: AnthropicQuirks) -> None:
@@ -33,7 +29,7 @@ def add_output(body: Body, request: LLMRequest, config: LLMConfig, quirks: Anthr
         CapabilityError: The vendor cannot hold an answer to this schema.
     """
     output = request.output
-    if output is None or _must_call(request):
+    if output is None or must_call(request):
         return  # a call is the answer then, and no text comes
     closed = _closed(output, config, quirks)
     if closed is None:
@@ -54,34 +50,23 @@ def _closed(output: OutputSpec, config: LLMConfig, quirks: AnthropicQuirks) -> B
     return None if found is None else dict(found)
 
 
-def _must_call(request: LLMRequest) -> bool:
-    return request.tool_choice == "required" or isinstance(request.tool_choice, ToolNamed)
-
-
 def _add_tool(body: Body, request: LLMRequest, output: OutputSpec, quirks: AnthropicQuirks) -> None:
     may_call = bool(request.tools) and request.tool_choice == "auto"
     forced = quirks.named_tool and not may_call
     tool: Body = {
         "name": OUTPUT_TOOL,
-        "description": _description(output),
-        "input_schema": output.schema or _ANY_OBJECT,
+        "description": output_description(output),
+        "input_schema": output.schema or ANY_OBJECT,
     }
     # Where no tool can be named, only what must be called may be there.
-    others = _others(body) if forced or may_call else []
+    others = _others(body, request) if forced or may_call else []
     body["tools"] = [*others, tool]
     # Two answers at once would be none.
     choice: Body = {"type": "tool", "name": OUTPUT_TOOL} if forced else {"type": "any"}
     body["tool_choice"] = choice if may_call else {**choice, "disable_parallel_tool_use": True}
 
 
-def _description(output: OutputSpec) -> str:
-    shape = output.description or f"The answer, named {output.name}."
-    return f"Gives the answer. Call it once, when the answer is known. {shape}"
-
-
-def _others(body: Body) -> list[Body]:
+def _others(body: Body, request: LLMRequest) -> list[Body]:
+    check_untaken(request.tools)
     tools = body.get("tools")
-    others: list[Body] = tools if isinstance(tools, list) else []
-    if any(tool["name"] == OUTPUT_TOOL for tool in others):
-        raise CapabilityError(f"the tool name {OUTPUT_TOOL} is taken while an answer is held to JSON")
-    return others
+    return tools if isinstance(tools, list) else []

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Iterator, Sequence
 
 from loomwire.domain.errors import CapabilityError, LLMValidationError
 from loomwire.domain.messages import Image, Message, Part, Reasoning, Text, ToolResult
 from loomwire.domain.values import ToolCall
-from loomwire.infrastructure.providers.bedrock.layout import ORIGIN, arranged, is_layout
-from loomwire.infrastructure.providers.wire.request_body import Body, base64_text, encoded
+from loomwire.infrastructure.providers.bedrock.layout import LAYOUT
+from loomwire.infrastructure.providers.wire.calls.ids import fitting_id
+from loomwire.infrastructure.providers.wire.calls.inputs import input_object, result_text
+from loomwire.infrastructure.providers.wire.request_body import Body, base64_text
 
 _ID = re.compile(r"[a-zA-Z0-9_.:-]{1,64}")
 _DATA_URL = re.compile(r"data:image/(png|jpeg|gif|webp);base64,", re.IGNORECASE)
@@ -61,16 +62,20 @@ def _say(turns: list[Body], side: str, blocks: list[Body]) -> None:
 
 
 def _blocks(message: Message, *, thinking_back: bool) -> list[Body]:
+    parts = message.parts
+    first = parts[0]
     # A text alone is the commonest content, and is in no order.
-    if message.role == "assistant" and (len(message.parts) > 1 or not message.text):
+    if len(parts) == 1 and isinstance(first, Text) and first.text:
+        return [{"text": first.text}]
+    if message.role == "assistant":
         return _assistant(message, thinking_back=thinking_back)
-    return [block for part in message.parts if (block := _block(part))]
+    return [block for part in parts if (block := _block(part))]
 
 
 def _assistant(message: Message, *, thinking_back: bool) -> list[Body]:
     own = [part for part in message.parts if isinstance(part, Reasoning)] if thinking_back else []
     thoughts = [block for part in own for block in _thought(part)]
-    return arranged(message, thoughts, [_call(part) for part in message.parts if isinstance(part, ToolCall)])
+    return LAYOUT.arranged(message, thoughts, [_call(part) for part in message.parts if isinstance(part, ToolCall)])
 
 
 def _block(part: Part) -> Body | None:
@@ -101,16 +106,14 @@ def _image(image: Image) -> Body:
 
 
 def _result(result: ToolResult) -> Body:
-    content = result.content if isinstance(result.content, str) else encoded(result.content).decode()
-    written: Body = {"toolUseId": wire_id(result.call_id), "content": [{"text": content}]}
+    written: Body = {"toolUseId": wire_id(result.call_id), "content": [{"text": result_text(result.content)}]}
     if result.is_error:
         written["status"] = "error"
     return {"toolResult": written}
 
 
 def _thought(part: Reasoning) -> Iterator[Body]:
-    # Another vendor's thinking has no signature of this one, and would be refused.
-    if part.origin != ORIGIN or is_layout(part):
+    if not LAYOUT.is_thought(part):
         return
     if part.wire is not None:
         yield dict(part.wire)
@@ -124,13 +127,10 @@ def _thought(part: Reasoning) -> Iterator[Body]:
 
 
 def _call(call: ToolCall) -> Body:
-    # Cut arguments are wrapped, as Anthropic's page on tool streaming advises; only an object is taken.
-    arguments = {"INVALID_JSON": call.raw_arguments} if call.arguments is None else call.arguments
+    arguments = input_object(call.arguments, call.raw_arguments)
     return {"toolUse": {"toolUseId": wire_id(call.id), "name": call.name, "input": arguments}}
 
 
 def wire_id(id: str) -> str:
     """Return a call's id as the service takes it; those of other vendors, after a fallback, are replaced alike."""
-    if _ID.fullmatch(id):
-        return id
-    return "tooluse_" + hashlib.sha256(id.encode("utf-8", "surrogatepass")).hexdigest()[:24]
+    return fitting_id(id, _ID, "tooluse_")

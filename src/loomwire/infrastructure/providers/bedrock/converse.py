@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import ClassVar, final
 from urllib.parse import quote
 
@@ -10,39 +10,37 @@ from typing_extensions import override
 
 from loomwire.domain.config import LLMConfig
 from loomwire.domain.errors import LLMError
-from loomwire.domain.events import StreamEvent
 from loomwire.domain.policies import WireLimits
 from loomwire.domain.ports.pool import WireRequest
 from loomwire.domain.requests import LLMRequest
-from loomwire.domain.values import FrozenDict
 from loomwire.infrastructure.providers.bedrock.decode import ConverseReader
 from loomwire.infrastructure.providers.bedrock.encode import encode_converse
 from loomwire.infrastructure.providers.bedrock.errors import converse_error
 from loomwire.infrastructure.providers.bedrock.quirks import BedrockQuirks
 from loomwire.infrastructure.providers.bedrock.signing import check_signing, is_access_key, signed_request
 from loomwire.infrastructure.providers.wire.answer import Answer
-from loomwire.infrastructure.providers.wire.dialect import Dialect, EventReader, Framer
+from loomwire.infrastructure.providers.wire.dialect import Framer
+from loomwire.infrastructure.providers.wire.exchange.headers import NO_HEADERS
+from loomwire.infrastructure.providers.wire.tuned import TunedDialect
 from loomwire.infrastructure.transport.framing.eventstream import EventStreamDecoder
-
-_NO_HEADERS: Mapping[str, str] = FrozenDict()
 
 
 @final
-class BedrockConverse(Dialect):
+class BedrockConverse(TunedDialect[BedrockQuirks]):
     """Speaks Converse with Bedrock. A key of Bedrock's own is sent; an AWS access key signs and is never sent.
 
     Args:
         quirks: How the server or its models differ.
     """
 
-    __slots__ = ("_quirks",)
+    __slots__ = ()
 
     stream_types: ClassVar[tuple[str, ...]] = ("application/vnd.amazon.eventstream",)
     answer_mark = b'"stopReason"'
 
     def __init__(self, quirks: BedrockQuirks = BedrockQuirks()) -> None:
         """Speak with these quirks."""
-        self._quirks = quirks
+        super().__init__(quirks)
 
     @override
     def framer(self, limits: WireLimits) -> Framer:
@@ -56,10 +54,10 @@ class BedrockConverse(Dialect):
     @override
     def headers(self, config: LLMConfig) -> Mapping[str, str]:
         if not config.keys:
-            return _NO_HEADERS
+            return NO_HEADERS
         check_signing(config)
         key = config.keys[0]
-        return _NO_HEADERS if is_access_key(key) else {"authorization": f"Bearer {key.reveal()}"}
+        return NO_HEADERS if is_access_key(key) else {"authorization": f"Bearer {key.reveal()}"}
 
     @override
     def signed(self, request: WireRequest, base_url: str, config: LLMConfig) -> WireRequest:
@@ -73,20 +71,9 @@ class BedrockConverse(Dialect):
         return encode_converse(request, config, self._quirks)
 
     @override
-    def decode(self, body: bytes, answer: Answer) -> Sequence[StreamEvent]:
-        return _reader(answer).decode_whole(body)
-
-    @override
-    def reader(self, answer: Answer) -> EventReader:
-        return _reader(answer)
+    def reader(self, answer: Answer) -> ConverseReader:
+        return ConverseReader(answer)
 
     @override
     def error_for(self, status: int, headers: Mapping[str, str], body: bytes, config: LLMConfig) -> LLMError:
         return converse_error(status, headers, body, config)
-
-
-def _reader(answer: Answer) -> ConverseReader:
-    def error_in(data: bytes, kind: str) -> LLMError:
-        return converse_error(200, _NO_HEADERS, data, answer.config, kind)
-
-    return ConverseReader(answer, error_in)

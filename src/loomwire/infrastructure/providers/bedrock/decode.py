@@ -6,8 +6,7 @@ wrong structure is a protocol error. Numbers point to TRAPS.md of the recordings
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import TypeAlias
+from collections.abc import Mapping, Sequence
 
 import msgspec
 from msgspec import Struct
@@ -17,18 +16,17 @@ from loomwire.domain.errors import LLMError, llm_error
 from loomwire.domain.events import StreamEvent
 from loomwire.domain.responses import Finish
 from loomwire.domain.values import JSON
-from loomwire.infrastructure.providers.bedrock.blocks import Block, Blocks, Wire, written
+from loomwire.infrastructure.providers.bedrock.blocks import Block, Blocks, written
+from loomwire.infrastructure.providers.bedrock.errors import converse_error
 from loomwire.infrastructure.providers.bedrock.usage import read_usage
 from loomwire.infrastructure.providers.wire.answer import Answer
-from loomwire.infrastructure.providers.wire.dialect import EventReader
-from loomwire.infrastructure.providers.wire.json_bytes import deeper_than, read_json
-from loomwire.infrastructure.providers.wire.words import label
+from loomwire.infrastructure.providers.wire.blocks.tracker import Wire
+from loomwire.infrastructure.providers.wire.errors import small_body
+from loomwire.infrastructure.providers.wire.exchange.headers import NO_HEADERS
+from loomwire.infrastructure.providers.wire.json_bytes import SMALL, check_depth, read_json
+from loomwire.infrastructure.providers.wire.tuned import AnswerReader
 from loomwire.infrastructure.transport.framing.eventstream import ERROR, EXCEPTION
 
-ErrorMaker: TypeAlias = Callable[[bytes, str], LLMError]
-"""Makes the error from data that reports one, and from the kind that its frame names, or ""."""
-
-_SMALL = 1024
 _FINISHES: Mapping[str, Finish] = {
     "end_turn": "stop",
     "stop_sequence": "stop",
@@ -86,20 +84,18 @@ _PIECE = msgspec.json.Decoder(_Piece)
 _TOLD = msgspec.json.Decoder(_Told)
 
 
-class ConverseReader(EventReader):
+class ConverseReader(AnswerReader):
     """Reads events of a stream, or a whole answer, into an `Answer`.
 
     Args:
         answer: Collects what comes.
-        error_in: Makes the error from data that reports one.
     """
 
-    __slots__ = ("_answer", "_blocks", "_error_in", "_is_begun", "_is_stopped")
+    __slots__ = ("_answer", "_blocks", "_is_begun", "_is_stopped")
 
-    def __init__(self, answer: Answer, error_in: ErrorMaker) -> None:
+    def __init__(self, answer: Answer) -> None:
         """Begin before the first event."""
         self._answer = answer
-        self._error_in = error_in
         self._blocks = Blocks(answer)
         self._is_begun = False
         self._is_stopped = False
@@ -113,7 +109,7 @@ class ConverseReader(EventReader):
             if delta is None:
                 raise llm_error("protocol", "the stream has a piece of a block that holds nothing")
             # A small piece holds texts only; what else is handed on is checked.
-            if len(data) > _SMALL or delta.citation is not None or delta.tool_result is not None:
+            if len(data) > SMALL or delta.citation is not None or delta.tool_result is not None:
                 self._check_depth(data)
             self._is_begun = True
             self._read_delta(piece.content_block_index, delta, events)
@@ -129,17 +125,11 @@ class ConverseReader(EventReader):
             return ()
         # Usage, which comes last, may be missing; the reason to stop is what says that the answer is whole.
         if not self._is_stopped:
-            if not (answer.config.lenient_terminal and answer.delivered):
-                raise self._cut_off()
-            answer.complete = False
+            answer.forgive_cut("messageStop", begun=self._is_begun)
         return self._closed()
 
+    @override
     def decode_whole(self, body: bytes) -> Sequence[StreamEvent]:
-        """Read a whole answer and close it.
-
-        Raises:
-            LLMError: It reports an error, or holds no answer.
-        """
         told = read_json(body, _TOLD)
         self._check_depth(body)
         content = _object(_object(told.output).get("message")).get("content")
@@ -152,7 +142,7 @@ class ConverseReader(EventReader):
         for block in read:
             self._read_block(block, events)
         self._read_usage(told.usage, events)
-        self._read_finish(told.stop_reason)
+        self._answer.note_finish(told.stop_reason, _FINISHES)
         return [*events, *self._closed()]
 
     def _no_content(self, told: _Told, body: bytes) -> LLMError:
@@ -173,7 +163,7 @@ class ConverseReader(EventReader):
             self._read_start(told.content_block_index, _object(told.start), events)
         elif event == "messageStop":
             self._is_stopped = True
-            self._read_finish(told.stop_reason)
+            self._answer.note_finish(told.stop_reason, _FINISHES)
         elif event == "metadata":
             self._read_usage(told.usage, events)
             if self._is_stopped:
@@ -253,35 +243,22 @@ class ConverseReader(EventReader):
         if usage is not None:
             events.append(self._answer.set_usage(usage))
 
-    def _read_finish(self, word: object) -> None:
-        if isinstance(word, str) and word:
-            known = _FINISHES.get(word)
-            self._answer.finish = known or "other"
-            self._answer.finish_wire = word if known else label(word, self._answer.config)
-
     def _closed(self) -> Sequence[StreamEvent]:
         answer = self._answer
         if answer.finished:
             return ()
-        self._blocks.close()
+        events: list[StreamEvent] = []
+        self._blocks.close(events)
         if answer.finish_wire is None and not answer.delivered:
             raise llm_error("protocol", "the answer holds nothing")
-        if answer.finish == "tool_calls" and self._blocks.answered_by_tool and not answer.calls:
-            answer.finish = "stop"  # no tool of the caller's
-        return answer.end()
-
-    def _cut_off(self) -> LLMError:
-        if self._is_begun:
-            return self._answer.interrupted("the stream ended without messageStop")
-        return llm_error("protocol", "the stream held no answer")
+        return [*events, *answer.end()]
 
     def _reported(self, data: bytes, kind: str) -> LLMError:
-        # Like an error's body; a longer one would be decoded once more as a whole, and its rest is no sentence.
-        return self._error_in(data if len(data) <= self._answer.config.limits.error_body else b"", kind)
+        config = self._answer.config
+        return converse_error(200, NO_HEADERS, small_body(data, config), config, kind)
 
     def _check_depth(self, data: bytes) -> None:
-        if deeper_than(data, self._answer.config.limits.json_depth):
-            raise llm_error("protocol", "the answer's JSON is nested deeper than limits.json_depth allows")
+        check_depth(data, self._answer.config.limits.json_depth)
 
 
 _EMPTY: Wire = {}

@@ -10,17 +10,21 @@ from loomwire.domain.messages import Message, ToolResult
 from loomwire.domain.requests import LLMRequest, Parameters, ReasoningEffort
 from loomwire.domain.tools import Tool, ToolNamed
 from loomwire.domain.values import JSON, ToolCall
-from loomwire.infrastructure.providers.anthropic.schema import expressible
+from loomwire.infrastructure.providers.anthropic.thinking import check_sampling, thinking_budget
 from loomwire.infrastructure.providers.bedrock.conversation import wire_conversation
 from loomwire.infrastructure.providers.bedrock.families import knows_format, takes_thinking_back, thinking_of
 from loomwire.infrastructure.providers.bedrock.output import add_output
 from loomwire.infrastructure.providers.bedrock.quirks import BedrockQuirks, Thinking
-from loomwire.infrastructure.providers.wire.request_body import Body, add_extra, encoded
+from loomwire.infrastructure.providers.schemas.claude import expressible
+from loomwire.infrastructure.providers.wire.request_body import (
+    NO_PARAMETERS,
+    Body,
+    add_extra,
+    checked_temperature,
+    encoded,
+)
 
 RESERVED = frozenset({"messages", "system"})
-_NO_PARAMETERS: Mapping[str, JSON] = {"type": "object", "properties": {}}
-_LEAST_BUDGET = 1024
-_BUDGETS: Mapping[str, int] = {"minimal": _LEAST_BUDGET, "low": 2048, "medium": 8192, "high": 16_384}
 _NOVA_ON: Mapping[str, JSON] = {"type": "enabled"}
 _NOVA_OFF: Mapping[str, JSON] = {"type": "disabled"}
 # What a request and `extra` both may say something of.
@@ -78,8 +82,8 @@ def _check_forgettable(messages: Sequence[Message], config: LLMConfig) -> None:
 
 def _tool(tool: Tool, *, may_be_strict: bool) -> Body:
     # Strictly only what the service's subset of JSON Schema can say; it refuses the rest.
-    closed = expressible(tool.parameters or _NO_PARAMETERS) if tool.strict and may_be_strict else None
-    spec: Body = {"name": tool.name, "inputSchema": {"json": closed or tool.parameters or _NO_PARAMETERS}}
+    closed = expressible(tool.parameters or NO_PARAMETERS) if tool.strict and may_be_strict else None
+    spec: Body = {"name": tool.name, "inputSchema": {"json": closed or tool.parameters or NO_PARAMETERS}}
     if tool.description:
         spec["description"] = tool.description
     if closed:
@@ -94,12 +98,7 @@ def _add_parameters(body: Body, asked: Parameters, config: LLMConfig, quirks: Be
     if asked.max_tokens is not None:
         inference["maxTokens"] = asked.max_tokens
     if asked.temperature is not None:
-        if asked.temperature > quirks.hottest:
-            raise CapabilityError(
-                f"{config.target} takes temperatures up to {quirks.hottest:g}, not {asked.temperature:g}",
-                hint=f"Set temperature to {quirks.hottest:g} or less.",
-            )
-        inference["temperature"] = asked.temperature
+        inference["temperature"] = checked_temperature(asked.temperature, quirks.hottest, config)
     if asked.top_p is not None:
         inference["topP"] = asked.top_p
     if asked.stop:
@@ -131,8 +130,11 @@ def _add_thinking(
 def _claude_thinking(body: Body, form: Thinking, effort: ReasoningEffort, limit: int | None, config: LLMConfig) -> Body:
     if effort == "none":
         return {"type": "disabled"}
+    sampling = body.get("inferenceConfig")
+    if isinstance(sampling, dict):
+        check_sampling(sampling.get("temperature"), sampling.get("topP"), config)
     if form == "claude_budget":
-        return {"type": "enabled", "budget_tokens": _budget(effort, limit, config)}
+        return {"type": "enabled", "budget_tokens": thinking_budget(effort, limit, config)}
     known = body.get("outputConfig")
     body["outputConfig"] = {**(known if isinstance(known, dict) else {}), "effort": _degree(effort)}
     return {"type": "adaptive"}
@@ -140,19 +142,6 @@ def _claude_thinking(body: Body, form: Thinking, effort: ReasoningEffort, limit:
 
 def _degree(effort: ReasoningEffort) -> str:
     return "low" if effort == "minimal" else effort
-
-
-def _budget(effort: ReasoningEffort, limit: int | None, config: LLMConfig) -> int:
-    budget = _BUDGETS[effort]
-    if limit is None:
-        return budget
-    if limit <= _LEAST_BUDGET:
-        raise CapabilityError(
-            f"{config.target} thinks with {_LEAST_BUDGET} tokens at least, and max_tokens leaves {limit} in all",
-            hint="Raise max_tokens, or set reasoning_effort to none.",
-        )
-    # Some of it is for the answer.
-    return min(budget, max(_LEAST_BUDGET, limit - limit // 5))
 
 
 def _add_extra(body: Body, extras: Sequence[Mapping[str, JSON]]) -> None:

@@ -1,102 +1,21 @@
-"""Keeps the order of an answer's blocks where a message cannot: thinking between calls, server tools between texts.
-
-A message holds thinking, text and calls, each in order but not among each other. Where the model's order is another,
-or blocks are among them that a message has no part for, one more `Reasoning` carries the order in its `wire`.
-"""
+"""The order of an answer's blocks, with texts as Converse writes them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-
-from loomwire.domain.messages import Message, Reasoning
-from loomwire.domain.values import JSON, JSONObject
+from loomwire.domain.values import JSON
+from loomwire.infrastructure.providers.wire.blocks.layout import Layout
 from loomwire.infrastructure.providers.wire.request_body import Body
 
 ORIGIN = "bedrock"
 """What `Reasoning.origin` says of what came over this dialect."""
 
-LAYOUT = "loomwire_layout"
-"""The type of the `wire` that holds an order."""
 
-_KINDS = ("thinking", "text", "call", "block")
-
-
-def layout_of(entries: Sequence[JSONObject]) -> Reasoning:
-    """Return the part that carries an order home.
-
-    Args:
-        entries: `{"thinking": n}`, `{"text": characters, "citations": [...]}`, `{"call": n}`, or `{"block": {...}}` for
-            what has no part of its own.
-    """
-    return Reasoning(wire={"type": LAYOUT, "entries": list(entries)}, origin=ORIGIN)
-
-
-def needs_layout(entries: Sequence[JSONObject]) -> bool:
-    """Tell whether an answer's order is another than thinking, text, calls, or says more than these."""
-    ranks = [_KINDS.index(next(iter(entry))) for entry in entries]
-    return ranks != sorted(ranks) or 3 in ranks or any("citations" in entry for entry in entries)
-
-
-def is_layout(part: Reasoning) -> bool:
-    """Tell whether a part carries an order and no thinking."""
-    return part.wire is not None and part.wire.get("type") == LAYOUT
-
-
-def arranged(message: Message, thoughts: Sequence[Body], calls: Sequence[Body]) -> list[Body]:
-    """Return the blocks of an assistant's message in the order in which they came, as far as that is known.
-
-    Args:
-        message: With its text, and perhaps with the order.
-        thoughts: Its thinking as blocks.
-        calls: Its calls as blocks.
-    """
-    entries = [entry for part in message.parts if isinstance(part, Reasoning) for entry in _entries(part)]
-    text = message.text
-    if entries and _fits(entries, len(text), len(thoughts), len(calls)):
-        return list(_laid_out(entries, text, thoughts, calls))
-    # Somebody changed what was said, or nothing was out of order.
-    kept: list[Body] = [dict(block) for entry in entries if isinstance(block := entry.get("block"), Mapping)]
+def _text(text: str, citations: JSON) -> Body | None:
+    if citations is not None:
+        return {"citationsContent": {"content": [{"text": text}], "citations": citations}}
     # The service refuses blank texts beside other blocks, and they say nothing.
-    said: list[Body] = [{"text": text}] if text.strip() else []
-    return [*thoughts, *kept, *said, *calls]
+    return {"text": text} if text.strip() else None
 
 
-def _entries(part: Reasoning) -> Iterator[JSONObject]:
-    if part.origin == ORIGIN and part.wire is not None and part.wire.get("type") == LAYOUT:
-        found = part.wire.get("entries")
-        if isinstance(found, Sequence) and not isinstance(found, str):
-            yield from (entry for entry in found if isinstance(entry, Mapping))
-
-
-def _fits(entries: Sequence[JSONObject], text: int, thoughts: int, calls: int) -> bool:
-    return (
-        sum(_count(entry, "text") for entry in entries) == text
-        and [_count(entry, "thinking") for entry in entries if "thinking" in entry] == list(range(thoughts))
-        and [_count(entry, "call") for entry in entries if "call" in entry] == list(range(calls))
-    )
-
-
-def _laid_out(
-    entries: Sequence[JSONObject], text: str, thoughts: Sequence[Body], calls: Sequence[Body]
-) -> Iterator[Body]:
-    at = 0
-    for entry in entries:
-        block = entry.get("block")
-        if isinstance(block, Mapping):
-            yield dict(block)
-        elif "thinking" in entry:
-            yield thoughts[_count(entry, "thinking")]
-        elif "call" in entry:
-            yield calls[_count(entry, "call")]
-        elif length := _count(entry, "text"):
-            said = text[at : at + length]
-            at += length
-            if "citations" in entry:
-                yield {"citationsContent": {"content": [{"text": said}], "citations": entry["citations"]}}
-            elif said.strip():
-                yield {"text": said}
-
-
-def _count(entry: Mapping[str, JSON], key: str) -> int:
-    value = entry.get(key)
-    return value if isinstance(value, int) else 0
+LAYOUT = Layout(ORIGIN, _text)
+"""Keeps orders and brings them back."""

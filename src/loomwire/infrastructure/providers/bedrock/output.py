@@ -5,19 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from loomwire.domain.config import LLMConfig
-from loomwire.domain.errors import CapabilityError
 from loomwire.domain.requests import LLMRequest, OutputSpec
-from loomwire.domain.tools import ToolNamed
 from loomwire.domain.values import JSON
-from loomwire.infrastructure.providers.anthropic.schema import closed_schema, expressible
 from loomwire.infrastructure.providers.bedrock.families import knows_format
 from loomwire.infrastructure.providers.bedrock.quirks import BedrockQuirks
-from loomwire.infrastructure.providers.wire.request_body import Body, encoded
-
-OUTPUT_TOOL = "loomwire_output"
-"""The tool whose input is the answer; the reader shows it as text."""
-
-_ANY_OBJECT: Mapping[str, JSON] = {"type": "object", "additionalProperties": True}
+from loomwire.infrastructure.providers.schemas.claude import closed_schema, expressible
+from loomwire.infrastructure.providers.wire.blocks.output_tool import (
+    OUTPUT_TOOL,
+    check_untaken,
+    must_call,
+    output_description,
+)
+from loomwire.infrastructure.providers.wire.request_body import ANY_OBJECT, Body, encoded
 
 
 def add_output(
@@ -36,7 +35,7 @@ def add_output(
         CapabilityError: The answer cannot be held to this schema.
     """
     output = request.output
-    if output is None or request.tool_choice == "required" or isinstance(request.tool_choice, ToolNamed):
+    if output is None or must_call(request):
         return None  # a call is the answer then, and no text comes
     closed = _closed(output, config, quirks)
     if closed is None:
@@ -49,13 +48,11 @@ def add_output(
 
 
 def _add_tool(tools: list[Body], request: LLMRequest, output: OutputSpec) -> Body:
-    if any(tool.name == OUTPUT_TOOL for tool in request.tools):
-        raise CapabilityError(f"the tool name {OUTPUT_TOOL} is taken while an answer is held to JSON")
-    shape = output.description or f"The answer, named {output.name}."
+    check_untaken(request.tools)
     spec: Body = {
         "name": OUTPUT_TOOL,
-        "description": f"Gives the answer. Call it once, when the answer is known. {shape}",
-        "inputSchema": {"json": output.schema or _ANY_OBJECT},
+        "description": output_description(output),
+        "inputSchema": {"json": output.schema or ANY_OBJECT},
     }
     is_alone = not tools
     tools.append({"toolSpec": spec})

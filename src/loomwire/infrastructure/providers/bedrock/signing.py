@@ -36,22 +36,28 @@ class _Signer(Protocol):
     """What is used of botocore's SigV4Auth. Not its `add_auth`, which logs session tokens at DEBUG."""
 
     @abstractmethod
-    def canonical_request(self, request: _Request, /) -> str: ...
+    def canonical_request(self, request: _Request, /) -> str:
+        """Return what of a request is signed, in AWS' canonical form."""
 
     @abstractmethod
-    def headers_to_sign(self, request: _Request, /) -> Mapping[str, str]: ...
+    def headers_to_sign(self, request: _Request, /) -> Mapping[str, str]:
+        """Return the headers that are part of the signature."""
 
     @abstractmethod
-    def signed_headers(self, headers: Mapping[str, str], /) -> str: ...
+    def signed_headers(self, headers: Mapping[str, str], /) -> str:
+        """Return the names of those headers, as the authorization lists them."""
 
     @abstractmethod
-    def string_to_sign(self, request: _Request, canonical: str, /) -> str: ...
+    def string_to_sign(self, request: _Request, canonical: str, /) -> str:
+        """Return the text whose signature is sent, with date and scope."""
 
     @abstractmethod
-    def signature(self, text: str, request: _Request, /) -> str: ...
+    def signature(self, text: str, request: _Request, /) -> str:
+        """Return the signature of a text in hexadecimal digits."""
 
     @abstractmethod
-    def scope(self, request: _Request, /) -> str: ...
+    def scope(self, request: _Request, /) -> str:
+        """Return key id, date, region and service, as the authorization names them."""
 
 
 def is_access_key(key: Secret) -> bool:

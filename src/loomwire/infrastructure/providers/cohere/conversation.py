@@ -7,7 +7,8 @@ from collections.abc import Iterable, Sequence
 from loomwire.domain.messages import Image, Message, Part, Reasoning, Text, ToolResult
 from loomwire.domain.values import JSON, ToolCall
 from loomwire.infrastructure.providers.cohere.quirks import CohereQuirks
-from loomwire.infrastructure.providers.wire.request_body import Body, encoded, picture_url
+from loomwire.infrastructure.providers.wire.calls.inputs import arguments_text, result_text
+from loomwire.infrastructure.providers.wire.request_body import Body, picture_url
 
 ORIGIN = "cohere"
 """What `Reasoning.origin` says of what came over this dialect."""
@@ -82,10 +83,8 @@ def _spoken(text: str, own: Iterable[Reasoning]) -> JSON:
 
 
 def _call(call: ToolCall) -> Body:
-    arguments = call.raw_arguments if call.arguments is None else encoded(call.arguments).decode()
-    return {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": arguments}}
+    return {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": arguments_text(call)}}
 
 
 def _result(result: ToolResult) -> Body:
-    content = result.content if isinstance(result.content, str) else encoded(result.content).decode()
-    return {"role": "tool", "tool_call_id": result.call_id, "content": content}
+    return {"role": "tool", "tool_call_id": result.call_id, "content": result_text(result.content)}

@@ -6,8 +6,7 @@ structure is a protocol error. Numbers point to TRAPS.md of the recordings.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import TypeAlias
+from collections.abc import Mapping, Sequence
 
 import msgspec
 from msgspec import Struct
@@ -16,17 +15,15 @@ from typing_extensions import override
 from loomwire.domain.errors import LLMError, llm_error
 from loomwire.domain.events import StreamEvent
 from loomwire.domain.responses import Finish
+from loomwire.infrastructure.providers.cohere.errors import COHERE_ERRORS
 from loomwire.infrastructure.providers.cohere.extras import Extras
 from loomwire.infrastructure.providers.cohere.usage import read_usage
 from loomwire.infrastructure.providers.wire.answer import Answer
 from loomwire.infrastructure.providers.wire.calls.fragments import CallTracker, WireCall
-from loomwire.infrastructure.providers.wire.dialect import EventReader
-from loomwire.infrastructure.providers.wire.json_bytes import check_depth, read_json
-from loomwire.infrastructure.providers.wire.words import label
+from loomwire.infrastructure.providers.wire.errors import reported_error
+from loomwire.infrastructure.providers.wire.json_bytes import SMALL, check_depth, read_json
+from loomwire.infrastructure.providers.wire.tuned import AnswerReader
 
-ErrorMaker: TypeAlias = Callable[[bytes], LLMError]
-
-_SMALL = 1024
 _DONE = b"[DONE]"
 _FINISHES: Mapping[str, Finish] = {
     "COMPLETE": "stop",
@@ -78,20 +75,18 @@ _NO_DELTA = _Delta()
 _PIECE = msgspec.json.Decoder(_Piece)
 
 
-class CohereReader(EventReader):
+class CohereReader(AnswerReader):
     """Reads the events of a stream, or a whole answer, into an `Answer`.
 
     Args:
         answer: Collects what comes.
-        error_in: Makes the error from data that reports one.
     """
 
-    __slots__ = ("_answer", "_calls", "_error_in", "_extras", "_is_begun", "_is_unread")
+    __slots__ = ("_answer", "_calls", "_extras", "_is_begun", "_is_unread")
 
-    def __init__(self, answer: Answer, error_in: ErrorMaker) -> None:
+    def __init__(self, answer: Answer) -> None:
         """Begin before the first event."""
         self._answer = answer
-        self._error_in = error_in
         self._calls = CallTracker(answer)
         self._extras = Extras()
         self._is_begun = False
@@ -120,19 +115,11 @@ class CohereReader(EventReader):
         answer = self._answer
         if answer.finished:
             return ()
-        if not (answer.config.lenient_terminal and answer.delivered):
-            if self._is_begun:
-                raise answer.interrupted("the stream ended without message-end")
-            raise llm_error("protocol", "the stream held no answer")
-        answer.complete = False
+        answer.forgive_cut("message-end", begun=self._is_begun)
         return self._closed()
 
+    @override
     def decode_whole(self, body: bytes) -> Sequence[StreamEvent]:
-        """Read a whole answer and close it.
-
-        Raises:
-            LLMError: It reports an error, or holds no answer.
-        """
         piece = self._piece(body)
         if not isinstance(piece.message, _Message):
             raise llm_error("protocol", "the answer has no message")
@@ -149,7 +136,7 @@ class CohereReader(EventReader):
         if isinstance(piece.message, str) or (piece.error and piece.finish_reason is None):
             raise self._error_in(data)
         # What is handed on from a small event is checked where it is parsed.
-        if len(data) > _SMALL:
+        if len(data) > SMALL:
             check_depth(data, self._answer.config.limits.json_depth)
         if not self._is_begun:
             self._begin(piece)
@@ -157,8 +144,7 @@ class CohereReader(EventReader):
 
     def _begin(self, piece: _Piece) -> None:
         self._is_begun = piece.delta is not None or piece.message is not None
-        if isinstance(piece.id, str) and piece.id:
-            self._answer.response_id = label(piece.id, self._answer.config)
+        self._answer.note_names(piece.id, None)
 
     def _read_message(self, message: _Message, index: object, events: list[StreamEvent]) -> None:
         content = message.content
@@ -206,6 +192,9 @@ class CohereReader(EventReader):
         if word in ("ERROR", "TIMEOUT") or end.error:
             raise self._failed(end)
         self._answer.note_finish(word, _FINISHES)
+
+    def _error_in(self, data: bytes) -> LLMError:
+        return reported_error(data, self._answer.config, COHERE_ERRORS)
 
     def _failed(self, end: _Delta) -> LLMError:
         if end.finish_reason == "TIMEOUT":

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from loomwire.domain.config import LLMConfig
 from loomwire.domain.errors import CapabilityError
 from loomwire.domain.requests import LLMRequest, OutputSpec, Parameters
-from loomwire.domain.tools import Tool, ToolNamed
-from loomwire.domain.values import JSON
+from loomwire.domain.tools import ToolNamed
 from loomwire.infrastructure.providers.cohere.conversation import wire_messages
 from loomwire.infrastructure.providers.cohere.quirks import CohereQuirks
 from loomwire.infrastructure.providers.cohere.schema import cohere_schema
-from loomwire.infrastructure.providers.wire.request_body import Body, add_extra, encoded
+from loomwire.infrastructure.providers.wire.request_body import Body, add_extra, add_numbers, encoded, function_of
 
 RESERVED = frozenset({"messages", "model", "stream"})
-_NO_PARAMETERS: Mapping[str, JSON] = {"type": "object", "properties": {}}
 _NAMES = (
     ("temperature", "temperature"),
     ("top_p", "p"),
@@ -50,19 +46,12 @@ def _add_tools(body: Body, request: LLMRequest) -> None:
     if isinstance(choice, ToolNamed):
         # No tool can be forced by name, so that one is the only one it may call.
         tools = tuple(tool for tool in tools if tool.name == choice.name)
-    body["tools"] = [{"type": "function", "function": _function(tool)} for tool in tools]
+    body["tools"] = [{"type": "function", "function": function_of(tool)} for tool in tools]
     if choice != "auto":
         body["tool_choice"] = "NONE" if choice == "none" else "REQUIRED"
     # Strictness is said once for all tools, and refused for one that demands no parameter.
     if all(tool.strict and tool.parameters.get("required") for tool in tools):
         body["strict_tools"] = True
-
-
-def _function(tool: Tool) -> Body:
-    function: Body = {"name": tool.name, "parameters": tool.parameters or _NO_PARAMETERS}
-    if tool.description:
-        function["description"] = tool.description
-    return function
 
 
 def _response_format(request: LLMRequest, output: OutputSpec, config: LLMConfig, quirks: CohereQuirks) -> Body:
@@ -80,10 +69,7 @@ def _response_format(request: LLMRequest, output: OutputSpec, config: LLMConfig,
 def _add_parameters(body: Body, asked: Parameters, config: LLMConfig, quirks: CohereQuirks) -> None:
     if asked is not config.parameters:
         asked = asked.over(config.parameters)
-    for name, field in _NAMES:
-        value: float | None = getattr(asked, name)
-        if value is not None:
-            body[field] = value
+    add_numbers(body, asked, _NAMES)
     if asked.reasoning_effort is not None and quirks.thinking:
         # There are no degrees but a budget of tokens, which `extra` can give.
         body["thinking"] = {"type": "disabled" if asked.reasoning_effort == "none" else "enabled"}

@@ -6,108 +6,31 @@ from typing import final
 
 from typing_extensions import override
 
-from loomwire.domain.config import LLMConfig
 from loomwire.domain.errors import LoomError
-from loomwire.domain.ports.clock import IClock
 from loomwire.domain.ports.embedding import IEmbedder
-from loomwire.domain.ports.pool import IConnectionPool, WireRequest
-from loomwire.domain.pricing import FREE, Charge, Unpriced, Usage
-from loomwire.domain.responses import RateLimits
 from loomwire.domain.vectors.embeddings import EmbedRequest, EmbedResponse
-from loomwire.infrastructure.providers.embeddings.dialect import EmbedDialect
+from loomwire.infrastructure.providers.embeddings.dialect import Embedded
 from loomwire.infrastructure.providers.embeddings.numbers import check_vectors
-from loomwire.infrastructure.providers.wire.exchange.headers import JSON_TYPE, request_headers
-from loomwire.infrastructure.providers.wire.exchange.unary import Exchanges
-from loomwire.infrastructure.providers.wire.words import conceal, label
-
-
-class Noted:
-    """What the head of an answer says. Belongs to one task.
-
-    Attributes:
-        request_id: The provider's id of the request.
-        rate_limits: What the provider said is left of its rate limits.
-    """
-
-    __slots__ = ("rate_limits", "request_id")
-
-    def __init__(self) -> None:
-        """Know nothing yet."""
-        self.request_id: str | None = None
-        self.rate_limits: RateLimits | None = None
+from loomwire.infrastructure.providers.wire.exchange.asking import Noted, WireAsking, charge
+from loomwire.infrastructure.providers.wire.words import conceal
 
 
 @final
-class WireEmbedder(IEmbedder):
-    """Asks one model for the vectors of one batch. Everything that does not depend on the request is prepared.
+class WireEmbedder(WireAsking[EmbedRequest, Embedded, EmbedResponse], IEmbedder):
+    """Asks one model for the vectors of one batch; arguments and errors are those of `WireAsking`."""
 
-    Batches, deadlines and limits belong to the layers above; `request.bound` is passed to the transport.
-
-    Args:
-        config: The target, with a base URL.
-        dialect: Writes and reads.
-        pool: Carries.
-        clock: For the short wait for an error's body.
-        auth: How the key is sent: bearer, none, or the name of a header.
-        endpoint: What errors call the place; scheme, host and port.
-
-    Raises:
-        ConfigError: There is no base URL, or a header is not allowed.
-    """
-
-    __slots__ = ("_config", "_dialect", "_exchanges", "_headers", "_path")
-
-    def __init__(
-        self,
-        config: LLMConfig,
-        dialect: EmbedDialect,
-        pool: IConnectionPool,
-        clock: IClock,
-        auth: str = "bearer",
-        endpoint: str | None = None,
-    ) -> None:
-        """Prepare headers, path and policy; opens no connection."""
-        self._exchanges = Exchanges(config, dialect, pool, clock, endpoint)
-        self._config = config
-        self._dialect = dialect
-        self._path = dialect.path(config)
-        self._headers = request_headers(config, dialect, auth, JSON_TYPE)
+    __slots__ = ()
 
     @override
     async def embed(self, request: EmbedRequest) -> EmbedResponse:
-        config, head, body = self._config, Noted(), b""
-        try:
-            sent = self._exchanges.check_size(self._dialect.encode(request, config))
-            body = await self._exchanges.fetched(
-                WireRequest(self._path, self._headers, sent, None, request.bound), head
-            )
-            read = self._dialect.decode(body, request, config)
-            check_vectors(read.vectors, request)
-            self._exchanges.check_bound(request.bound, len(body))
-        except LoomError as error:
-            body = b""
-            conceal(error, request.texts)
-            self._exchanges.locate(error, head, "body")
-            # The frames below hold the body, which may echo the key.
-            raise error.with_traceback(None) from None
-        return EmbedResponse(
-            tuple(read.vectors),
-            provider=config.name,
-            model=label(read.model, config) if read.model else config.model,
-            usage=read.usage,
-            cost=charge(config, read.usage),
-            request_id=head.request_id,
-            rate_limits=head.rate_limits,
-        )
+        return await self.asked(request)
 
     @override
-    def __repr__(self) -> str:
-        replay = "" if self._config.replay is None else ", replay"
-        return f"{type(self._dialect).__name__}({self._config.target}{replay})"
+    def answer(self, request: EmbedRequest, read: Embedded, head: Noted) -> EmbedResponse:
+        check_vectors(read.vectors, request)
+        cost = charge(self.config, read.usage)
+        return EmbedResponse(tuple(read.vectors), usage=read.usage, cost=cost, **self.origin(head, read.model))
 
-
-def charge(config: LLMConfig, usage: Usage) -> Charge:
-    """Return what a usage of a target costs, as far as its prices are known."""
-    if config.free:
-        return FREE
-    return Unpriced("no_price") if config.prices is None else config.prices.charge(usage)
+    @override
+    def conceal(self, error: LoomError, request: EmbedRequest) -> None:
+        conceal(error, request.texts)

@@ -13,16 +13,10 @@ from loomwire.domain.config import LLMConfig
 from loomwire.domain.errors import LLMError
 from loomwire.domain.vectors.embeddings import EmbedRequest
 from loomwire.infrastructure.providers.cohere.errors import COHERE_ERRORS
-from loomwire.infrastructure.providers.embeddings.columns import Embeds
-from loomwire.infrastructure.providers.embeddings.dialect import (
-    NO_HEADERS,
-    Embedded,
-    EmbedDialect,
-    options_of,
-    with_extra,
-)
+from loomwire.infrastructure.providers.embeddings.dialect import ColumnDialect, Embedded, options_of, with_extra
 from loomwire.infrastructure.providers.embeddings.numbers import input_usage, read_vectors, vector
 from loomwire.infrastructure.providers.wire.errors import provider_error
+from loomwire.infrastructure.providers.wire.exchange.asking import NO_HEADERS
 
 _OWN = frozenset({"model", "texts", "embedding_types"})
 
@@ -49,18 +43,10 @@ _DECODER = msgspec.json.Decoder(_Body)
 
 
 @final
-class CohereEmbeddings(EmbedDialect):
-    """Speaks Cohere's embeddings.
+class CohereEmbeddings(ColumnDialect):
+    """Speaks Cohere's embeddings."""
 
-    Args:
-        embeds: Its fields.
-    """
-
-    __slots__ = ("_embeds",)
-
-    def __init__(self, embeds: Embeds) -> None:
-        """Speak with these fields."""
-        self._embeds = embeds
+    __slots__ = ()
 
     @override
     def path(self, config: LLMConfig) -> str:
@@ -74,7 +60,7 @@ class CohereEmbeddings(EmbedDialect):
             "texts": request.texts,
             "embedding_types": ["float"],
             "input_type": "search_document",
-            **options_of(request, config, self._embeds),
+            **options_of(request, config, self.embeds),
         }
         return with_extra(body, request, config, _OWN)
 

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from array import array
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from loomwire.domain.config import LLMConfig
-from loomwire.domain.errors import CapabilityError, LLMError
+from loomwire.domain.errors import CapabilityError
 from loomwire.domain.pricing import NO_USAGE, Usage
-from loomwire.domain.values import FrozenDict
 from loomwire.domain.vectors.embeddings import EmbedRequest
 from loomwire.infrastructure.providers.embeddings.columns import Embeds
+from loomwire.infrastructure.providers.wire.exchange.asking import AskDialect
 from loomwire.infrastructure.providers.wire.request_body import Body, add_extra, encoded
-
-NO_HEADERS: Mapping[str, str] = FrozenDict()
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,39 +31,27 @@ class Embedded:
     model: str | None = None
 
 
-class EmbedDialect(Protocol):
+class EmbedDialect(AskDialect[EmbedRequest, Embedded], Protocol):
     """One way to ask for embeddings: pure functions of bytes and values. Immutable, safe to share."""
 
     __slots__ = ()
 
-    @abstractmethod
-    def path(self, config: LLMConfig) -> str:
-        """Return path and query below the base URL."""
 
-    def headers(self, config: LLMConfig) -> Mapping[str, str]:  # noqa: ARG002
-        """Return the dialect's own headers, names in lower case; none unless overridden."""
-        return NO_HEADERS
+class ColumnDialect(EmbedDialect):
+    """Speaks embeddings with one vendor.
 
-    @abstractmethod
-    def encode(self, request: EmbedRequest, config: LLMConfig) -> bytes:
-        """Return the body of a request.
+    Args:
+        embeds: How the vendor differs.
 
-        Raises:
-            CapabilityError: The vendor cannot express what the request asks for.
-            LLMValidationError: A value is no JSON, or `extra` sets a field that is loomwire's own.
-        """
+    Attributes:
+        embeds: How the vendor differs.
+    """
 
-    @abstractmethod
-    def decode(self, body: bytes, request: EmbedRequest, config: LLMConfig) -> Embedded:
-        """Read an answer.
+    __slots__ = ("embeds",)
 
-        Raises:
-            LLMError: The body reports an error, or is not what the dialect says.
-        """
-
-    @abstractmethod
-    def error_for(self, status: int, headers: Mapping[str, str], body: bytes, config: LLMConfig) -> LLMError:
-        """Return the error that a body reports; not raised. As of `Dialect`."""
+    def __init__(self, embeds: Embeds) -> None:
+        """Speak with these differences."""
+        self.embeds = embeds
 
 
 def options_of(request: EmbedRequest, config: LLMConfig, embeds: Embeds) -> Body:

@@ -12,17 +12,11 @@ from typing_extensions import override
 from loomwire.domain.config import LLMConfig
 from loomwire.domain.errors import LLMError
 from loomwire.domain.vectors.embeddings import EmbedRequest
-from loomwire.infrastructure.providers.embeddings.columns import Embeds
-from loomwire.infrastructure.providers.embeddings.dialect import (
-    NO_HEADERS,
-    Embedded,
-    EmbedDialect,
-    options_of,
-    with_extra,
-)
+from loomwire.infrastructure.providers.embeddings.dialect import ColumnDialect, Embedded, options_of, with_extra
 from loomwire.infrastructure.providers.embeddings.numbers import input_usage, read_vectors, vector
 from loomwire.infrastructure.providers.gemini.errors import gemini_error
 from loomwire.infrastructure.providers.gemini.gemini import model_path
+from loomwire.infrastructure.providers.wire.exchange.asking import NO_HEADERS
 
 _OWN = frozenset({"requests"})
 
@@ -45,18 +39,10 @@ _DECODER = msgspec.json.Decoder(_Body)
 
 
 @final
-class GeminiEmbeddings(EmbedDialect):
-    """Speaks the Gemini API's embeddings.
+class GeminiEmbeddings(ColumnDialect):
+    """Speaks the Gemini API's embeddings."""
 
-    Args:
-        embeds: Its fields.
-    """
-
-    __slots__ = ("_embeds",)
-
-    def __init__(self, embeds: Embeds) -> None:
-        """Speak with these fields."""
-        self._embeds = embeds
+    __slots__ = ()
 
     @override
     def path(self, config: LLMConfig) -> str:
@@ -66,7 +52,7 @@ class GeminiEmbeddings(EmbedDialect):
     @override
     def encode(self, request: EmbedRequest, config: LLMConfig) -> bytes:
         name = config.model if "/" in config.model else f"models/{config.model}"
-        options = options_of(request, config, self._embeds)
+        options = options_of(request, config, self.embeds)
         asked = [{"model": name, "content": {"parts": [{"text": text}]}, **options} for text in request.texts]
         return with_extra({"requests": asked}, request, config, _OWN)
 

@@ -12,17 +12,11 @@ from typing_extensions import override
 from loomwire.domain.config import LLMConfig
 from loomwire.domain.errors import LLMError
 from loomwire.domain.vectors.embeddings import EmbedRequest
-from loomwire.infrastructure.providers.embeddings.columns import Embeds
-from loomwire.infrastructure.providers.embeddings.dialect import (
-    NO_HEADERS,
-    Embedded,
-    EmbedDialect,
-    options_of,
-    with_extra,
-)
+from loomwire.infrastructure.providers.embeddings.dialect import ColumnDialect, Embedded, options_of, with_extra
 from loomwire.infrastructure.providers.embeddings.numbers import input_usage, read_vectors, vector
 from loomwire.infrastructure.providers.ollama.errors import OLLAMA_ERRORS
 from loomwire.infrastructure.providers.wire.errors import provider_error
+from loomwire.infrastructure.providers.wire.exchange.asking import NO_HEADERS
 
 _OWN = frozenset({"model", "input"})
 
@@ -38,18 +32,10 @@ _DECODER = msgspec.json.Decoder(_Body)
 
 
 @final
-class OllamaEmbeddings(EmbedDialect):
-    """Speaks Ollama's embeddings.
+class OllamaEmbeddings(ColumnDialect):
+    """Speaks Ollama's embeddings."""
 
-    Args:
-        embeds: Its fields.
-    """
-
-    __slots__ = ("_embeds",)
-
-    def __init__(self, embeds: Embeds) -> None:
-        """Speak with these fields."""
-        self._embeds = embeds
+    __slots__ = ()
 
     @override
     def path(self, config: LLMConfig) -> str:
@@ -57,7 +43,7 @@ class OllamaEmbeddings(EmbedDialect):
 
     @override
     def encode(self, request: EmbedRequest, config: LLMConfig) -> bytes:
-        body = {"model": config.model, "input": request.texts, **options_of(request, config, self._embeds)}
+        body = {"model": config.model, "input": request.texts, **options_of(request, config, self.embeds)}
         return with_extra(body, request, config, _OWN)
 
     @override

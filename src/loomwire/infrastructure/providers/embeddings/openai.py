@@ -12,19 +12,13 @@ from typing_extensions import override
 from loomwire.domain.config import LLMConfig
 from loomwire.domain.errors import LLMError
 from loomwire.domain.vectors.embeddings import EmbedRequest
-from loomwire.infrastructure.providers.embeddings.columns import Embeds
-from loomwire.infrastructure.providers.embeddings.dialect import (
-    NO_HEADERS,
-    Embedded,
-    EmbedDialect,
-    options_of,
-    with_extra,
-)
+from loomwire.infrastructure.providers.embeddings.dialect import ColumnDialect, Embedded, options_of, with_extra
 from loomwire.infrastructure.providers.embeddings.numbers import in_order, input_usage, read_vectors, vector
 from loomwire.infrastructure.providers.openai_chat.azure import chat_path
 from loomwire.infrastructure.providers.openai_chat.errors import CHAT_ERRORS
 from loomwire.infrastructure.providers.openai_chat.quirks import ChatQuirks
 from loomwire.infrastructure.providers.wire.errors import provider_error
+from loomwire.infrastructure.providers.wire.exchange.asking import NO_HEADERS
 
 _PATH = "/embeddings"
 _AZURE = ChatQuirks(deployments=True)
@@ -51,27 +45,19 @@ _DECODER = msgspec.json.Decoder(_Body)
 
 
 @final
-class OpenAIEmbeddings(EmbedDialect):
-    """Speaks OpenAI's embeddings with one vendor.
+class OpenAIEmbeddings(ColumnDialect):
+    """Speaks OpenAI's embeddings with one vendor."""
 
-    Args:
-        embeds: How the vendor differs.
-    """
-
-    __slots__ = ("_embeds",)
-
-    def __init__(self, embeds: Embeds) -> None:
-        """Speak with these differences."""
-        self._embeds = embeds
+    __slots__ = ()
 
     @override
     def path(self, config: LLMConfig) -> str:
-        return chat_path(config, _AZURE, _PATH) if self._embeds.deployments else _PATH
+        return chat_path(config, _AZURE, _PATH) if self.embeds.deployments else _PATH
 
     @override
     def encode(self, request: EmbedRequest, config: LLMConfig) -> bytes:
-        body = {"model": config.model, "input": request.texts, **options_of(request, config, self._embeds)}
-        if self._embeds.base64:
+        body = {"model": config.model, "input": request.texts, **options_of(request, config, self.embeds)}
+        if self.embeds.base64:
             body["encoding_format"] = "base64"
         return with_extra(body, request, config, _OWN)
 

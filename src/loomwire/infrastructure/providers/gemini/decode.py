@@ -65,17 +65,21 @@ class _Feedback(Struct, gc=False, rename="camel"):
     block_reason: object = None
 
 
-class _Chunk(Struct, gc=False, rename="camel"):
+class _Piece(Struct, gc=False, rename="camel"):
     candidates: list[_Candidate] | None = None
-    prompt_feedback: _Feedback | None = None
     usage_metadata: msgspec.Raw = _NO_RAW
+    prompt_feedback: _Feedback | None = None
+    error: object = None
+
+
+class _Chunk(_Piece, gc=False, rename="camel"):
     model_version: object = None
     response_id: object = None
-    error: object = None
     message: object = None
     detail: object = None
 
 
+_PIECE = msgspec.json.Decoder(_Piece)
 _CHUNK = msgspec.json.Decoder(_Chunk)
 
 
@@ -98,7 +102,7 @@ class GeminiReader(EventReader):
         self._kept = Kept()
         self._ids: set[str] = set()
         self._chars = 0
-        self._usage = b""
+        self._usage = _NO_RAW
         self._is_named = False
         self._is_begun = False
 
@@ -111,10 +115,12 @@ class GeminiReader(EventReader):
         chunk = self._chunk(data)
         events: list[StreamEvent] = []
         for candidate in chunk.candidates or ():
-            if candidate.index is None or candidate.index == 0:
+            if not candidate.index:
                 self._read_candidate(candidate, events)
                 break
-        self._read_rest(chunk, events)
+        # Usage is repeated with every chunk (40), mostly unchanged.
+        if chunk.usage_metadata != self._usage or chunk.prompt_feedback is not None:
+            self._read_rest(chunk, events)
         return events
 
     @override
@@ -148,30 +154,35 @@ class GeminiReader(EventReader):
             raise llm_error("protocol", "the answer has no candidate with content")
         return [*events, *self._closed()]
 
-    def _chunk(self, data: bytes) -> _Chunk:
-        chunk = read_json(data, _CHUNK)
+    def _chunk(self, data: bytes) -> _Piece:
+        # Every chunk says the names again; what is known is passed over.
+        chunk = read_json(data, _PIECE) if self._is_named else self._first_chunk(data)
         if chunk.error:
             raise self._error_in(data)
-        if chunk.candidates is None and (chunk.detail or chunk.message):
-            raise self._error_in(data)  # a gateway's word, and no part of an answer
+        if chunk.candidates is None:
+            self._refuse_word(data)
         if len(data) > _SMALL:
             check_depth(data, self._answer.config.limits.json_depth)
-        if not self._is_named:
-            self._read_names(chunk)
         return chunk
 
-    def _read_names(self, chunk: _Chunk) -> None:
-        answer = self._answer
+    def _refuse_word(self, data: bytes) -> None:
+        chunk = read_json(data, _CHUNK)
+        if chunk.detail or chunk.message:
+            raise self._error_in(data)  # a gateway's word, and no part of an answer
+
+    def _first_chunk(self, data: bytes) -> _Piece:
+        answer, chunk = self._answer, read_json(data, _CHUNK)
         self._is_begun = True
         if answer.response_id is None and isinstance(chunk.response_id, str) and chunk.response_id:
             answer.response_id = label(chunk.response_id, answer.config)
         if isinstance(chunk.model_version, str) and chunk.model_version:
             answer.model = label(chunk.model_version, answer.config)
             self._is_named = answer.response_id is not None
+        return chunk
 
     def _read_candidate(self, candidate: _Candidate, events: list[StreamEvent]) -> None:
-        answer, reason = self._answer, candidate.finish_reason
-        parts = None if candidate.content is None else candidate.content.parts
+        answer, content, reason = self._answer, candidate.content, candidate.finish_reason
+        parts = None if content is None else content.parts
         ends = reason is not None and _is_word(reason)
         if parts:
             if answer.finish_wire is not None and not ends:
@@ -192,12 +203,11 @@ class GeminiReader(EventReader):
         if not isinstance(part, dict):
             raise llm_error("protocol", "the answer has a part that is no object")
         text = part.get("text")
-        said = text if isinstance(text, str) else ""
-        if len(part) > 1 or not said:
-            self._read_rare_part(part, said, events)
+        if isinstance(text, str) and text and len(part) == 1:
+            self._chars += len(text)
+            events.append(self._answer.add_text(text))
         else:
-            self._chars += len(said)
-            events.append(self._answer.add_text(said))
+            self._read_rare_part(part, text if isinstance(text, str) else "", events)
 
     def _read_rare_part(self, part: dict[str, JSON], said: str, events: list[StreamEvent]) -> None:
         call, signature = part.get("functionCall"), part.get("thoughtSignature")
@@ -239,18 +249,16 @@ class GeminiReader(EventReader):
             text = arguments if isinstance(arguments, str) else msgspec.json.encode(arguments).decode()
             events.append(self._answer.add_arguments(start.index, text))
 
-    def _read_rest(self, chunk: _Chunk, events: list[StreamEvent]) -> None:
+    def _read_rest(self, chunk: _Piece, events: list[StreamEvent]) -> None:
         answer, feedback = self._answer, chunk.prompt_feedback
         if feedback is not None and answer.finish_wire is None and _is_word(feedback.block_reason):
             answer.finish, answer.finish_wire = "content_filter", self._wire(feedback.block_reason)
-        if chunk.usage_metadata is not _NO_RAW:
-            raw = bytes(chunk.usage_metadata)
-            # Repeated with every chunk (40), mostly unchanged.
-            if raw != self._usage:
-                self._usage = raw
-                usage = read_usage(raw)
-                if usage is not None:
-                    events.append(answer.set_usage(usage))
+        raw = chunk.usage_metadata
+        if raw is not _NO_RAW and raw != self._usage:
+            self._usage = raw
+            usage = read_usage(raw)
+            if usage is not None:
+                events.append(answer.set_usage(usage))
 
     def _finish(self, word: object) -> tuple[Finish, str]:
         known = _NUMBERS.get(word) if isinstance(word, int) else _FINISHES.get(str(word))

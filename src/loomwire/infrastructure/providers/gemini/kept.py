@@ -36,6 +36,7 @@ class _Thought:
         self.signature = signature
 
     def whole(self) -> Reasoning:
+        """Return the thought with its signature and its place, as it goes back."""
         wire = None if self.place == _START else {"at": self.place}
         return Reasoning(self.said.text(), self.signature, wire=wire, origin=ORIGIN)
 

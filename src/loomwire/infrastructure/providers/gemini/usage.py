@@ -20,7 +20,7 @@ class _Counts(msgspec.Struct, gc=False, rename="camel"):
 _COUNTS = msgspec.json.Decoder(_Counts)
 
 
-def read_usage(raw: bytes) -> Usage | None:
+def read_usage(raw: bytes | msgspec.Raw) -> Usage | None:
     """Return the usage that a server reports as JSON, or None when it says nothing.
 
     What tools brought into the prompt counts as input and thinking as output, as they are billed. Numbers that cannot

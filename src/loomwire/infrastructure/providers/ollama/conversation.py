@@ -8,7 +8,8 @@ from loomwire.domain.errors import CapabilityError
 from loomwire.domain.messages import Image, Message, Part, Reasoning, ToolResult
 from loomwire.domain.values import ToolCall
 from loomwire.infrastructure.providers.ollama.quirks import OllamaQuirks
-from loomwire.infrastructure.providers.wire.request_body import Body, base64_text, encoded
+from loomwire.infrastructure.providers.wire.calls.inputs import result_text
+from loomwire.infrastructure.providers.wire.request_body import Body, base64_text
 
 _BASE64 = ";base64,"
 
@@ -84,8 +85,7 @@ def _call(call: ToolCall, quirks: OllamaQuirks) -> Body:
 
 
 def _result(result: ToolResult, names: dict[str, str], quirks: OllamaQuirks) -> Body:
-    content = result.content if isinstance(result.content, str) else encoded(result.content).decode()
-    entry: Body = {"role": "tool", "content": content}
+    entry: Body = {"role": "tool", "content": result_text(result.content)}
     name = result.name or names.get(result.call_id, "")
     if name:
         entry["tool_name"] = name

@@ -6,25 +6,23 @@ structure is a protocol error. Numbers point to TRAPS.md of the recordings.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import TypeAlias
+from collections.abc import Mapping, Sequence
 
 import msgspec
 from msgspec import Struct
 from typing_extensions import override
 
-from loomwire.domain.errors import LLMError, llm_error
+from loomwire.domain.errors import llm_error
 from loomwire.domain.events import StreamEvent
 from loomwire.domain.responses import Finish
+from loomwire.infrastructure.providers.ollama.errors import OLLAMA_ERRORS
 from loomwire.infrastructure.providers.ollama.usage import read_usage
-from loomwire.infrastructure.providers.wire.answer import Answer, made_up_id
-from loomwire.infrastructure.providers.wire.dialect import EventReader
-from loomwire.infrastructure.providers.wire.json_bytes import check_depth, read_json
-from loomwire.infrastructure.providers.wire.words import label
+from loomwire.infrastructure.providers.wire.answer import Answer
+from loomwire.infrastructure.providers.wire.calls.ids import fresh_id
+from loomwire.infrastructure.providers.wire.errors import reported_error
+from loomwire.infrastructure.providers.wire.json_bytes import SMALL, check_depth, read_json
+from loomwire.infrastructure.providers.wire.tuned import AnswerReader
 
-ErrorMaker: TypeAlias = Callable[[bytes], LLMError]
-
-_SMALL = 1024
 _FINISHES: Mapping[str, Finish] = {"stop": "stop", "length": "length"}
 
 
@@ -57,20 +55,18 @@ class _Line(Struct, gc=False):
 _LINE = msgspec.json.Decoder(_Line)
 
 
-class OllamaReader(EventReader):
+class OllamaReader(AnswerReader):
     """Reads the lines of a stream, or a whole answer, into an `Answer`.
 
     Args:
         answer: Collects what comes.
-        error_in: Makes the error from data that reports one.
     """
 
-    __slots__ = ("_answer", "_error_in", "_ids", "_is_begun")
+    __slots__ = ("_answer", "_ids", "_is_begun")
 
-    def __init__(self, answer: Answer, error_in: ErrorMaker) -> None:
+    def __init__(self, answer: Answer) -> None:
         """Begin before the first line."""
         self._answer = answer
-        self._error_in = error_in
         self._ids: set[str] = set()
         self._is_begun = False
 
@@ -83,19 +79,11 @@ class OllamaReader(EventReader):
         answer = self._answer
         if answer.finished:
             return ()
-        if not (answer.config.lenient_terminal and answer.delivered):
-            if self._is_begun:
-                raise answer.interrupted("the stream ended without done")
-            raise llm_error("protocol", "the stream held no answer")
-        answer.complete = False
+        answer.forgive_cut("done", begun=self._is_begun)
         return answer.end()
 
+    @override
     def decode_whole(self, body: bytes) -> Sequence[StreamEvent]:
-        """Read a whole answer and close it.
-
-        Raises:
-            LLMError: It reports an error, or is not whole.
-        """
         events = self._read(self._line(body))
         if not self._answer.finished:
             raise llm_error("protocol", "the answer does not say that it is done")
@@ -104,20 +92,16 @@ class OllamaReader(EventReader):
     def _line(self, data: bytes) -> _Line:
         line = read_json(data, _LINE)
         if line.error:
-            raise self._error_in(data)
+            raise reported_error(data, self._answer.config, OLLAMA_ERRORS)
         if line.message is None and line.done is not True:
             raise llm_error("protocol", "the answer has no message")
         # What is handed on from a small line is checked where it is parsed.
-        if len(data) > _SMALL:
+        if len(data) > SMALL:
             check_depth(data, self._answer.config.limits.json_depth)
         if not self._is_begun:
-            self._begin(line)
+            self._is_begun = True
+            self._answer.note_names(None, line.model)
         return line
-
-    def _begin(self, line: _Line) -> None:
-        self._is_begun = True
-        if isinstance(line.model, str) and line.model:
-            self._answer.model = label(line.model, self._answer.config)
 
     def _read(self, line: _Line) -> Sequence[StreamEvent]:
         events: list[StreamEvent] = []
@@ -141,8 +125,7 @@ class OllamaReader(EventReader):
         name = call.function.name if call.function is not None else None
         if call.function is None or not isinstance(name, str) or not name:
             raise llm_error("protocol", "the answer has a tool call without a name")
-        own = call.id if isinstance(call.id, str) and call.id and call.id not in self._ids else made_up_id()
-        self._ids.add(own)
+        own = fresh_id(call.id if isinstance(call.id, str) else "", self._ids)
         events.append(self._answer.start_call(own, name))
         arguments = _arguments(call.function.arguments)
         if arguments:

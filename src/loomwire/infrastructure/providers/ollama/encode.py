@@ -7,15 +7,13 @@ from collections.abc import Mapping
 from loomwire.domain.config import LLMConfig
 from loomwire.domain.errors import CapabilityError, LLMValidationError
 from loomwire.domain.requests import LLMRequest, OutputSpec, Parameters
-from loomwire.domain.tools import Tool
 from loomwire.domain.values import JSON
 from loomwire.infrastructure.providers.ollama.conversation import wire_messages
 from loomwire.infrastructure.providers.ollama.quirks import OllamaQuirks
 from loomwire.infrastructure.providers.ollama.schema import check_schema
-from loomwire.infrastructure.providers.wire.request_body import Body, add_extra, encoded
+from loomwire.infrastructure.providers.wire.request_body import Body, add_extra, add_numbers, encoded, function_of
 
 RESERVED = frozenset({"messages", "model", "stream"})
-_NO_PARAMETERS: Mapping[str, JSON] = {"type": "object", "properties": {}}
 _OPTIONS = (
     ("temperature", "temperature"),
     ("top_p", "top_p"),
@@ -60,14 +58,7 @@ def _add_tools(body: Body, request: LLMRequest, config: LLMConfig) -> None:
             f"{config.target} cannot be made to call a tool",
             hint="Use tool_choice 'auto', or another provider.",
         )
-    body["tools"] = [{"type": "function", "function": _function(tool)} for tool in request.tools]
-
-
-def _function(tool: Tool) -> Body:
-    function: Body = {"name": tool.name, "parameters": tool.parameters or _NO_PARAMETERS}
-    if tool.description:
-        function["description"] = tool.description
-    return function
+    body["tools"] = [{"type": "function", "function": function_of(tool)} for tool in request.tools]
 
 
 def _format(output: OutputSpec) -> JSON:
@@ -80,10 +71,7 @@ def _format(output: OutputSpec) -> JSON:
 
 def _options(asked: Parameters, extras: tuple[Mapping[str, JSON], ...]) -> Body:
     options: Body = {}
-    for name, option in _OPTIONS:
-        value: float | None = getattr(asked, name)
-        if value is not None:
-            options[option] = value
+    add_numbers(options, asked, _OPTIONS)
     if asked.stop:
         options["stop"] = asked.stop
     # `num_ctx` and the like come beside what the parameters say, not in place of it.

@@ -37,6 +37,11 @@ class LineFramer(Framer):
     def stray(self) -> bytes:
         return b"\n".join(self._stray)
 
+    @property
+    @override
+    def unfinished(self) -> bool:
+        return self._decoder.unfinished
+
     @override
     def feed(self, data: bytes, /) -> Sequence[tuple[str, bytes]]:
         return self._events(self._decoder.feed(data))

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import final
 
 from typing_extensions import override
 
 from loomwire.domain.config import LLMConfig
 from loomwire.domain.errors import LLMError
-from loomwire.domain.events import StreamEvent
-from loomwire.domain.policies import WireLimits
 from loomwire.domain.requests import LLMRequest
 from loomwire.domain.values import FrozenDict
 from loomwire.infrastructure.providers.openai_chat.azure import chat_path, quirks_at
@@ -19,33 +17,28 @@ from loomwire.infrastructure.providers.openai_chat.encode import encode_chat
 from loomwire.infrastructure.providers.openai_chat.errors import CHAT_ERRORS
 from loomwire.infrastructure.providers.openai_chat.quirks import ChatQuirks
 from loomwire.infrastructure.providers.wire.answer import Answer
-from loomwire.infrastructure.providers.wire.dialect import Dialect, EventReader, Framer
 from loomwire.infrastructure.providers.wire.errors import provider_error
-from loomwire.infrastructure.transport.framing.sse import SSEDecoder
+from loomwire.infrastructure.providers.wire.exchange.headers import NO_HEADERS
+from loomwire.infrastructure.providers.wire.tuned import TunedDialect
 
-_NO_HEADERS: Mapping[str, str] = FrozenDict()
 _PASS_THROUGH: Mapping[str, str] = FrozenDict({"extra-parameters": "pass-through"})
 
 
 @final
-class OpenAIChat(Dialect):
+class OpenAIChat(TunedDialect[ChatQuirks]):
     """Speaks chat completions with one vendor.
 
     Args:
         quirks: How the vendor differs from OpenAI.
     """
 
-    __slots__ = ("_quirks",)
+    __slots__ = ()
 
     answer_mark = b'"choices"'
 
     def __init__(self, quirks: ChatQuirks = ChatQuirks()) -> None:
         """Speak with these quirks."""
-        self._quirks = quirks
-
-    @override
-    def framer(self, limits: WireLimits) -> Framer:
-        return SSEDecoder(limits.event, limits.error_body)
+        super().__init__(quirks)
 
     @override
     def path(self, config: LLMConfig, *, stream: bool) -> str:
@@ -53,7 +46,7 @@ class OpenAIChat(Dialect):
 
     @override
     def headers(self, config: LLMConfig) -> Mapping[str, str]:
-        return _PASS_THROUGH if self._quirks.pass_through else _NO_HEADERS
+        return _PASS_THROUGH if self._quirks.pass_through else NO_HEADERS
 
     @override
     def encode(self, request: LLMRequest, config: LLMConfig, *, stream: bool) -> bytes:
@@ -61,19 +54,9 @@ class OpenAIChat(Dialect):
         return encode_chat(request, config, quirks, stream=stream)
 
     @override
-    def decode(self, body: bytes, answer: Answer) -> Sequence[StreamEvent]:
-        return self._reader(answer).decode_whole(body)
-
-    @override
-    def reader(self, answer: Answer) -> EventReader:
-        return self._reader(answer)
+    def reader(self, answer: Answer) -> ChatReader:
+        return ChatReader(answer, self._quirks)
 
     @override
     def error_for(self, status: int, headers: Mapping[str, str], body: bytes, config: LLMConfig) -> LLMError:
         return provider_error(status, headers, body, config, CHAT_ERRORS)
-
-    def _reader(self, answer: Answer) -> ChatReader:
-        def error_in(data: bytes) -> LLMError:
-            return provider_error(200, _NO_HEADERS, data, answer.config, CHAT_ERRORS)
-
-        return ChatReader(answer, self._quirks, error_in)

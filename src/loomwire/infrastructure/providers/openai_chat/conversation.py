@@ -13,7 +13,8 @@ from loomwire.domain.values import JSON, ToolCall
 from loomwire.infrastructure.providers.openai_chat.quirks import ChatQuirks
 from loomwire.infrastructure.providers.openai_chat.reasoning import reasoning_back
 from loomwire.infrastructure.providers.wire.calls.ids import fitting_id
-from loomwire.infrastructure.providers.wire.request_body import Body, encoded, picture_url
+from loomwire.infrastructure.providers.wire.calls.inputs import arguments_text, result_text
+from loomwire.infrastructure.providers.wire.request_body import Body, picture_url
 
 MOST_CACHE_POINTS = 4
 """Anthropic takes no more in one request; the last ones cover what the first ones do."""
@@ -117,11 +118,10 @@ def _add_thoughts(entry: Body, thoughts: Sequence[Reasoning], text: str, quirks:
 
 
 def _call(call: ToolCall, quirks: ChatQuirks) -> Body:
-    arguments = call.raw_arguments if call.arguments is None else encoded(call.arguments).decode()
     entry: Body = {
         "id": _call_id(call.id, quirks),
         "type": "function",
-        "function": {"name": call.name, "arguments": arguments},
+        "function": {"name": call.name, "arguments": arguments_text(call)},
     }
     if quirks.call_extras and call.signature is not None and call.signature.startswith("{"):
         entry["extra_content"] = msgspec.Raw(call.signature.encode())
@@ -129,8 +129,11 @@ def _call(call: ToolCall, quirks: ChatQuirks) -> Body:
 
 
 def _result(result: ToolResult, quirks: ChatQuirks) -> Body:
-    content = result.content if isinstance(result.content, str) else encoded(result.content).decode()
-    entry: Body = {"role": "tool", "tool_call_id": _call_id(result.call_id, quirks), "content": content}
+    entry: Body = {
+        "role": "tool",
+        "tool_call_id": _call_id(result.call_id, quirks),
+        "content": result_text(result.content),
+    }
     if quirks.tool_names and result.name:
         entry["name"] = result.name
     return entry

@@ -6,8 +6,7 @@ wrong structure is a protocol error. What each line is for stands in TRAPS.md of
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import TypeAlias
+from collections.abc import Mapping, Sequence
 
 import msgspec
 from msgspec import Struct
@@ -16,20 +15,18 @@ from typing_extensions import override
 from loomwire.domain.errors import LLMError, llm_error
 from loomwire.domain.events import StreamEvent
 from loomwire.domain.responses import Finish
+from loomwire.infrastructure.providers.openai_chat.errors import CHAT_ERRORS
 from loomwire.infrastructure.providers.openai_chat.quirks import ChatQuirks
 from loomwire.infrastructure.providers.openai_chat.reasoning import ThoughtItems
 from loomwire.infrastructure.providers.openai_chat.usage import read_usage
 from loomwire.infrastructure.providers.wire.answer import Answer
 from loomwire.infrastructure.providers.wire.calls.fragments import CallTracker, WireCall, WireFunction
-from loomwire.infrastructure.providers.wire.dialect import EventReader
-from loomwire.infrastructure.providers.wire.json_bytes import check_depth, read_json
+from loomwire.infrastructure.providers.wire.errors import reported_error
+from loomwire.infrastructure.providers.wire.json_bytes import SMALL, check_depth, read_json
 from loomwire.infrastructure.providers.wire.said import Said
-from loomwire.infrastructure.providers.wire.words import label
-
-ErrorMaker: TypeAlias = Callable[[bytes], LLMError]
+from loomwire.infrastructure.providers.wire.tuned import AnswerReader
 
 _DONE = b"[DONE]"
-_SMALL = 1024
 _FINISHES: Mapping[str, Finish] = {
     "stop": "stop",
     "eos": "stop",  # Together (20)
@@ -82,19 +79,17 @@ class _Chunk(Struct, gc=False):
 _CHUNK = msgspec.json.Decoder(_Chunk)
 
 
-class ChatReader(EventReader):
+class ChatReader(AnswerReader):
     """Reads chunks of a stream, or a whole answer, into an `Answer`.
 
     Args:
         answer: Collects what comes.
         quirks: How the vendor differs.
-        error_in: Makes the error from data that reports one.
     """
 
     __slots__ = (
         "_answer",
         "_calls",
-        "_error_in",
         "_is_begun",
         "_is_named",
         "_is_unread",
@@ -104,11 +99,10 @@ class ChatReader(EventReader):
         "_thoughts",
     )
 
-    def __init__(self, answer: Answer, quirks: ChatQuirks, error_in: ErrorMaker) -> None:
+    def __init__(self, answer: Answer, quirks: ChatQuirks) -> None:
         """Begin before the first event."""
         self._answer = answer
         self._quirks = quirks
-        self._error_in = error_in
         self._calls = CallTracker(answer)
         self._thoughts = ThoughtItems()
         self._refusal = Said()
@@ -140,17 +134,11 @@ class ChatReader(EventReader):
         if answer.finished:
             return ()
         if answer.finish_wire is None:
-            if not (answer.config.lenient_terminal and answer.delivered):
-                raise self._cut_off()
-            answer.complete = False
+            answer.forgive_cut("a finish reason and without [DONE]", begun=self._is_begun)
         return self._closed()
 
+    @override
     def decode_whole(self, body: bytes) -> Sequence[StreamEvent]:
-        """Read a whole answer and close it.
-
-        Raises:
-            LLMError: It reports an error, or holds no answer.
-        """
         chunk = self._chunk(body)
         choices = chunk.choices or []
         choice = next((each for each in choices if each.index == 0), choices[0] if choices else None)
@@ -173,7 +161,7 @@ class ChatReader(EventReader):
         if chunk.choices is None and (chunk.detail or chunk.message):
             raise self._error_in(data)  # a gateway's word, and no part of an answer
         # What is handed on from a small chunk is checked where it is parsed.
-        if len(data) > _SMALL:
+        if len(data) > SMALL:
             check_depth(data, self._answer.config.limits.json_depth)
         if not self._is_named:
             self._read_names(chunk)
@@ -189,22 +177,15 @@ class ChatReader(EventReader):
         self._is_whole = True
         return choice.message
 
-    def _cut_off(self) -> LLMError:
-        answer = self._answer
-        if self._is_begun:
-            return answer.interrupted("the stream ended without a finish reason and without [DONE]")
-        # A page, for example: no chunk ever came.
-        return llm_error("protocol", "the stream held no answer")
+    def _error_in(self, data: bytes) -> LLMError:
+        return reported_error(data, self._answer.config, CHAT_ERRORS)
 
     def _read_names(self, chunk: _Chunk) -> None:
         answer = self._answer
         self._is_begun = True
         # Not simply from chunk one: Azure's is empty (15), and some servers send no id at all.
-        if answer.response_id is None and isinstance(chunk.id, str) and chunk.id:
-            answer.response_id = label(chunk.id, answer.config)
-        if isinstance(chunk.model, str) and chunk.model:
-            answer.model = label(chunk.model, answer.config)
-            self._is_named = answer.response_id is not None
+        answer.note_names(None if answer.response_id else chunk.id, chunk.model)
+        self._is_named = answer.response_id is not None and isinstance(chunk.model, str) and bool(chunk.model)
 
     def _read_choice(self, choice: _Choice, delta: _Delta | None, events: list[StreamEvent]) -> None:
         if choice.error:

@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from loomwire.domain.config import LLMConfig
 from loomwire.domain.errors import CapabilityError
 from loomwire.domain.requests import LLMRequest, OutputSpec, Parameters
 from loomwire.domain.tools import Tool, ToolNamed
-from loomwire.domain.values import JSON
 from loomwire.infrastructure.providers.openai_chat.conversation import wire_messages
 from loomwire.infrastructure.providers.openai_chat.quirks import ChatQuirks
-from loomwire.infrastructure.providers.openai_chat.schemas import strict_schema
-from loomwire.infrastructure.providers.wire.request_body import Body, add_extra, encoded
+from loomwire.infrastructure.providers.schemas.openai_strict import strict_schema
+from loomwire.infrastructure.providers.wire.request_body import (
+    ANY_OBJECT,
+    Body,
+    add_extra,
+    add_numbers,
+    encoded,
+    function_of,
+)
 
 RESERVED = frozenset({"messages", "model", "stream"})
-_NO_PARAMETERS: Mapping[str, JSON] = {"type": "object", "properties": {}}
-_ANY_OBJECT: Mapping[str, JSON] = {"type": "object", "additionalProperties": True}
-_SAME_NAME = ("temperature", "top_p", "presence_penalty", "frequency_penalty")
+_NUMBERS = (
+    ("temperature", "temperature"),
+    ("top_p", "top_p"),
+    ("presence_penalty", "presence_penalty"),
+    ("frequency_penalty", "frequency_penalty"),
+)
 
 
 def encode_chat(request: LLMRequest, config: LLMConfig, quirks: ChatQuirks, *, stream: bool) -> bytes:
@@ -55,9 +64,7 @@ def _add_tools(body: Body, request: LLMRequest, quirks: ChatQuirks) -> None:
 
 
 def _function(tool: Tool, quirks: ChatQuirks) -> Body:
-    function: Body = {"name": tool.name, "parameters": tool.parameters or _NO_PARAMETERS}
-    if tool.description:
-        function["description"] = tool.description
+    function = function_of(tool)
     if tool.strict and quirks.strict_tools:
         function["strict"] = True
         if quirks.strict_subset and tool.parameters:
@@ -70,7 +77,7 @@ def _response_format(output: OutputSpec, config: LLMConfig, quirks: ChatQuirks) 
     if schema is None:
         if quirks.json_object:
             return {"type": "json_object"}
-        return {"type": "json_schema", "json_schema": {"name": output.name, "schema": _ANY_OBJECT}}
+        return {"type": "json_schema", "json_schema": {"name": output.name, "schema": ANY_OBJECT}}
     if not quirks.json_schema:
         raise CapabilityError(
             f"{config.target} cannot be held to a JSON Schema",
@@ -89,10 +96,7 @@ def _response_format(output: OutputSpec, config: LLMConfig, quirks: ChatQuirks) 
 def _add_parameters(body: Body, asked: Parameters, config: LLMConfig, quirks: ChatQuirks) -> None:
     if asked is not config.parameters:
         asked = asked.over(config.parameters)
-    for name in _SAME_NAME:
-        value: float | None = getattr(asked, name)
-        if value is not None:
-            body[name] = value
+    add_numbers(body, asked, _NUMBERS)
     if asked.max_tokens is not None:
         body[quirks.max_tokens] = asked.max_tokens
     if asked.seed is not None and quirks.seed is not None:

@@ -10,7 +10,8 @@ from loomwire.domain.values import JSONObject, ToolCall
 from loomwire.infrastructure.providers.openai_responses.kept import goes_back, said_in, wire_of
 from loomwire.infrastructure.providers.openai_responses.quirks import ResponsesQuirks
 from loomwire.infrastructure.providers.wire.calls.ids import fitting_id
-from loomwire.infrastructure.providers.wire.request_body import Body, encoded, picture_url
+from loomwire.infrastructure.providers.wire.calls.inputs import arguments_text, result_text
+from loomwire.infrastructure.providers.wire.request_body import Body, picture_url
 
 _CALL_ID = re.compile(r".{1,64}", re.DOTALL)
 
@@ -132,14 +133,12 @@ def _image(image: Image, quirks: ResponsesQuirks) -> Body:
 
 
 def _call(call: ToolCall) -> Body:
-    arguments = call.raw_arguments if call.arguments is None else encoded(call.arguments).decode()
-    return {"type": "function_call", "call_id": _id(call.id), "name": call.name, "arguments": arguments}
+    return {"type": "function_call", "call_id": _id(call.id), "name": call.name, "arguments": arguments_text(call)}
 
 
 def _result(result: ToolResult, custom: set[str]) -> Body:
-    output = result.content if isinstance(result.content, str) else encoded(result.content).decode()
     kind = "custom_tool_call_output" if result.call_id in custom else "function_call_output"
-    return {"type": kind, "call_id": _id(result.call_id), "output": output}
+    return {"type": kind, "call_id": _id(result.call_id), "output": result_text(result.content)}
 
 
 def _id(id: str) -> str:

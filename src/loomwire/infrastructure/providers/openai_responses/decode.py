@@ -19,14 +19,13 @@ from loomwire.infrastructure.providers.openai_responses.errors import reported
 from loomwire.infrastructure.providers.openai_responses.items import ItemTracker
 from loomwire.infrastructure.providers.openai_responses.usage import read_usage
 from loomwire.infrastructure.providers.wire.answer import Answer
-from loomwire.infrastructure.providers.wire.dialect import EventReader
-from loomwire.infrastructure.providers.wire.json_bytes import check_depth, read_json
-from loomwire.infrastructure.providers.wire.words import label
+from loomwire.infrastructure.providers.wire.json_bytes import SMALL, check_depth, read_json
+from loomwire.infrastructure.providers.wire.tuned import AnswerReader
 
 _DONE = b"[DONE]"
-_SMALL = 1024
 _TEXT = "response.output_text.delta"
 _ENDS = frozenset({"response.completed", "response.incomplete", "response.failed", "response.cancelled"})
+_FINISHES: Mapping[str, Finish] = {"completed": "stop"}
 _INCOMPLETE: Mapping[str, Finish] = {
     "max_output_tokens": "length",
     "max_tokens": "length",
@@ -65,7 +64,7 @@ _EVENT = msgspec.json.Decoder(_Event)
 _RESPONSE = msgspec.json.Decoder(_Response)
 
 
-class ResponsesReader(EventReader):
+class ResponsesReader(AnswerReader):
     """Reads one answer.
 
     Args:
@@ -89,7 +88,7 @@ class ResponsesReader(EventReader):
             return ()  # `data:` alone is a heartbeat
         said = read_json(data, _EVENT)
         # What is handed on from a small event is checked where it is parsed.
-        if len(data) > _SMALL:
+        if len(data) > SMALL:
             check_depth(data, self._answer.config.limits.json_depth)
         kind = said.type if isinstance(said.type, str) else event
         if kind == _TEXT:
@@ -102,19 +101,13 @@ class ResponsesReader(EventReader):
         answer = self._answer
         if answer.finished:
             return ()
-        if not (answer.config.lenient_terminal and answer.delivered):
-            raise self._cut_off()
-        answer.complete = False
+        answer.forgive_cut("response.completed", begun=self._is_begun)
         return self._closed()
 
+    @override
     def decode_whole(self, body: bytes) -> Sequence[StreamEvent]:
-        """Read a whole answer and close it.
-
-        Raises:
-            LLMError: It reports an error, holds no answer, or none yet.
-        """
         response = read_json(body, _RESPONSE)
-        if len(body) > _SMALL:
+        if len(body) > SMALL:
             check_depth(body, self._answer.config.limits.json_depth)
         if response.output is None and not response.error and (response.detail or response.message):
             raise reported(response.detail or response.message, self._answer.config)  # a gateway's word
@@ -188,34 +181,22 @@ class ResponsesReader(EventReader):
         answer = self._answer
         details = response.incomplete_details
         reason = details.get("reason") if isinstance(details, dict) else None
-        if word == "completed":
-            answer.finish, answer.finish_wire = "stop", word
-        elif word == "incomplete" and isinstance(reason, str) and reason:
-            answer.finish = _INCOMPLETE.get(reason, "other")
-            answer.finish_wire = label(reason, answer.config)
-        elif word is not None:
-            answer.finish, answer.finish_wire = "other", label(word, answer.config)
+        if word == "incomplete" and isinstance(reason, str) and reason:
+            answer.note_finish(reason, _INCOMPLETE)
+        else:
+            answer.note_finish(word, _FINISHES)
 
     def _error_event(self, said: _Event) -> LLMError:
         # Documented flat, sent as an object of its own (openai-...-error-in-stream-q16).
         flat = {"code": said.code, "message": said.message}
         return reported(said.error or flat, self._answer.config)
 
-    def _cut_off(self) -> LLMError:
-        if self._is_begun:
-            return self._answer.interrupted("the stream ended without response.completed")
-        # A page, for example: no event of an answer ever came.
-        return llm_error("protocol", "the stream held no answer")
-
     def _read_names(self, response: _Response) -> None:
         if self._is_named:
             return
         answer = self._answer
-        if answer.response_id is None and isinstance(response.id, str) and response.id:
-            answer.response_id = label(response.id, answer.config)
-        if isinstance(response.model, str) and response.model:
-            answer.model = label(response.model, answer.config)
-            self._is_named = answer.response_id is not None
+        answer.note_names(None if answer.response_id else response.id, response.model)
+        self._is_named = answer.response_id is not None and isinstance(response.model, str) and bool(response.model)
 
     def _closed(self) -> Sequence[StreamEvent]:
         self._items.close()

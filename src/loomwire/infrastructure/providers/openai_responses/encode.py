@@ -9,14 +9,19 @@ from loomwire.domain.errors import CapabilityError
 from loomwire.domain.requests import LLMRequest, OutputSpec, Parameters
 from loomwire.domain.tools import Tool, ToolNamed
 from loomwire.domain.values import JSON
-from loomwire.infrastructure.providers.openai_chat.schemas import strict_schema
 from loomwire.infrastructure.providers.openai_responses.conversation import wire_input
 from loomwire.infrastructure.providers.openai_responses.quirks import ResponsesQuirks
-from loomwire.infrastructure.providers.wire.request_body import Body, add_extra, encoded
+from loomwire.infrastructure.providers.schemas.openai_strict import strict_schema
+from loomwire.infrastructure.providers.wire.request_body import (
+    ANY_OBJECT,
+    NO_PARAMETERS,
+    Body,
+    add_extra,
+    add_numbers,
+    encoded,
+)
 
 RESERVED = frozenset({"input", "model", "stream"})
-_NO_PARAMETERS: Mapping[str, JSON] = {"type": "object", "properties": {}}
-_ANY_OBJECT: Mapping[str, JSON] = {"type": "object", "additionalProperties": True}
 _ENCRYPTED = "reasoning.encrypted_content"
 _NUMBERS = (("temperature", "temperature"), ("top_p", "top_p"), ("max_tokens", "max_output_tokens"))
 _ALL_NUMBERS = (
@@ -85,7 +90,7 @@ def _add_tools(body: Body, request: LLMRequest, quirks: ResponsesQuirks) -> None
 
 
 def _function(tool: Tool, quirks: ResponsesQuirks) -> Body:
-    function: Body = {"type": "function", "name": tool.name, "parameters": tool.parameters or _NO_PARAMETERS}
+    function: Body = {"type": "function", "name": tool.name, "parameters": tool.parameters or NO_PARAMETERS}
     if tool.description:
         function["description"] = tool.description
     if quirks.strict_tools:
@@ -111,7 +116,7 @@ def _format(output: OutputSpec, quirks: ResponsesQuirks) -> Body:
     if output.schema is None:
         if quirks.json_object:
             return {"type": "json_object"}
-        return {"type": "json_schema", "name": output.name, "schema": _ANY_OBJECT}
+        return {"type": "json_schema", "name": output.name, "schema": ANY_OBJECT}
     form: Body = {"type": "json_schema", "name": output.name, "schema": output.schema}
     if output.strict:
         form["strict"] = True
@@ -125,20 +130,13 @@ def _format(output: OutputSpec, quirks: ResponsesQuirks) -> Body:
 def _add_parameters(body: Body, asked: Parameters, config: LLMConfig, quirks: ResponsesQuirks) -> None:
     if asked is not config.parameters:
         asked = asked.over(config.parameters)
-    _add_numbers(body, asked, _ALL_NUMBERS if quirks.penalties else _NUMBERS)
+    add_numbers(body, asked, _ALL_NUMBERS if quirks.penalties else _NUMBERS)
     if asked.reasoning_effort is not None and quirks.reasoning_effort:
         body["reasoning"] = {"effort": asked.reasoning_effort}
     if asked.seed is not None and quirks.seed:
         body["seed"] = asked.seed
     if asked.stop:
         body["stop"] = _stop(asked.stop, config, quirks)
-
-
-def _add_numbers(body: Body, asked: Parameters, fields: Sequence[tuple[str, str]]) -> None:
-    for name, field in fields:
-        value: float | None = getattr(asked, name)
-        if value is not None:
-            body[field] = value
 
 
 def _stop(stop: Sequence[str], config: LLMConfig, quirks: ResponsesQuirks) -> Sequence[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
 
@@ -10,9 +9,8 @@ import msgspec
 
 from loomwire.domain.config import LLMConfig
 from loomwire.domain.errors import LLMError
-from loomwire.domain.values import FrozenDict
 from loomwire.infrastructure.providers.openai_chat.errors import CHAT_ERRORS
-from loomwire.infrastructure.providers.wire.errors import provider_error
+from loomwire.infrastructure.providers.wire.errors import reported_error
 
 _POLICY = ("invalid_prompt", "bio_policy", "image_content_policy_violation")
 _PICTURES = (
@@ -42,7 +40,6 @@ RESPONSES_ERRORS: Final = replace(
 )
 """OpenAI words both of its APIs alike; these are the codes of `response.error` besides."""
 
-_NO_HEADERS: Mapping[str, str] = FrozenDict()
 # What the same words are sent with when they come before the answer; a stream has no status of its own (TRAPS 53).
 _PACE = frozenset({"rate_limit_exceeded", "insufficient_quota", "slow_down"})
 
@@ -58,4 +55,4 @@ def reported(error: object, config: LLMConfig) -> LLMError:
         code = error.get("code")
         error = {**error, "status_code": 429} if isinstance(code, str) and code in _PACE else error
     body = msgspec.json.encode({"error": error})
-    return provider_error(200, _NO_HEADERS, body, config, RESPONSES_ERRORS)
+    return reported_error(body, config, RESPONSES_ERRORS)

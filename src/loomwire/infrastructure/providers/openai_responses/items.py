@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import msgspec
-
 from loomwire.domain.errors import LLMError, llm_error
 from loomwire.domain.events import StreamEvent, ToolCallStart
 from loomwire.domain.values import JSON, JSONObject
 from loomwire.infrastructure.providers.openai_responses.kept import Item, kept_items, read_message, text_in
-from loomwire.infrastructure.providers.wire.answer import Answer, made_up_id
+from loomwire.infrastructure.providers.wire.answer import Answer
+from loomwire.infrastructure.providers.wire.calls.ids import fresh_id
+from loomwire.infrastructure.providers.wire.calls.inputs import said_arguments
 from loomwire.infrastructure.providers.wire.json_bytes import parse_arguments
 from loomwire.infrastructure.providers.wire.said import Said
 
@@ -149,10 +149,7 @@ class ItemTracker:
         name = _text(wire, "name")
         if item.kind not in ("function_call", "custom_tool_call") or not name:
             return ()
-        id_ = next((id_ for id_ in (_text(wire, "call_id"), _text(wire, "id")) if id_), "")
-        if not id_ or id_ in self._call_ids:
-            id_ = made_up_id()
-        self._call_ids.add(id_)
+        id_ = fresh_id(_text(wire, "call_id") or _text(wire, "id"), self._call_ids)
         started: ToolCallStart = self._answer.start_call(id_, name)
         item.call = self._answer.calls[-1]
         return (started,)
@@ -164,7 +161,7 @@ class ItemTracker:
             return events
         if item.kind == "custom_tool_call":
             item.tied, item.wire = True, {**wire, "call_id": call.id}
-        whole = _arguments(wire, "input" if item.kind == "custom_tool_call" else "arguments")
+        whole = said_arguments(wire.get("input" if item.kind == "custom_tool_call" else "arguments"))
         said = call.arguments.text()
         if whole and not said:
             events.append(self._answer.add_arguments(call.index, whole))
@@ -217,11 +214,4 @@ def _is_same(one: str, other: str) -> bool:
 
 def _text(wire: JSONObject, key: str) -> str:
     value = wire.get(key)
-    return value if isinstance(value, str) else ""
-
-
-def _arguments(wire: JSONObject, key: str) -> str:
-    value = wire.get(key)
-    if isinstance(value, Mapping | Sequence) and not isinstance(value, str):
-        return msgspec.json.encode(value).decode()  # an object where a text belongs (26)
     return value if isinstance(value, str) else ""

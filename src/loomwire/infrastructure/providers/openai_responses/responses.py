@@ -2,67 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import final
 
 from typing_extensions import override
 
 from loomwire.domain.config import LLMConfig
 from loomwire.domain.errors import LLMError
-from loomwire.domain.events import StreamEvent
-from loomwire.domain.policies import WireLimits
 from loomwire.domain.requests import LLMRequest
-from loomwire.domain.values import FrozenDict
 from loomwire.infrastructure.providers.openai_responses.decode import ResponsesReader
 from loomwire.infrastructure.providers.openai_responses.encode import encode_responses
 from loomwire.infrastructure.providers.openai_responses.errors import RESPONSES_ERRORS
 from loomwire.infrastructure.providers.openai_responses.quirks import ResponsesQuirks
 from loomwire.infrastructure.providers.wire.answer import Answer
-from loomwire.infrastructure.providers.wire.dialect import Dialect, EventReader, Framer
 from loomwire.infrastructure.providers.wire.errors import provider_error
-from loomwire.infrastructure.transport.framing.sse import SSEDecoder
-
-_NO_HEADERS: Mapping[str, str] = FrozenDict()
+from loomwire.infrastructure.providers.wire.tuned import TunedDialect
 
 
 @final
-class OpenAIResponses(Dialect):
+class OpenAIResponses(TunedDialect[ResponsesQuirks]):
     """Speaks the Responses API with one vendor. Every request holds the whole conversation.
 
     Args:
         quirks: How the vendor differs from OpenAI.
     """
 
-    __slots__ = ("_quirks",)
+    __slots__ = ()
 
     answer_mark = b'"output"'
 
     def __init__(self, quirks: ResponsesQuirks = ResponsesQuirks()) -> None:
         """Speak with these quirks."""
-        self._quirks = quirks
-
-    @override
-    def framer(self, limits: WireLimits) -> Framer:
-        return SSEDecoder(limits.event, limits.error_body)
+        super().__init__(quirks)
 
     @override
     def path(self, config: LLMConfig, *, stream: bool) -> str:
         return "/responses"
 
     @override
-    def headers(self, config: LLMConfig) -> Mapping[str, str]:
-        return _NO_HEADERS
-
-    @override
     def encode(self, request: LLMRequest, config: LLMConfig, *, stream: bool) -> bytes:
         return encode_responses(request, config, self._quirks, stream=stream)
 
     @override
-    def decode(self, body: bytes, answer: Answer) -> Sequence[StreamEvent]:
-        return ResponsesReader(answer).decode_whole(body)
-
-    @override
-    def reader(self, answer: Answer) -> EventReader:
+    def reader(self, answer: Answer) -> ResponsesReader:
         return ResponsesReader(answer)
 
     @override

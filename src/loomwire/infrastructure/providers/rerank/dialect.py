@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import math
-from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from loomwire.domain.config import LLMConfig
 from loomwire.domain.errors import LLMError, llm_error
 from loomwire.domain.pricing import NO_USAGE, Usage
-from loomwire.domain.values import FrozenDict
 from loomwire.domain.vectors.embeddings import Ranked, RerankRequest
-
-NO_HEADERS: Mapping[str, str] = FrozenDict()
+from loomwire.infrastructure.providers.wire.exchange.asking import AskDialect
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,38 +28,10 @@ class Reranked:
     model: str | None = None
 
 
-class RerankDialect(Protocol):
+class RerankDialect(AskDialect[RerankRequest, Reranked], Protocol):
     """One way to ask for ranks: pure functions of bytes and values. Immutable, safe to share."""
 
     __slots__ = ()
-
-    @abstractmethod
-    def path(self, config: LLMConfig) -> str:
-        """Return path and query below the base URL."""
-
-    def headers(self, config: LLMConfig) -> Mapping[str, str]:  # noqa: ARG002
-        """Return the dialect's own headers, names in lower case; none unless overridden."""
-        return NO_HEADERS
-
-    @abstractmethod
-    def encode(self, request: RerankRequest, config: LLMConfig) -> bytes:
-        """Return the body of a request.
-
-        Raises:
-            LLMValidationError: A value is no JSON, or `extra` sets a field that is loomwire's own.
-        """
-
-    @abstractmethod
-    def decode(self, body: bytes, config: LLMConfig) -> Reranked:
-        """Read an answer.
-
-        Raises:
-            LLMError: The body reports an error, or is not what the dialect says.
-        """
-
-    @abstractmethod
-    def error_for(self, status: int, headers: Mapping[str, str], body: bytes, config: LLMConfig) -> LLMError:
-        """Return the error that a body reports; not raised. As of `Dialect`."""
 
 
 def best(results: Sequence[Ranked], request: RerankRequest) -> tuple[Ranked, ...]:

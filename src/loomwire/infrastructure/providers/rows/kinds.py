@@ -9,6 +9,7 @@ from loomwire.domain.capabilities import ModelCapabilities
 from loomwire.infrastructure.providers.quirks import Quirks
 
 if TYPE_CHECKING:
+    from loomwire.infrastructure.providers.counting.columns import Counts
     from loomwire.infrastructure.providers.embeddings.columns import Embeds, Reranks
 
 
@@ -67,6 +68,7 @@ class ProviderType:
         also: Further dialects that its servers speak.
         embeds: How it embeds; None for not at all.
         reranks: How it reranks; None for not at all.
+        counts: How it counts tokens, for each dialect over which it does.
         options: Names of `LLMConfig.options` that its dialects read.
         capabilities: What holds for all its models, unless somebody who knows the model says otherwise.
         hint: A variable or an address for the error that says what is missing.
@@ -88,6 +90,7 @@ class ProviderType:
     also: tuple[Also, ...] = ()
     embeds: Embeds | None = None
     reranks: Reranks | None = None
+    counts: tuple[Counts, ...] = ()
     options: tuple[str, ...] = ()
     capabilities: ModelCapabilities = ModelCapabilities()
     hint: str = ""

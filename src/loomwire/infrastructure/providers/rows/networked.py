@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from types import MappingProxyType
 
+from loomwire.infrastructure.providers.counting.columns import COUNTS
 from loomwire.infrastructure.providers.embeddings.columns import EMBEDS, RERANKS
 from loomwire.infrastructure.providers.rows.clouds import CLOUDS
 from loomwire.infrastructure.providers.rows.hosted import HOSTED
@@ -14,7 +15,9 @@ from loomwire.infrastructure.providers.rows.servers import SERVERS
 
 NETWORKED: Mapping[str, ProviderType] = MappingProxyType(
     {
-        row.name: replace(row, embeds=EMBEDS.get(row.name), reranks=RERANKS.get(row.name))
+        row.name: replace(
+            row, embeds=EMBEDS.get(row.name), reranks=RERANKS.get(row.name), counts=COUNTS.get(row.name, ())
+        )
         for row in (*HOSTED, *CLOUDS, *SERVERS)
     }
 )

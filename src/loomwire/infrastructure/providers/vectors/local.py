@@ -1,4 +1,4 @@
-"""Embedder and reranker of a model that this process serves itself: they wait for the server, then ask it."""
+"""What a model that this process serves is beside a client: it waits for the server, then asks it."""
 
 from __future__ import annotations
 
@@ -9,13 +9,17 @@ from typing import Generic, TypeVar, final
 from typing_extensions import override
 
 from loomwire.domain.config import LLMConfig
+from loomwire.domain.counting.counts import TokenCount
 from loomwire.domain.errors import LoomError, llm_error
 from loomwire.domain.ports.clock import IClock
+from loomwire.domain.ports.counting import ITokenCounter
 from loomwire.domain.ports.embedding import IEmbedder, IReranker
+from loomwire.domain.requests import LLMRequest
 from loomwire.domain.values import Secret
-from loomwire.domain.vectors.embeddings import CallTerms, EmbedRequest, EmbedResponse, RerankRequest, RerankResponse
+from loomwire.domain.vectors.embeddings import EmbedRequest, EmbedResponse, RerankRequest, RerankResponse
 from loomwire.infrastructure.local.engine import Engine
 from loomwire.infrastructure.local.server import LocalLease
+from loomwire.infrastructure.providers.wire.exchange.asking import Bounded
 
 L = TypeVar("L")
 
@@ -39,7 +43,7 @@ class Served(Generic[L]):
         self._made: tuple[Secret, L] | None = None
 
     @asynccontextmanager
-    async def ready(self, request: CallTerms) -> AsyncGenerator[L]:
+    async def ready(self, request: Bounded) -> AsyncGenerator[L]:
         """Give what speaks to the running server; the server counts the call until the end of the block.
 
         Raises:
@@ -62,45 +66,50 @@ class Served(Generic[L]):
             server.end()
 
 
-@final
-class LocalEmbedder(IEmbedder):
-    """Asks a server of this process for vectors.
+class LocalPart(Generic[L]):
+    """Asks a server of this process.
 
     Args:
         served: The server.
+
+    Attributes:
+        served: The server.
     """
 
-    def __init__(self, served: Served[IEmbedder]) -> None:
+    def __init__(self, served: Served[L]) -> None:
         """Start nothing yet."""
-        self._served = served
+        self.served = served
+
+    @override
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.served.config.target})"
+
+
+@final
+class LocalEmbedder(LocalPart[IEmbedder], IEmbedder):
+    """Asks a server of this process for vectors."""
 
     @override
     async def embed(self, request: EmbedRequest) -> EmbedResponse:
-        async with self._served.ready(request) as embedder:
+        async with self.served.ready(request) as embedder:
             return await embedder.embed(request)
-
-    @override
-    def __repr__(self) -> str:
-        return f"LocalEmbedder({self._served.config.target})"
 
 
 @final
-class LocalReranker(IReranker):
-    """Asks a server of this process for ranks.
-
-    Args:
-        served: The server.
-    """
-
-    def __init__(self, served: Served[IReranker]) -> None:
-        """Start nothing yet."""
-        self._served = served
+class LocalReranker(LocalPart[IReranker], IReranker):
+    """Asks a server of this process for ranks."""
 
     @override
     async def rerank(self, request: RerankRequest) -> RerankResponse:
-        async with self._served.ready(request) as reranker:
+        async with self.served.ready(request) as reranker:
             return await reranker.rerank(request)
 
+
+@final
+class LocalCounter(LocalPart[ITokenCounter], ITokenCounter):
+    """Has a server of this process count: the one that also answers."""
+
     @override
-    def __repr__(self) -> str:
-        return f"LocalReranker({self._served.config.target})"
+    async def count(self, request: LLMRequest) -> TokenCount:
+        async with self.served.ready(request) as counter:
+            return await counter.count(request)

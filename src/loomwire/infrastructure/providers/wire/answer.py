@@ -182,6 +182,31 @@ class Answer:
             self.finish = meaning or "other"
             self.finish_wire = word if meaning else label(word, self.config)
 
+    def note_names(self, id: object, model: object) -> None:
+        """Note what the provider calls the answer and the model; anything but text says nothing."""
+        if isinstance(id, str) and id:
+            self.response_id = label(id, self.config)
+        if isinstance(model, str) and model:
+            self.model = label(model, self.config)
+
+    def forgive_cut(self, missing: str, *, begun: bool) -> None:
+        """Note that the body ended without a terminal sign, if the configuration forgives that.
+
+        Args:
+            missing: What the sign would have been.
+            begun: Something came that belongs to an answer of the dialect.
+
+        Raises:
+            StreamInterruptedError: It does not forgive that, or nothing came that a caller could see.
+            LLMProtocolError: Nothing of an answer ever came; it was a page, for example.
+        """
+        if self.config.lenient_terminal and self.delivered:
+            self.complete = False
+        elif begun:
+            raise self.interrupted(f"the stream ended without {missing}")
+        else:
+            raise llm_error("protocol", "the stream held no answer")
+
     def end(self) -> list[StreamEvent]:
         """Close the calls and the answer; returns their last events and `Finished`. Idempotent."""
         if self.finished:

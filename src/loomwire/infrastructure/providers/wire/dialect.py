@@ -25,6 +25,11 @@ class Framer(Protocol):
     def stray(self) -> bytes:
         """Text that is no stream of this framing but JSON, such as a bare error body; else empty."""
 
+    @property
+    def unfinished(self) -> bool:
+        """After `flush`: the body ended in the middle of an event."""
+        return False
+
     @abstractmethod
     def feed(self, data: bytes, /) -> Sequence[tuple[str, bytes]]:
         """Take the next bytes and return the events they complete, each as name and data.

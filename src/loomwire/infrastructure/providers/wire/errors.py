@@ -80,7 +80,7 @@ def provider_error(
         config: The target; its keys and header values never appear in the error.
         table: The dialect's words.
     """
-    said = _read(body, config)
+    said = read_error_body(small_body(body, config))
     told = status if status >= 400 else said.status
     reason, is_specific = _reason(told, said, table)
     what = "the provider reports an error" if status < 400 else f"the provider answered with status {status}"
@@ -104,9 +104,15 @@ def provider_error(
     return error
 
 
-def _read(body: bytes, config: LLMConfig) -> ErrorBody:
-    # A longer one is no error's: it would be decoded once more as a whole, and its rest is no sentence.
-    return read_error_body(body if len(body) <= config.limits.error_body else b"")
+def reported_error(data: bytes, config: LLMConfig, table: ErrorTable) -> LLMError:
+    """Return the error that an answer or a stream reports after status 200; not raised. See `provider_error`."""
+    return provider_error(200, FrozenDict(), data, config, table)
+
+
+def small_body(body: bytes, config: LLMConfig) -> bytes:
+    """Return an error's body, or nothing of one that is larger than an error's may be."""
+    # It would be decoded once more as a whole, and its rest is no sentence.
+    return body if len(body) <= config.limits.error_body else b""
 
 
 def _pace_error(error: LLMError) -> LLMRateLimitError:

@@ -24,6 +24,10 @@ any model, with their calls, have a few hundred; only probabilities of thousands
 MOST_REPAIRED = 4 * MIB
 """Bytes of JSON up to which text that is no Unicode is repaired; four times the longest answer of any model."""
 
+SMALL = 1024
+"""Bytes of a streamed piece up to which its depth need not be checked, because what is handed on is checked where it
+is parsed."""
+
 _DEPTH = WireLimits().json_depth
 _BOM = b"\xef\xbb\xbf"
 _WINDOW = 256 * KIB

@@ -7,7 +7,7 @@ from contextlib import suppress
 
 from typing_extensions import override
 
-from loomwire.domain.errors import LLMError, StreamInterruptedError
+from loomwire.domain.errors import LLMError, StreamInterruptedError, llm_error
 from loomwire.domain.events import StreamEvent
 from loomwire.domain.faults import ErrorCategory
 from loomwire.domain.policies import KIB
@@ -182,13 +182,22 @@ class WireStream(AnswerView):
         stray = b"" if self._answer.finish_wire is not None else self._framer.stray
         try:
             if not stray:
-                self._buffer += self._reader.end()
+                self._buffer += self._ended()
             elif self._dialect.answer_mark in stray and not self._answer.delivered:
                 self._buffer += self._dialect.decode(stray, self._answer)
             else:
                 self._failure = self._dialect.error_for(200, {}, stray, self._answer.config)
         except LLMError as error:
             self._fail(error)
+
+    def _ended(self) -> Sequence[StreamEvent]:
+        try:
+            return self._reader.end()
+        except LLMError as error:
+            if error.reason != "protocol" or self._answer.delivered or not self._framer.unfinished:
+                raise
+        # Half of an event, and nothing before it: whoever sent it was going to say more.
+        raise llm_error("eof", "the connection ended inside the first event of the stream")
 
     def _take_failure(self, error: LLMError) -> None:
         if self._answer.finish_wire is None:

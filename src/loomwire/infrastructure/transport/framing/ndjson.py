@@ -13,7 +13,7 @@ class NDJSONDecoder:
         limit: Bytes of the longest line.
 
     Attributes:
-        unfinished: After `flush`: the body ended in the middle of a line.
+        unfinished: After `flush`: the body ended in the middle of a line of JSON.
     """
 
     __slots__ = ("_begun", "_limit", "_tail", "_tail_size", "unfinished")
@@ -53,8 +53,10 @@ class NDJSONDecoder:
         self._tail_size = 0
         if not rest:
             return []
-        self.unfinished = not is_json(rest)
-        return [] if self.unfinished else [rest]
+        whole = is_json(rest)
+        # A page that came in place of lines has no line that could be cut.
+        self.unfinished = not whole and rest[:1] in (b"{", b"[")
+        return [rest] if whole else []
 
     def _line(self, line: bytes) -> bytes:
         if len(line) > self._limit:

@@ -51,9 +51,6 @@ class SniffedDecoder:
             LLMProtocolError: An event is larger than the limit (too_large). Do not go on after it.
         """
         if self._sse is not None:
-            if data.endswith(b"\r\n\r\n"):
-                # Google ends events so (1); whole ones that end in line feeds cost next to nothing.
-                data = data[:-4] + b"\n\n"
             return self._sse.feed(data)
         if self._values is not None:
             return _events(self._values.feed(data))

@@ -78,9 +78,9 @@ class SSEDecoder:
         Raises:
             LLMProtocolError: An event or line is larger than the limit (too_large). Do not go on after it.
         """
-        event = self._whole_event(data)
-        if event is not None:
-            return [event]
+        whole = self._whole_events(data)
+        if whole is not None:
+            return whole
         if self._after_cr:
             self._after_cr = not data
             data = data.removeprefix(b"\n")
@@ -123,20 +123,43 @@ class SSEDecoder:
         self.unfinished = self.unfinished or not whole
         return [] if self.unfinished else [event]
 
-    def _whole_event(self, data: bytes) -> SSEEvent | None:
-        # One whole event per chunk is what servers send, so it must cost next to nothing.
-        if not data.endswith(b"\n\n") or self._tail or self._data or self._name or self._after_cr:
+    def _whole_events(self, data: bytes) -> list[SSEEvent] | None:
+        # Whole events per chunk are what servers send, so they must cost next to nothing. Google's end in CRLF (1).
+        if self._tail or self._data or self._name or self._after_cr:
             return None
-        if b"\r" in data or len(data) > self._limit:
+        mark = b"\n\n" if data.endswith(b"\n\n") else b"\r\n\r\n"
+        if len(data) > self._limit or not data.endswith(mark):
             return None
-        first, _, second = data[:-2].partition(b"\n")
-        if not second and first.startswith(b"data: "):
-            self._begun = True
-            return SSEEvent("message", first[6:])
-        if first.startswith(b"event: ") and second.startswith(b"data: ") and b"\n" not in second:
-            self._begun = True
-            return SSEEvent(first[7:].decode("utf-8", "replace"), second[6:])
-        return None
+        if not data.startswith(b"data: "):
+            return self._named(data, len(data) - len(mark))
+        end = len(data) - len(mark)
+        if data.find(b"\n", 0, end) >= 0:
+            return self._several(data, mark)
+        if data.find(b"\r", 0, end) >= 0:
+            return None
+        self._begun = True
+        return [SSEEvent("message", data[6:end])]
+
+    def _several(self, data: bytes, mark: bytes) -> list[SSEEvent] | None:
+        whole = data.split(mark)
+        whole.pop()
+        lines = 2 * len(whole)
+        if data.count(b"\n") != lines or data.count(b"\r") != (lines if mark.startswith(b"\r") else 0):
+            return None
+        events = [SSEEvent("message", line[6:]) for line in whole if line.startswith(b"data: ")]
+        if len(events) < len(whole):
+            return None
+        self._begun = True
+        return events
+
+    def _named(self, data: bytes, end: int) -> list[SSEEvent] | None:
+        cut = data.find(b"\n", 0, end)
+        if cut < 0 or not data.startswith(b"event: ") or not data.startswith(b"data: ", cut + 1):
+            return None
+        if data.find(b"\n", cut + 1, end) >= 0 or data.find(b"\r", 0, end) >= 0:
+            return None
+        self._begun = True
+        return [SSEEvent(data[7:cut].decode("utf-8", "replace"), data[cut + 7 : end])]
 
     def _events(self, lines: list[bytes]) -> list[SSEEvent]:
         events: list[SSEEvent] = []

@@ -81,6 +81,7 @@ class LeavingClaims(ClientHarness):
         async with self.client_answering(Reply(ANSWER)) as client:
 
             async def ask() -> tuple[str, str]:
+                """Ask once whole and once as a stream."""
                 answer = await client.generate(self.request())
                 return answer.text, text_of(await streamed(client, self.request()))
 

@@ -209,6 +209,7 @@ async def _reason(
     answer = await lease.send(asking(idle_s=idle_s, bound=bound))
 
     async def read() -> list[bytes]:
+        """Read the answer to its end."""
         return [chunk async for chunk in answer.chunks()]
 
     try:

@@ -103,6 +103,7 @@ class LendingClaims(PoolHarness):
         async with self.against(provider) as pool:
 
             async def ask(number: int) -> None:
+                """Note when the lease came, and give it back a little later."""
                 lease = await pool.acquire(provider.base_url, policy(1))
                 served.append(number)
                 await turns(3)
@@ -175,6 +176,7 @@ class LendingClaims(PoolHarness):
         async with self.against(provider) as pool:
 
             async def work() -> list[bytes]:
+                """Make a few exchanges, one after the other."""
                 return [await exchange(pool, provider.base_url) for _ in range(_ROUNDS)]
 
             said = await in_threads(_THREADS, work)

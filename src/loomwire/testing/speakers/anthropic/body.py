@@ -8,10 +8,8 @@ from typing import Final, TypeAlias
 
 from loomwire.domain.pricing import Usage
 from loomwire.domain.values import JSON, ToolCall
-from loomwire.infrastructure.providers.offline.reply import Reply, arguments_text, first_characters, pieces
-
-NUMBER: Final = "\0" * 12
-"""Stands for the request's number. JSON text and headers can never hold these bytes, so it cannot hit what is said."""
+from loomwire.infrastructure.providers.offline.reply import Reply, arguments_text, pieces
+from loomwire.testing.speakers.telling import NUMBER, before_cut, finish_of, given
 
 _FINISHES: Final = {
     "stop": "end_turn",
@@ -32,13 +30,13 @@ def whole_body(reply: Reply, model: str, usage: Usage) -> bytes:
         content.append({"type": "thinking", "thinking": reply.reasoning, "signature": reply.signature})
     if reply.text:
         content.append({"type": "text", "text": reply.text})
-    content += [_call(call, index, _input(call)) for index, call in enumerate(reply.tool_calls)]
+    content += [_call(call, index, given(call)) for index, call in enumerate(reply.tool_calls)]
     return _message(model, content, _finish(reply), _wire_usage(usage, usage.output_tokens))
 
 
 def stream_events(reply: Reply, model: str, usage: Usage) -> Iterator[bytes]:
     """Yield the server-sent events of a stream; a cut reply has no end."""
-    said = reply if reply.cut_after is None else first_characters(reply, reply.cut_after)
+    said = before_cut(reply)
     message = _message(model, [], None, _wire_usage(usage, 1 if usage.output_tokens else 0))
     yield b'event: message_start\ndata: {"type": "message_start", "message": %b}\n\n' % message
     yield _framed("ping", {})
@@ -52,14 +50,6 @@ def stream_events(reply: Reply, model: str, usage: Usage) -> Iterator[bytes]:
     end = {"delta": {"stop_reason": _finish(reply), "stop_sequence": None, "stop_details": None}}
     yield _framed("message_delta", {**end, "usage": _wire_usage(usage, usage.output_tokens)})
     yield _framed("message_stop", {})
-
-
-def told_usage(reply: Reply, size: int) -> Usage:
-    """Return the reply's usage, or four bytes for a token of a request of `size` bytes and of what is said."""
-    if reply.usage is not None:
-        return reply.usage
-    said = reply.text + reply.reasoning + "".join(map(arguments_text, reply.tool_calls))
-    return Usage(-(-size // 4), -(-len(said.encode(errors="surrogatepass")) // 4))
 
 
 def _blocks(reply: Reply) -> Iterator[Sequence[_Event]]:
@@ -91,12 +81,8 @@ def _call(call: ToolCall, index: int, given: JSON) -> dict[str, JSON]:
     return {"type": "tool_use", "id": call.id or f"toolu_{index}", "name": call.name, "input": given}
 
 
-def _input(call: ToolCall) -> JSON:
-    return call.raw_arguments if call.arguments is None else call.arguments
-
-
 def _finish(reply: Reply) -> str:
-    finish = reply.finish or ("tool_calls" if reply.tool_calls else "stop")
+    finish = finish_of(reply)
     return _FINISHES.get(finish, finish)
 
 

@@ -8,8 +8,9 @@ from typing import Final
 
 from loomwire.domain.pricing import Usage
 from loomwire.domain.values import JSON, ToolCall
-from loomwire.infrastructure.providers.offline.reply import Reply, arguments_text, first_characters, pieces
+from loomwire.infrastructure.providers.offline.reply import Reply, arguments_text, pieces
 from loomwire.testing.speakers.bedrock.frames import event
+from loomwire.testing.speakers.telling import before_cut, finish_of, given
 
 _PADDING: Final = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
 _FINISHES: Final[Mapping[str, str]] = {
@@ -29,8 +30,7 @@ def whole_body(reply: Reply, usage: Usage) -> bytes:
     if reply.text:
         content.append({"text": reply.text})
     for index, call in enumerate(reply.tool_calls):
-        given: JSON = call.raw_arguments if call.arguments is None else call.arguments
-        content.append({"toolUse": {"input": given, **_named(call, index)}})
+        content.append({"toolUse": {"input": given(call), **_named(call, index)}})
     message: JSON = {"content": content, "role": "assistant"}
     return _text(
         {
@@ -44,7 +44,7 @@ def whole_body(reply: Reply, usage: Usage) -> bytes:
 
 def stream_events(reply: Reply, usage: Usage) -> Iterator[bytes]:
     """Yield the messages of a stream; a cut reply has no end."""
-    said = reply if reply.cut_after is None else first_characters(reply, reply.cut_after)
+    said = before_cut(reply)
     yield _event("messageStart", {"role": "assistant"})
     index = 0
     for deltas in (_thinking_deltas(said), _text_deltas(said)):
@@ -87,7 +87,7 @@ def _named(call: ToolCall, index: int) -> dict[str, JSON]:
 
 
 def _finish(reply: Reply) -> str:
-    finish = reply.finish or ("tool_calls" if reply.tool_calls else "stop")
+    finish = finish_of(reply)
     return _FINISHES.get(finish, finish)
 
 

@@ -12,16 +12,16 @@ from urllib.parse import unquote
 import msgspec
 from typing_extensions import override
 
+from loomwire.domain.pricing import Usage
 from loomwire.domain.values import JSON
 from loomwire.infrastructure.providers.offline.reply import Failure, Reply
 from loomwire.testing.speakers.bedrock.body import stream_events, whole_body
 from loomwire.testing.speakers.bedrock.frames import CONTENT_TYPE, exception
-from loomwire.testing.speakers.bedrock.spoiled import spoiled_converse
-from loomwire.testing.speakers.openai_chat_body import told_usage
-from loomwire.testing.speaking import Saying, Speaker, Worded
-from loomwire.testing.wire import Asked, HttpReply, ReceivedRequest
+from loomwire.testing.speakers.bedrock.spoiled import CHANGES
+from loomwire.testing.speakers.remembering import AskedModel, RememberingSpeaker, Wording, decoded
+from loomwire.testing.speakers.telling import retry_header, sentence
+from loomwire.testing.wire import HttpReply, ReceivedRequest
 
-_MOST_KNOWN: Final = 64
 _ID_HEADER: Final = "x-amzn-requestid"
 _PATH: Final = re.compile(r"/model/([^/]+)/converse(-stream)?\Z")
 _REFUSALS: Final[Mapping[str, tuple[int, str]]] = {
@@ -47,11 +47,8 @@ _SENTENCES: Final[Mapping[str, str]] = {
 }
 
 
-class _Asked(msgspec.Struct, frozen=True):
-    """What of a request decides the shape of the answer."""
-
-    model: str
-    stream: bool
+class _Asked(AskedModel, frozen=True):
+    pass
 
 
 class _WireAsked(msgspec.Struct, frozen=True):
@@ -62,30 +59,30 @@ _DECODER = msgspec.json.Decoder(_WireAsked)
 
 
 @final
-class ConverseSpeaker(Speaker):
-    """Speaks Converse. What it says is built once per kind of request, and has no id but in a header.
+class ConverseSpeaker(RememberingSpeaker[_Asked]):
+    """Speaks Converse. What it says has no id but in a header.
 
     Without usage in the reply, four bytes of the request and of the answer count as a token. It checks no signature.
     """
 
-    __slots__ = ("_known",)
+    __slots__ = ()
 
     def __init__(self) -> None:
         """Know nothing yet."""
-        self._known: dict[tuple[int, _Asked, int], tuple[Reply, Worded]] = {}
+        super().__init__(_Asked, CHANGES, id_header=_ID_HEADER)
 
     @override
     def serves(self, path: str) -> bool:
         return _PATH.search(path) is not None
 
     @override
-    def asks(self, path: str, body: bytes) -> Asked | None:
+    def asks(self, path: str, body: bytes) -> _Asked | None:
         found = _PATH.search(path.partition("?")[0])
-        try:
-            _DECODER.decode(body)
-        except (msgspec.MsgspecError, UnicodeDecodeError):
-            return None
-        return None if found is None else _Asked(unquote(found[1]), found[2] is not None)
+        return (
+            None
+            if found is None or decoded(_DECODER, body) is None
+            else _Asked(unquote(found[1]), found[2] is not None)
+        )
 
     @override
     def listing(self, path: str, models: Sequence[str]) -> HttpReply | None:
@@ -105,22 +102,18 @@ class ConverseSpeaker(Speaker):
         return HttpReply(body={"modelSummaries": rows})
 
     @override
-    def words(self, reply: Reply, request: ReceivedRequest) -> Worded:
-        asked = request.asked if isinstance(request.asked, _Asked) else self.asks(request.path, request.body)
-        if not isinstance(asked, _Asked):
-            return _identified(_error(400, "ValidationException", "messages: is no list"), request)
-        key = (id(reply), asked, len(request.body))
-        known = self._known.get(key)
-        if known is None:
-            if len(self._known) >= _MOST_KNOWN:
-                self._known.clear()
-            # The reply is kept with it, so that no other can get its id.
-            known = self._known[key] = (reply, self._worded(reply, asked, len(request.body)))
-        worded = known[1]
-        if isinstance(worded, HttpReply):
-            return _identified(worded, request)
-        pace = None if request.pace is None else request.pace.of(request.number)
-        return replace(worded, request_id=request.id, pace=pace)
+    def worded(self, reply: Reply, asked: _Asked, usage: Usage) -> Wording:
+        if asked.stream:
+            return Wording(CONTENT_TYPE, events=stream_events(reply, usage))
+        return Wording("application/json", body=whole_body(reply, usage))
+
+    @override
+    def misfit(self) -> HttpReply:
+        return _error(400, "ValidationException", "messages: is no list")
+
+    @override
+    def identified(self, refused: HttpReply, request: ReceivedRequest) -> HttpReply:
+        return replace(refused, headers={**refused.headers, _ID_HEADER: request.id})
 
     @override
     def refusal(self, failure: Failure) -> HttpReply:
@@ -132,36 +125,11 @@ class ConverseSpeaker(Speaker):
         _, kind = _REFUSALS.get(failure.reason, _SERVER)
         return exception(kind[0].lower() + kind[1:], json.dumps({"message": _sentence(failure)}).encode())
 
-    @override
-    def spoiled(self, saying: Saying) -> Mapping[str, Saying]:
-        return spoiled_converse(saying)
-
-    def _worded(self, reply: Reply, asked: _Asked, size: int) -> Worded:
-        if reply.failure is not None:
-            return self.refusal(reply.failure)
-        usage = told_usage(reply, size)
-        return Saying(
-            model=asked.model,
-            usage=usage,
-            content_type=CONTENT_TYPE if asked.stream else "application/json",
-            request_id="",
-            events=tuple(stream_events(reply, usage)) if asked.stream else (),
-            body=b"" if asked.stream else whole_body(reply, usage),
-            delay_s=reply.delay_s,
-            cut=reply.cut_after is not None,
-            id_header=_ID_HEADER,
-        )
-
 
 def _sentence(failure: Failure) -> str:
-    return _SENTENCES.get(failure.reason, "") + (failure.message or f"scripted failure: {failure.reason}")
+    return _SENTENCES.get(failure.reason, "") + sentence(failure)
 
 
 def _error(status: int, kind: str, message: str, retry_after: float | None = None) -> HttpReply:
-    wait = {} if retry_after is None else {"retry-after": f"{retry_after:g}"}
     told = {"x-amzn-errortype": f"{kind}:http://internal.amazon.com/coral/com.amazon.bedrock/"}
-    return HttpReply(status, {"message": message}, {**told, **wait})
-
-
-def _identified(refused: HttpReply, request: ReceivedRequest) -> HttpReply:
-    return replace(refused, headers={**refused.headers, _ID_HEADER: request.id})
+    return HttpReply(status, {"message": message}, {**told, **retry_header(retry_after)})

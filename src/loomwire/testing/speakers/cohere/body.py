@@ -8,8 +8,8 @@ from typing import Final
 
 from loomwire.domain.pricing import Usage
 from loomwire.domain.values import JSON, ToolCall
-from loomwire.infrastructure.providers.offline.reply import Reply, arguments_text, first_characters, pieces
-from loomwire.testing.speakers.openai_chat_body import NUMBER
+from loomwire.infrastructure.providers.offline.reply import Reply, arguments_text, pieces
+from loomwire.testing.speakers.telling import NUMBER, before_cut, finish_of
 
 ID: Final = f"00000000-0000-4000-8000-{NUMBER}"
 """The id of an answer; its last part is the request's number."""
@@ -43,7 +43,7 @@ def whole_body(reply: Reply, usage: Usage) -> bytes:
 
 def stream_events(reply: Reply, usage: Usage) -> Iterator[bytes]:
     """Yield the server-sent events of a stream; a cut reply has no end."""
-    said = reply if reply.cut_after is None else first_characters(reply, reply.cut_after)
+    said = before_cut(reply)
     opening: JSON = {"role": "assistant", "content": [], "tool_plan": "", "tool_calls": [], "citations": []}
     yield _event("message-start", {"message": opening}, id=ID)
     yield from _content_events(said)
@@ -83,7 +83,7 @@ def _call(call: ToolCall, index: int, arguments: str) -> JSON:
 
 
 def _finish(reply: Reply) -> str:
-    finish = reply.finish or ("tool_calls" if reply.tool_calls else "stop")
+    finish = finish_of(reply)
     return _FINISHES.get(finish, finish.upper())
 
 

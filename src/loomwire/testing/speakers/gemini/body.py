@@ -11,9 +11,7 @@ from loomwire.domain.pricing import Usage
 from loomwire.domain.values import JSON, ToolCall
 from loomwire.infrastructure.providers.offline.reply import Reply, arguments_text, first_characters, pieces
 from loomwire.infrastructure.providers.wire.json_bytes import parse_arguments
-
-NUMBER: Final = "\0" * 12
-"""Stands for the request's number. JSON text and headers can never hold these bytes, so it cannot hit what is said."""
+from loomwire.testing.speakers.telling import NUMBER
 
 _FINISHES: Final = {
     "stop": "STOP",

@@ -5,22 +5,21 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import Final, final
 from urllib.parse import parse_qs, unquote
 
 import msgspec
 from typing_extensions import override
 
+from loomwire.domain.pricing import Usage
 from loomwire.domain.values import JSON
 from loomwire.infrastructure.providers.offline.reply import Failure, Reply
-from loomwire.testing.speakers.gemini.body import NUMBER, stream_chunks, whole_body
-from loomwire.testing.speakers.gemini.spoiled import spoiled_gemini
-from loomwire.testing.speakers.openai_chat_body import told_usage
-from loomwire.testing.speaking import Saying, Speaker, Worded
-from loomwire.testing.wire import Asked, HttpReply, ReceivedRequest
+from loomwire.testing.speakers.gemini.body import stream_chunks, whole_body
+from loomwire.testing.speakers.gemini.spoiled import CHANGES
+from loomwire.testing.speakers.remembering import AskedModel, RememberingSpeaker, Wording, decoded
+from loomwire.testing.speakers.telling import sentence
+from loomwire.testing.wire import HttpReply
 
-_MOST_KNOWN: Final = 64
 _PATH: Final = re.compile(r"/(?:models|tunedModels|endpoints)/([^/]+):(stream)?[gG]enerateContent")
 _STATUS: Final[Mapping[str, tuple[int, str]]] = {
     "credentials": (400, "INVALID_ARGUMENT"),
@@ -41,18 +40,13 @@ _STATUS: Final[Mapping[str, tuple[int, str]]] = {
 _REASONS: Final = {"credentials": "API_KEY_INVALID", "content_filter": "PROHIBITED_CONTENT"}
 _TOO_LONG: Final = "The input token count (1250074) exceeds the maximum number of tokens allowed (1048576)."
 _RPC: Final = "type.googleapis.com/google.rpc."
-_MARK: Final = NUMBER.encode()
 
 
 class _WireAsked(msgspec.Struct, frozen=True):
     contents: list[msgspec.Raw]
 
 
-class _Asked(msgspec.Struct, frozen=True):
-    """What of a request decides the shape of the answer."""
-
-    model: str
-    stream: bool
+class _Asked(AskedModel, frozen=True):
     events: bool
 
 
@@ -60,33 +54,29 @@ _DECODER = msgspec.json.Decoder(_WireAsked)
 
 
 @final
-class GeminiSpeaker(Speaker):
-    """Speaks generateContent. What it says is built once per kind of request, afterwards only numbered.
+class GeminiSpeaker(RememberingSpeaker[_Asked]):
+    """Speaks generateContent.
 
     A stream comes as server-sent events with `alt=sse`, else as one JSON array. Every chunk tells usage; without usage
     in the reply, four bytes of the request and of the answer count as a token. Calls without an id in the reply come
     without one.
     """
 
-    __slots__ = ("_known",)
+    __slots__ = ()
 
     def __init__(self) -> None:
         """Know nothing yet."""
-        self._known: dict[tuple[int, _Asked, int], tuple[Reply, Worded]] = {}
+        super().__init__(_Asked, CHANGES)
 
     @override
     def serves(self, path: str) -> bool:
         return _PATH.search(path) is not None and path.endswith("enerateContent")
 
     @override
-    def asks(self, path: str, body: bytes) -> Asked | None:
+    def asks(self, path: str, body: bytes) -> _Asked | None:
         plain, _, query = path.partition("?")
         found = _PATH.search(plain)
-        try:
-            _DECODER.decode(body)
-        except (msgspec.MsgspecError, UnicodeDecodeError):
-            return None
-        if found is None:
+        if found is None or decoded(_DECODER, body) is None:
             return None
         return _Asked(unquote(found[1]), found[2] is not None, parse_qs(query).get("alt") == ["sse"])
 
@@ -108,24 +98,22 @@ class GeminiSpeaker(Speaker):
         return HttpReply(body={"models": rows})
 
     @override
-    def words(self, reply: Reply, request: ReceivedRequest) -> Worded:
-        asked = request.asked if isinstance(request.asked, _Asked) else self.asks(request.path, request.body)
-        if not isinstance(asked, _Asked):
-            return gemini_error(400, "INVALID_ARGUMENT", "* GenerateContentRequest.contents: contents is not specified")
-        key = (id(reply), asked, len(request.body))
-        known = self._known.get(key)
-        if known is None:
-            if len(self._known) >= _MOST_KNOWN:
-                self._known.clear()
-            # The reply is kept with it, so that no other can get its id.
-            known = self._known[key] = (reply, _worded(reply, asked, len(request.body)))
-        worded = known[1]
-        return _numbered(worded, request) if isinstance(worded, Saying) else worded
+    def worded(self, reply: Reply, asked: _Asked, usage: Usage) -> Wording:
+        if not asked.stream:
+            return Wording("application/json; charset=UTF-8", body=whole_body(reply, asked.model, usage))
+        chunks = stream_chunks(reply, asked.model, usage)
+        if asked.events:
+            return Wording("text/event-stream", events=(b"data: %b\r\n\r\n" % chunk for chunk in chunks))
+        return Wording("application/json; charset=UTF-8", events=_array(chunks, reply))
+
+    @override
+    def misfit(self) -> HttpReply:
+        return gemini_error(400, "INVALID_ARGUMENT", "* GenerateContentRequest.contents: contents is not specified")
 
     @override
     def refusal(self, failure: Failure) -> HttpReply:
         status, word = _STATUS.get(failure.reason, (500, "INTERNAL"))
-        words = failure.message or f"scripted failure: {failure.reason}"
+        words = sentence(failure)
         if failure.reason == "context_length":
             words = f"{_TOO_LONG} {failure.message}".strip()
         return gemini_error(failure.status or status, word, words, _details(failure))
@@ -134,10 +122,6 @@ class GeminiSpeaker(Speaker):
     def error_event(self, failure: Failure) -> bytes:
         # Bare, as Google writes it into its event streams (TRAPS.md 7).
         return json.dumps(self.refusal(failure).body, indent=2, default=dict).encode() + b"\n"
-
-    @override
-    def spoiled(self, saying: Saying) -> Mapping[str, Saying]:
-        return spoiled_gemini(saying)
 
 
 def gemini_error(status: int, word: str, message: str, details: Iterable[JSON] = ()) -> HttpReply:
@@ -166,36 +150,8 @@ def _details(failure: Failure) -> Iterator[JSON]:
         yield {"@type": f"{_RPC}RetryInfo", "retryDelay": f"{failure.retry_after:g}s"}
 
 
-def _worded(reply: Reply, asked: _Asked, size: int) -> Worded:
-    if reply.failure is not None:
-        return GeminiSpeaker().refusal(reply.failure)
-    usage = told_usage(reply, size)
-    chunks = list(stream_chunks(reply, asked.model, usage)) if asked.stream else []
-    is_events = asked.stream and asked.events
-    return Saying(
-        model=asked.model,
-        usage=usage,
-        content_type="text/event-stream" if is_events else "application/json; charset=UTF-8",
-        request_id=f"req-{NUMBER}",
-        events=tuple(b"data: %b\r\n\r\n" % chunk for chunk in chunks) if is_events else _array(chunks, reply),
-        body=b"" if asked.stream else whole_body(reply, asked.model, usage),
-        delay_s=reply.delay_s,
-        cut=reply.cut_after is not None,
-    )
-
-
-def _array(chunks: Sequence[bytes], reply: Reply) -> tuple[bytes, ...]:
-    elements = [(b",\r\n" if number else b"[") + chunk + b"\n" for number, chunk in enumerate(chunks)]
-    return (*elements, b"]") if chunks and reply.cut_after is None else tuple(elements)
-
-
-def _numbered(saying: Saying, request: ReceivedRequest) -> Saying:
-    number = request.number
-    told = b"%012d" % number
-    return replace(
-        saying,
-        request_id=f"req-{number:012d}",
-        events=tuple([event.replace(_MARK, told) for event in saying.events]),
-        body=saying.body.replace(_MARK, told),
-        pace=None if request.pace is None else request.pace.of(number),
-    )
+def _array(chunks: Iterable[bytes], reply: Reply) -> Iterator[bytes]:
+    for number, chunk in enumerate(chunks):
+        yield (b",\r\n" if number else b"[") + chunk + b"\n"
+    if reply.cut_after is None:
+        yield b"]"

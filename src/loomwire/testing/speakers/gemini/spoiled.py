@@ -2,59 +2,31 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Mapping
-from dataclasses import replace
-from typing import Final, TypeAlias
+from collections.abc import Mapping
+from typing import Final
 
-from loomwire.testing.speaking import Saying
+from loomwire.testing.speakers.spoiling import (
+    Change,
+    everywhere,
+    from_the_middle,
+    in_turn,
+    of_another_request,
+    two_answers,
+    wrong_call_ids,
+    wrong_counts,
+)
 
-_Change: TypeAlias = Callable[[Saying], Saying]
+_CANDIDATES: Final = rb'("candidates": \[)(\{.*\})\](?=, "(?:usageMetadata|modelVersion)")'
 
-_DIGITS: Final = 100_000
-_CANDIDATES: Final = re.compile(rb'"candidates": \[(\{.*\})\](?=, "(?:usageMetadata|modelVersion)")')
-_TOKENS: Final = re.compile(rb'("(?:prompt|candidates|total)TokenCount": )\d+')
-_TEXT: Final = re.compile(rb'"text": (?=")')
-_WORDS: Final = re.compile(rb'"text": "(?:[^"\\]|\\.)*"')
-_FINISH: Final = re.compile(rb'"finishReason": "[^"]*"')
-_CALL_ID: Final = re.compile(rb', "id": "[^"]*"(?=\})')
-_ID: Final = re.compile(rb'"responseId": "[^"]*"')
-
-
-def spoiled_gemini(saying: Saying) -> Mapping[str, Saying]:
-    """Return an answer spoiled in every way, by the fault's name."""
-    return {name: change(saying) for name, change in _CHANGES.items()}
-
-
-def _everywhere(pattern: re.Pattern[bytes], new: bytes | Callable[[re.Match[bytes]], bytes]) -> _Change:
-    def change(saying: Saying) -> Saying:
-        events = tuple(pattern.sub(new, event) for event in saying.events)
-        return replace(saying, events=events, body=pattern.sub(new, saying.body))
-
-    return change
-
-
-def _both(found: re.Match[bytes]) -> bytes:
-    second = _WORDS.sub(b'"text": "said by nobody"', found[1].replace(b'"index": 0', b'"index": 1', 1))
-    return b'"candidates": [%b, %b]' % (found[1], second)
-
-
-def _foreign(saying: Saying) -> Saying:
-    theirs = b'"responseId": "resp-of-another-request"'
-    half = len(saying.events) // 2
-    events = tuple(_ID.sub(theirs, event) for event in saying.events[half:])
-    body = _ID.sub(theirs, saying.body)
-    return replace(saying, request_id="req-of-another-request", events=(*saying.events[:half], *events), body=body)
-
-
-_CHANGES: Final[Mapping[str, _Change]] = {
-    "no_finish_reason": _everywhere(_FINISH, b'"finishReason": null'),
-    "two_choices": _everywhere(_CANDIDATES, _both),
-    "no_call_id": _everywhere(_CALL_ID, b""),
-    "same_call_id": _everywhere(_CALL_ID, b', "id": "call"'),
-    "empty_choices": _everywhere(_CANDIDATES, b'"candidates": []'),
-    "long_number": _everywhere(_TOKENS, rb"\g<1>" + b"9" * _DIGITS),
-    "negative_usage": _everywhere(_TOKENS, rb"\g<1>-1"),
-    "duplicate_keys": _everywhere(_TEXT, b'"text": "said by nobody", "text": '),
-    "foreign_answer": _foreign,
+CHANGES: Final[Mapping[str, Change]] = {
+    "no_finish_reason": everywhere(rb'"finishReason": "[^"]*"', b'"finishReason": null'),
+    "two_choices": two_answers(_CANDIDATES, rb'"text": "(?:[^"\\]|\\.)*"', b'"text": "said by nobody"'),
+    "empty_choices": everywhere(_CANDIDATES, rb"\g<1>]"),
+    **wrong_counts(rb'("(?:prompt|candidates|total)TokenCount": )\d+'),
+    **wrong_call_ids(rb', "id": "[^"]*"(?=\})', b', "id": "call"'),
+    "duplicate_keys": everywhere(rb'"text": (?=")', b'"text": "said by nobody", "text": '),
+    "foreign_answer": in_turn(
+        from_the_middle(rb'"responseId": "[^"]*"', b'"responseId": "resp-of-another-request"'), of_another_request
+    ),
 }
+"""By the fault's name."""

@@ -8,7 +8,8 @@ from typing import Final
 
 from loomwire.domain.pricing import Usage
 from loomwire.domain.values import JSON, ToolCall
-from loomwire.infrastructure.providers.offline.reply import Reply, arguments_text, first_characters, pieces
+from loomwire.infrastructure.providers.offline.reply import Reply, arguments_text, pieces
+from loomwire.testing.speakers.telling import before_cut, given
 
 _CREATED: Final = "2026-01-01T00:00:00Z"
 # Ollama says stop where the model wants its tools run (TRAPS 19).
@@ -28,7 +29,7 @@ def whole_body(reply: Reply, model: str, usage: Usage) -> bytes:
 def stream_lines(reply: Reply, model: str, usage: Usage) -> Iterator[bytes]:
     """Yield the lines of a stream; a cut reply has no end."""
     cut = reply.cut_after
-    said = reply if cut is None else first_characters(reply, cut)
+    said = before_cut(reply)
     for piece in pieces(said.reasoning):
         yield _line(model, {"role": "assistant", "content": "", "thinking": piece})
     for piece in pieces(said.text):
@@ -47,8 +48,7 @@ def error_line(error: str) -> bytes:
 
 
 def _call(call: ToolCall, index: int) -> JSON:
-    arguments: JSON = call.raw_arguments if call.arguments is None else call.arguments
-    function: JSON = {"index": index, "name": call.name, "arguments": arguments}
+    function: JSON = {"index": index, "name": call.name, "arguments": given(call)}
     return {"id": call.id or f"call_{index:08d}", "function": function}
 
 

@@ -2,73 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from typing import Final, final
+from collections.abc import Sequence
+from typing import final
 
 import msgspec
 from typing_extensions import override
 
+from loomwire.domain.pricing import Usage
 from loomwire.domain.values import JSON
 from loomwire.infrastructure.providers.offline.reply import Failure, Reply
 from loomwire.testing.speakers.ollama.body import error_line, stream_lines, whole_body
-from loomwire.testing.speakers.ollama.spoiled import spoiled_chat
-from loomwire.testing.speakers.openai_chat_body import told_usage
-from loomwire.testing.speaking import Saying, Speaker, Worded
-from loomwire.testing.wire import Asked, HttpReply, ReceivedRequest
-
-_MOST_KNOWN: Final = 64
-_STATUS: Final = {
-    "credentials": 401,
-    "quota_exhausted": 402,
-    "denied": 403,
-    "model": 404,
-    "gateway": 504,
-    "conflict": 409,
-    "request_too_large": 413,
-    "throttled": 429,
-    "unsupported": 501,
-    "overloaded": 503,
-    "invalid_request": 400,
-    "context_length": 400,
-    "content_filter": 400,
-}
+from loomwire.testing.speakers.ollama.spoiled import CHANGES
+from loomwire.testing.speakers.remembering import AskedFields, AskedModel, RememberingSpeaker, Wording, decoded
+from loomwire.testing.speakers.telling import HTTP_STATUS, retry_header, sentence
+from loomwire.testing.wire import HttpReply
 
 
-class _Asked(msgspec.Struct, frozen=True):
-    model: str
-    stream: bool = True
+class _Asked(AskedModel, frozen=True):
+    pass
 
 
-class _WireAsked(msgspec.Struct, frozen=True):
-    model: str = "loopback"
-    stream: bool | None = None
-
-
-_DECODER = msgspec.json.Decoder(_WireAsked)
+_DECODER = msgspec.json.Decoder(AskedFields)
 
 
 @final
-class OllamaSpeaker(Speaker):
-    """Speaks Ollama's chat. What it says is built once per kind of request; only the header's id is numbered.
+class OllamaSpeaker(RememberingSpeaker[_Asked]):
+    """Speaks Ollama's chat.
 
     Without usage in the reply, four bytes of the request and of the answer count as a token. As with Ollama, an answer
     is streamed unless the request says `"stream": false`, and its pieces have no id.
     """
 
-    __slots__ = ("_known",)
+    __slots__ = ()
 
     def __init__(self) -> None:
         """Know nothing yet."""
-        self._known: dict[tuple[int, _Asked, int], tuple[Reply, Worded]] = {}
+        super().__init__(_Asked, CHANGES)
 
     @override
     def serves(self, path: str) -> bool:
         return path.endswith("/api/chat")
 
     @override
-    def asks(self, path: str, body: bytes) -> Asked | None:
-        return _asked(body)
+    def asks(self, path: str, body: bytes) -> _Asked | None:
+        asked = decoded(_DECODER, body)
+        return None if asked is None else _Asked(asked.model, asked.stream is not False)
 
     @override
     def listing(self, path: str, models: Sequence[str]) -> HttpReply | None:
@@ -89,69 +67,31 @@ class OllamaSpeaker(Speaker):
         return HttpReply(body={"models": rows})
 
     @override
-    def words(self, reply: Reply, request: ReceivedRequest) -> Worded:
-        asked = request.asked if isinstance(request.asked, _Asked) else _asked(request.body)
-        if asked is None:
-            return _error(400, "the body is no chat request")
-        key = (id(reply), asked, len(request.body))
-        known = self._known.get(key)
-        if known is None:
-            if len(self._known) >= _MOST_KNOWN:
-                self._known.clear()
-            # The reply is kept with it, so that no other can get its id.
-            known = self._known[key] = (reply, self._worded(reply, asked, len(request.body)))
-        worded = known[1]
-        if not isinstance(worded, Saying):
-            return worded
-        pace = None if request.pace is None else request.pace.of(request.number)
-        return replace(worded, request_id=f"req-{request.number:012d}", pace=pace)
+    def worded(self, reply: Reply, asked: _Asked, usage: Usage) -> Wording:
+        if asked.stream:
+            return Wording("application/x-ndjson", events=stream_lines(reply, asked.model, usage))
+        return Wording("application/json; charset=utf-8", body=whole_body(reply, asked.model, usage))
+
+    @override
+    def misfit(self) -> HttpReply:
+        return _error(400, "the body is no chat request")
 
     @override
     def refusal(self, failure: Failure) -> HttpReply:
-        status = failure.status or _STATUS.get(failure.reason, 500)
+        status = failure.status or HTTP_STATUS.get(failure.reason, 500)
         return _error(status, _sentence(failure), failure.retry_after)
 
     @override
     def error_event(self, failure: Failure) -> bytes:
         return error_line(_sentence(failure))
 
-    @override
-    def spoiled(self, saying: Saying) -> Mapping[str, Saying]:
-        return spoiled_chat(saying)
-
-    def _worded(self, reply: Reply, asked: _Asked, size: int) -> Worded:
-        if reply.failure is not None:
-            return self.refusal(reply.failure)
-        usage = told_usage(reply, size)
-        return Saying(
-            model=asked.model,
-            usage=usage,
-            content_type="application/x-ndjson" if asked.stream else "application/json; charset=utf-8",
-            request_id="",
-            events=tuple(stream_lines(reply, asked.model, usage)) if asked.stream else (),
-            body=b"" if asked.stream else whole_body(reply, asked.model, usage),
-            delay_s=reply.delay_s,
-            cut=reply.cut_after is not None,
-        )
-
-
-def _asked(body: bytes) -> _Asked | None:
-    try:
-        asked = _DECODER.decode(body)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
-        return None
-    return _Asked(asked.model, asked.stream is not False)
-
 
 def _sentence(failure: Failure) -> str:
-    if failure.message:
-        return failure.message
-    words = f"scripted failure: {failure.reason}"
-    if failure.reason == "context_length":
+    words = sentence(failure)
+    if failure.reason == "context_length" and not failure.message:
         return f"prompt too long; exceeded max context length by 1 tokens ({words})"
     return words
 
 
 def _error(status: int, message: str, retry_after: float | None = None) -> HttpReply:
-    wait = {} if retry_after is None else {"retry-after": f"{retry_after:g}"}
-    return HttpReply(status, {"error": message}, wait)
+    return HttpReply(status, {"error": message}, retry_header(retry_after))

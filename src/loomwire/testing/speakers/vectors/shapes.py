@@ -193,15 +193,6 @@ SHAPES: Sequence[Shape] = (OllamaShape(), CohereShape(), OpenAIShape(), GeminiSh
 """All there are; the first whose path fits answers."""
 
 
-def read(body: bytes) -> Mapping[str, JSON] | None:
-    """Return a body's JSON object, or None when it is none."""
-    try:
-        value: JSON = json.loads(body)
-    except ValueError:
-        return None
-    return value if isinstance(value, dict) else None
-
-
 def _asked(body: Mapping[str, JSON], field: str, size: JSON, *, base64: bool = False) -> AskedFor | None:
     model, found = body.get("model"), body.get(field)
     # Token numbers are texts, too; a lone list of them is one text.

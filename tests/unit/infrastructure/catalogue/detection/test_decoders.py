@@ -144,6 +144,25 @@ def test_a_price_that_is_not_by_tokens_alone_is_unknown(pricing: object) -> None
     assert listed.prices is None
 
 
+@pytest.mark.parametrize(
+    ("decoder", "id_", "is_free"),
+    [
+        (openai_shaped.openrouter, "x/y:free", True),
+        (openai_shaped.groq, "m", False),
+        (openai_shaped.openrouter, "openai/gpt-4o-search-preview", False),
+    ],
+)
+def test_zeros_are_a_price_only_where_their_vendor_says_so(
+    decoder: Callable[[bytes], Page],
+    id_: str,
+    is_free: bool,  # a parameter of the test
+) -> None:
+    row = {"id": id_, "pricing": {"prompt": "0", "completion": "0", "request": "0"}}
+    prices = page(decoder, {"data": [row]}).models[0].prices
+    assert (prices is not None) == is_free
+    assert prices is None or prices.are_zero
+
+
 def test_vllm_and_together_say_how_much_fits() -> None:
     assert said(page(openai_shaped.vllm, {"data": [{"id": "m", "max_model_len": 8192}]}).models[0]) == {
         "context_window": 8192

@@ -13,7 +13,7 @@ from loomwire.domain.requests import LLMRequest
 from loomwire.domain.values import JSON, ToolCall
 from loomwire.infrastructure.providers.anthropic.messages import AnthropicMessages
 from loomwire.infrastructure.providers.anthropic.quirks import AnthropicQuirks
-from support.rebuilding_anthropic import objects
+from support.json_reading import objects
 
 CONFIG = LLMConfig.anthropic("claude-opus-5", api_key="k")
 CALL = ToolCall("toolu_1", "look", {"city": "Rome"})

@@ -26,10 +26,10 @@ from loomwire.domain.messages import Reasoning
 from loomwire.domain.pricing import Usage
 from loomwire.domain.responses import LLMResponse
 from loomwire.domain.values import JSON, ToolCall
-from loomwire.infrastructure.providers.anthropic.blocks import MOST_BLOCKS
 from loomwire.infrastructure.providers.anthropic.messages import AnthropicMessages
-from loomwire.infrastructure.providers.anthropic.output import OUTPUT_TOOL
 from loomwire.infrastructure.providers.wire.answer import Answer
+from loomwire.infrastructure.providers.wire.blocks.output_tool import OUTPUT_TOOL
+from loomwire.infrastructure.providers.wire.blocks.tracker import MOST_BLOCKS
 from loomwire.infrastructure.providers.wire.usage import MOST_TOKENS
 
 CONFIG = LLMConfig.anthropic("m", api_key="k", name="vendor")

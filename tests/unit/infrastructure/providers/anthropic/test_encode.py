@@ -15,11 +15,11 @@ from loomwire.domain.requests import LLMRequest, OutputSpec, Parameters, Reasoni
 from loomwire.domain.tools import Tool, ToolChoice, ToolNamed
 from loomwire.domain.values import JSON, JSONObject
 from loomwire.infrastructure.providers.anthropic.messages import AnthropicMessages
-from loomwire.infrastructure.providers.anthropic.output import OUTPUT_TOOL
 from loomwire.infrastructure.providers.anthropic.quirks import AnthropicQuirks
 from loomwire.infrastructure.providers.speech import dialect_of, speech
 from loomwire.infrastructure.providers.table import DIALECTS, PROVIDERS
-from support.rebuilding_anthropic import objects
+from loomwire.infrastructure.providers.wire.blocks.output_tool import OUTPUT_TOOL
+from support.json_reading import objects
 
 NEW = LLMConfig.anthropic("claude-opus-5", api_key="k")
 OLD = LLMConfig.anthropic("claude-sonnet-4-0", api_key="k")
@@ -106,6 +106,28 @@ def test_a_budget_stays_below_the_bound_of_the_output() -> None:
     assert least["thinking"] == {"type": "enabled", "budget_tokens": 1024}
     with pytest.raises(CapabilityError, match="leaves 1024 in all"):
         written(with_parameters(Parameters(reasoning_effort="low", max_tokens=1024)), OLD)
+
+
+@pytest.mark.parametrize("config", [NEW, OLD])
+@pytest.mark.parametrize(
+    ("told", "says"),
+    [
+        (Parameters(temperature=0.2), "temperature 1 only, not 0.2"),
+        (Parameters(temperature=0.0), "temperature 1 only, not 0"),
+        (Parameters(top_p=0.9), "top_p of 0.95 or more, not 0.9"),
+    ],
+)
+def test_what_claude_refuses_while_it_thinks_is_refused_before_it_is_sent(
+    config: LLMConfig, told: Parameters, says: str
+) -> None:
+    with pytest.raises(CapabilityError, match=says) as caught:
+        written(with_parameters(replace(told, reasoning_effort="low")), config)
+    assert "reasoning_effort" in (caught.value.hint or "")
+    written(with_parameters(replace(told, reasoning_effort="none")), config)
+    written(with_parameters(told), config)
+    # Others' servers take it.
+    written(with_parameters(replace(told, reasoning_effort="low")), config, AnthropicQuirks(thinking="budget"))
+    assert written(with_parameters(Parameters(temperature=1.0, top_p=0.95, reasoning_effort="low")), config)["thinking"]
 
 
 def test_a_newer_model_is_told_the_effort() -> None:

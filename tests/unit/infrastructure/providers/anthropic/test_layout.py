@@ -11,7 +11,7 @@ from loomwire.domain.requests import LLMRequest
 from loomwire.domain.values import JSON
 from loomwire.infrastructure.providers.anthropic.messages import AnthropicMessages
 from loomwire.infrastructure.providers.wire.answer import Answer
-from support.rebuilding_anthropic import objects
+from support.json_reading import objects
 
 CONFIG = LLMConfig.anthropic("claude-opus-5", api_key="k")
 BLOCKS: list[JSON] = [

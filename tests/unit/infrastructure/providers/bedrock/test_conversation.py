@@ -10,7 +10,7 @@ from loomwire.domain.errors import CapabilityError, LLMValidationError
 from loomwire.domain.messages import Image, Message, Reasoning, Text, ToolResult
 from loomwire.domain.values import JSON, JSONObject, ToolCall
 from loomwire.infrastructure.providers.bedrock.conversation import wire_conversation, wire_id
-from loomwire.infrastructure.providers.bedrock.layout import layout_of
+from loomwire.infrastructure.providers.wire.blocks.layout import LAYOUT
 
 POINT: JSON = {"cachePoint": {"type": "default"}}
 
@@ -19,6 +19,11 @@ def said(*messages: Message, points: int = 4, thinking: bool = True) -> tuple[JS
     """Return instructions and turns as JSON."""
     system, turns = wire_conversation(messages, most_points=points, thinking_back=thinking)
     return json.loads(json.dumps(system)), json.loads(json.dumps(turns))
+
+
+def order(*entries: JSONObject) -> Reasoning:
+    """Return the part that carries an order home."""
+    return Reasoning(wire={"type": LAYOUT, "entries": entries}, origin="bedrock")
 
 
 def turns(*messages: Message, thinking: bool = True) -> JSON:
@@ -131,7 +136,7 @@ def test_blocks_go_back_in_the_order_in_which_they_came() -> None:
         {"text": 3, "citations": [{"title": "t"}]},
         {"text": 1},
     )
-    parts = (Reasoning("Hm.", "s", origin="bedrock"), Text("Hiyou "), ToolCall("a", "look", {}), layout_of(entries))
+    parts = (Reasoning("Hm.", "s", origin="bedrock"), Text("Hiyou "), ToolCall("a", "look", {}), order(*entries))
     call: JSON = {"toolUse": {"toolUseId": "a", "name": "look", "input": {}}}
     thought: JSON = {"reasoningContent": {"reasoningText": {"text": "Hm.", "signature": "s"}}}
     cited: JSON = {"citationsContent": {"content": [{"text": "you"}], "citations": [{"title": "t"}]}}
@@ -139,9 +144,9 @@ def test_blocks_go_back_in_the_order_in_which_they_came() -> None:
     # What somebody has changed no longer fits the order; nothing of it is lost.
     changed = (parts[0], Text("Other"), *parts[2:])
     assert content(Message("assistant", changed)) == [thought, block, {"text": "Other"}, call]
-    odd = Reasoning(wire={"type": "loomwire_layout", "entries": "none"}, origin="bedrock")
+    odd = Reasoning(wire={"type": LAYOUT, "entries": "none"}, origin="bedrock")
     assert content(Message("assistant", (odd, Text("Hi")))) == [{"text": "Hi"}]
-    worse = layout_of(({"text": "2"}, {"call": 0}))
+    worse = order({"text": "2"}, {"call": 0})
     assert content(Message("assistant", (worse, Text("Hi"), parts[2]))) == [{"text": "Hi"}, call]
 
 

@@ -17,10 +17,10 @@ from loomwire.domain.messages import Reasoning
 from loomwire.domain.pricing import NO_USAGE, Usage
 from loomwire.domain.responses import LLMResponse
 from loomwire.domain.values import JSON
-from loomwire.infrastructure.providers.bedrock.blocks import MOST_BLOCKS
 from loomwire.infrastructure.providers.bedrock.converse import BedrockConverse
-from loomwire.infrastructure.providers.bedrock.output import OUTPUT_TOOL
 from loomwire.infrastructure.providers.wire.answer import Answer
+from loomwire.infrastructure.providers.wire.blocks.output_tool import OUTPUT_TOOL
+from loomwire.infrastructure.providers.wire.blocks.tracker import MOST_BLOCKS
 from support.mutations import mutated
 
 CONFIG = LLMConfig.bedrock("m", region="us-east-1", name="vendor")
@@ -378,6 +378,11 @@ def test_tools_of_the_service_are_not_the_callers_and_are_kept() -> None:
                 {"text": 9, "citations": [{"title": "News"}]},
             ],
         }
+
+
+def test_a_service_tools_result_that_nobody_began_does_not_go_back() -> None:
+    _, response = streamed(delta({"toolResult": [{"text": "wet"}]}), delta({"text": "It rains."}, 1), stop(), END)
+    assert (response.text, response.reasoning) == ("It rains.", ())
 
 
 def test_a_service_tools_input_that_is_cut_or_missing_still_goes_back_as_an_object() -> None:

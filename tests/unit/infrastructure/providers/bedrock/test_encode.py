@@ -14,8 +14,8 @@ from loomwire.domain.requests import LLMRequest, OutputSpec, Parameters, Reasoni
 from loomwire.domain.tools import Tool, ToolNamed
 from loomwire.domain.values import JSON, JSONObject, ToolCall
 from loomwire.infrastructure.providers.bedrock.converse import BedrockConverse
-from loomwire.infrastructure.providers.bedrock.output import OUTPUT_TOOL
 from loomwire.infrastructure.providers.bedrock.quirks import BedrockQuirks
+from loomwire.infrastructure.providers.wire.blocks.output_tool import OUTPUT_TOOL
 
 CLAUDE = "us.anthropic.claude-sonnet-4-5-20250929-v1:0"
 SCHEMA: JSONObject = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
@@ -227,3 +227,12 @@ def test_values_that_are_no_json_are_refused() -> None:
     odd = ASKED.extended(Message.tool(ToolResult("a", "\ud83d")))
     with pytest.raises(LLMError, match="cannot be written as JSON"):
         sent(odd)
+
+
+def test_claude_thinks_with_no_temperature_of_its_callers_here_too() -> None:
+    for told in (Parameters(temperature=0.2), Parameters(top_p=0.5)):
+        thinking = replace(ASKED, parameters=replace(told, reasoning_effort="low"))
+        with pytest.raises(CapabilityError, match="thinks "):
+            sent(thinking, CLAUDE)
+        assert sent(thinking, "openai.gpt-oss-120b-1:0")["additionalModelRequestFields"]
+        assert sent(replace(ASKED, parameters=replace(told, reasoning_effort="none")), CLAUDE)

@@ -331,6 +331,21 @@ def test_names_come_from_whichever_chunk_has_them() -> None:
     assert (response.model, response.response_id) == ("gemini-3.1-pro-preview", "r-1")
 
 
+def test_chunks_whose_names_are_known_are_checked_as_the_first_is() -> None:
+    named = chunk(text("a"), modelVersion="m", responseId="r", usageMetadata={"promptTokenCount": 3})
+    response, events = streamed(named, {"usageMetadata": {"promptTokenCount": 4}}, chunk(text("b"), finish="STOP"))
+    assert (response.text, response.model, response.usage.input_tokens) == ("ab", "m", 4)
+    assert [event.usage.input_tokens for event in events if isinstance(event, UsageUpdate)] == [3, 4]
+    failures: list[JSON] = [{"message": "upstream went away"}, {"error": {"code": 503, "status": "UNAVAILABLE"}}]
+    for broken in failures:
+        with pytest.raises(LLMError) as caught:
+            streamed(named, broken)
+        assert caught.value.retryable
+    with pytest.raises(LLMError) as caught:
+        streamed(named, {"candidates": 5})
+    assert caught.value.reason == "protocol"
+
+
 def test_reading_an_answer_that_has_ended_says_nothing_more() -> None:
     answer = Answer(CONFIG)
     reader = DIALECT.reader(answer)

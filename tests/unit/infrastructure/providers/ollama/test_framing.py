@@ -50,3 +50,17 @@ def test_a_page_is_left_to_the_reader_and_a_line_without_end_is_refused() -> Non
     with pytest.raises(LLMError) as caught:
         framed(b"x" * 200, limits=WireLimits(event=100))
     assert caught.value.reason == "too_large"
+
+
+@pytest.mark.parametrize(
+    ("body", "is_cut"),
+    [(b'{"a": 1}\n{"b', True), (b'{"a', True), (b'{"a": 1}\n', False), (b'{"a": 1}', False), (b"<p", False)],
+)
+def test_a_body_that_ends_within_a_line_of_json_is_unfinished(
+    body: bytes,
+    is_cut: bool,  # a parameter of the test
+) -> None:
+    framer = LineFramer(WireLimits())
+    framer.feed(body)
+    framer.flush()
+    assert framer.unfinished is is_cut

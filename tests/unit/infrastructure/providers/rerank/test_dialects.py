@@ -32,7 +32,7 @@ def config(name: str, **extra: JSON) -> LLMConfig:
 
 @pytest.mark.parametrize("name", GOOD)
 def test_ranks_are_read(name: str) -> None:
-    read = dialect(name).decode(json.dumps(GOOD[name]).encode(), config(name))
+    read = dialect(name).decode(json.dumps(GOOD[name]).encode(), ASK, config(name))
     assert read.results == [Ranked(2, 0.9), Ranked(0, 0.1)]
     assert (read.usage.known, read.model) == (False, None)
     assert dialect(name).path(config(name)) == "/rerank"
@@ -42,7 +42,7 @@ def test_ranks_are_read(name: str) -> None:
 @pytest.mark.parametrize("name", GOOD)
 def test_an_error_in_a_good_answer_is_that_error(name: str) -> None:
     with pytest.raises(LLMError) as caught:
-        dialect(name).decode(b'{"error": {"message": "no", "code": 401}}', config(name))
+        dialect(name).decode(b'{"error": {"message": "no", "code": 401}}', ASK, config(name))
     assert caught.value.reason == "credentials"
 
 
@@ -51,7 +51,7 @@ def test_an_error_in_a_good_answer_is_that_error(name: str) -> None:
 def test_no_other_json_gives_an_untyped_error(name: str, data: st.DataObject) -> None:
     value = data.draw(mutated(GOOD[name]))
     with suppress(LLMError):
-        best(dialect(name).decode(json.dumps(value).encode(), config(name)).results, ASK)
+        best(dialect(name).decode(json.dumps(value).encode(), ASK, config(name)).results, ASK)
 
 
 @pytest.mark.parametrize("name", GOOD)
@@ -63,7 +63,7 @@ def test_no_change_of_an_answer_gives_an_untyped_error(name: str, data: st.DataO
         st.sampled_from([b"", b"null", b"[]", b"{}", b'"x"', b"-1", b"1e400", b"NaN", b"\xff", b","])
     )
     with suppress(LLMError):
-        best(dialect(name).decode(bytes(body), config(name)).results, ASK)
+        best(dialect(name).decode(bytes(body), ASK, config(name)).results, ASK)
 
 
 @pytest.mark.parametrize(("name", "field"), [("cohere", "top_n"), ("voyage", "top_k")])

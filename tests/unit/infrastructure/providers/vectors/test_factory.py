@@ -5,7 +5,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from typing_extensions import override
 
 from loomwire.domain.config import LLMConfig
 from loomwire.domain.errors import CapabilityError, ConfigError, LLMError, LLMTimeoutError, UnknownNameError
@@ -21,22 +20,9 @@ from loomwire.infrastructure.providers.vectors.factory import EmbeddingFactory, 
 from loomwire.infrastructure.telemetry.clock import SystemClock
 from loomwire.infrastructure.transport.pool import ConnectionPool
 from loomwire.testing import FakeProvider, hashed_vector
+from support.engines import Pretended
 
 TWO = EmbedRequest.of("a", "b")
-
-
-class Pretended(Engine):
-    """A server of somebody else, in place of llama.cpp."""
-
-    def __init__(self, base_url: str) -> None:
-        self.base_url = base_url
-        self.key = Secret("engine-key")
-
-    @override
-    def stop(self) -> None: ...
-
-    @override
-    def abandon(self) -> None: ...
 
 
 def factory(pool: ConnectionPool | None = None, servers: LocalServers | None = None) -> EmbeddingFactory:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
 
 from loomwire.domain.config import LLMConfig
-from loomwire.domain.errors import LLMNetworkError, StreamInterruptedError
+from loomwire.domain.errors import LLMNetworkError, LLMProtocolError, StreamInterruptedError
 from loomwire.domain.events import Finished, StreamEvent, TextDelta, ToolCallEnd
 from loomwire.domain.messages import Reasoning
 from loomwire.domain.pricing import FREE, Cost, Prices, Unpriced, Usage
@@ -150,3 +151,26 @@ async def test_a_stream_over_an_answer_tells_its_state() -> None:
     assert response.text == "Hi"
     answer.error = LLMNetworkError("gone")
     assert stream.error is answer.error
+
+
+def test_names_that_are_no_text_say_nothing() -> None:
+    answer = Answer(CONFIG)
+    answer.note_names("a1", "m-2")
+    for nothing in (None, "", 3, ["x"]):
+        answer.note_names(nothing, nothing)
+    assert (answer.response_id, answer.model) == ("a1", "m-2")
+
+
+def test_a_body_without_a_terminal_sign_is_no_answer_unless_that_is_forgiven() -> None:
+    strict, lenient = Answer(CONFIG), Answer(replace(CONFIG, lenient_terminal=True))
+    with pytest.raises(LLMProtocolError, match="held no answer"):
+        strict.forgive_cut("done", begun=False)
+    with pytest.raises(StreamInterruptedError, match="ended without done"):
+        lenient.forgive_cut("done", begun=True)
+    for answer in (strict, lenient):
+        answer.add_text("Hi")
+    with pytest.raises(StreamInterruptedError) as cut:
+        strict.forgive_cut("done", begun=True)
+    assert (cut.value.partial_text, strict.complete) == ("Hi", True)
+    lenient.forgive_cut("done", begun=True)
+    assert not lenient.complete

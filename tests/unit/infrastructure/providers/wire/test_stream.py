@@ -282,6 +282,13 @@ async def test_a_stream_cut_before_the_first_token_is_an_error_of_entering(reset
     assert (error.phase, error.retryable, error.request_id) == ("stream_before_token", True, "r-1")
 
 
+@pytest.mark.parametrize("size", [1, 5, 6, 20, len(HEL) - 3])
+async def test_a_stream_cut_inside_its_very_first_event_is_a_broken_connection_and_asked_again(size: int) -> None:
+    error = await refused(playing(HEL[:size]))
+    assert (error.reason, error.category) == ("eof", ErrorCategory.NETWORK)
+    assert (error.phase, error.retryable, error.request_id) == ("stream_before_token", True, "r-1")
+
+
 @pytest.mark.parametrize("reset", [False, True])
 async def test_a_stream_cut_after_the_first_token_carries_exactly_what_came(reset: bool) -> None:
     call: JSON = {"index": 0, "id": "c", "function": {"name": "f", "arguments": '{"x":'}}

@@ -36,6 +36,8 @@ CORPUS: list[tuple[str, bytes, list[SSEEvent]]] = [
     ("line feeds", b'data: {"a":1}\n\ndata: [DONE]\n\n', messages('{"a":1}', "[DONE]")),
     ("carriage returns", b"data: a\r\rdata: b\r\r", messages("a", "b")),
     ("both", b"data: a\r\n\r\ndata: b\r\n\r\n", messages("a", "b")),
+    ("a return between", b"data: a\rdata: b\n\n", messages("a\nb")),
+    ("several named", b"event: e\ndata: a\n\nevent: e\ndata: b\n\n", [SSEEvent("e", b"a"), SSEEvent("e", b"b")]),
     ("mixed ends", b"data: a\n\r\ndata: b\r\n\ndata: c\r\n\r", messages("a", "b", "c")),
     ("a mark at the start", b"\xef\xbb\xbfdata: a\n\n", messages("a")),
     ("a mark later is text", b"data: a\n\n\xef\xbb\xbfdata: b\n\n", messages("a")),

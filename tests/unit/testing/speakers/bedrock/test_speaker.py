@@ -22,8 +22,9 @@ from loomwire.infrastructure.transport.pool import ConnectionPool
 from loomwire.testing import FAULTS, Failure, FakeProvider, Fault, ReceivedRequest, Reply
 from loomwire.testing.contracts.client_claims.harness import told_by_stream
 from loomwire.testing.pacing import Pace
-from loomwire.testing.speakers.bedrock.frames import event, is_framed, reframed
+from loomwire.testing.speakers.bedrock.frames import event
 from loomwire.testing.speakers.bedrock.speaker import ConverseSpeaker
+from loomwire.testing.speakers.eventstream import is_framed, reframed
 from loomwire.testing.speakers.table import listing_for, speaker_for
 from loomwire.testing.speaking import REFUSALS, Saying
 from loomwire.testing.wire import HttpReply

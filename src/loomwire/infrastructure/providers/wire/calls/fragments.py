@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import msgspec
 from msgspec import Struct
@@ -10,6 +10,7 @@ from msgspec import Struct
 from loomwire.domain.errors import llm_error
 from loomwire.domain.events import StreamEvent, ToolCallDelta, ToolCallStart
 from loomwire.infrastructure.providers.wire.answer import Answer, PendingCall, made_up_id
+from loomwire.infrastructure.providers.wire.calls.inputs import said_arguments
 from loomwire.infrastructure.providers.wire.json_bytes import Outside
 from loomwire.infrastructure.providers.wire.said import Said
 
@@ -149,7 +150,4 @@ def _text(value: object) -> str:
 
 
 def _arguments(function: WireFunction) -> str:
-    value = function.input if function.arguments is None else function.arguments
-    if isinstance(value, Mapping | Sequence) and not isinstance(value, str):
-        return msgspec.json.encode(value).decode()  # an object where a text belongs (26)
-    return _text(value)
+    return said_arguments(function.input if function.arguments is None else function.arguments)

@@ -11,8 +11,12 @@ from typing_extensions import override
 
 from loomwire.domain.config import LLMConfig
 from loomwire.domain.errors import ConfigError
+from loomwire.domain.values import FrozenDict
 
 JSON_TYPE = "application/json"
+
+NO_HEADERS: Mapping[str, str] = FrozenDict()
+"""What a dialect without headers of its own adds, and what an error inside an answer has."""
 
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _NOT_THEIRS = frozenset(

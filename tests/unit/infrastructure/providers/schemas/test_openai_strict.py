@@ -13,7 +13,7 @@ from jsonschema import Draft202012Validator
 from loomwire.application.typed.strict import is_strict
 from loomwire.domain.errors import CapabilityError
 from loomwire.domain.values import JSON, FrozenDict
-from loomwire.infrastructure.providers.openai_chat.schemas import strict_schema
+from loomwire.infrastructure.providers.schemas.openai_strict import strict_schema
 
 A: Mapping[str, JSON] = {"type": "string"}
 OPEN: Mapping[str, JSON] = {"type": "object", "properties": {"b": A, "a": A}, "required": ["a"]}

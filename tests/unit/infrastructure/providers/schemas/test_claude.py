@@ -6,7 +6,7 @@ import pytest
 
 from loomwire.domain.errors import CapabilityError
 from loomwire.domain.values import JSON
-from loomwire.infrastructure.providers.anthropic.schema import closed_schema, expressible
+from loomwire.infrastructure.providers.schemas.claude import closed_schema, expressible
 
 TEXT: JSON = {"type": "string"}
 
