@@ -15,6 +15,7 @@ from typing_extensions import override
 
 from benchmarks.clients.ours import container_for, open_ours
 from benchmarks.configuration import write_config
+from benchmarks.guarding import MEASURES as GUARDING
 from benchmarks.machine import resident_bytes
 from benchmarks.payloads import ANSWER, PROMPT
 from benchmarks.worker import Clock, Figures, must_be, one_after_the_other
@@ -198,6 +199,7 @@ def _share(container: LLMContainer, requests: int) -> Figures:
 
 Inside: TypeAlias = Callable[[int, int], Awaitable[Figures]]
 MEASURES: Mapping[str, Inside] = {
+    **GUARDING,
     "layers": layers,
     "layers_stream": layers_stream,
     "resolve": resolve,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from io import StringIO
 from pathlib import Path
@@ -17,7 +17,7 @@ from loomwire.domain.values import JSON
 
 CLIENT: Final = "it"
 QUICK: Final[Mapping[str, JSON]] = {
-    "timeouts": {"connect": 2, "pool_queue": 30, "ttft": 1, "idle": 1, "attempt": 1, "total": 30},
+    "timeouts": {"connect": 2, "pool_queue": 30, "ttft": 3, "idle": 3, "attempt": 3, "total": 60},
     "retry": {"base": 0.02, "max_delay": 0.2, "throttle_base": 0.05},
 }
 """Times that suit servers on this machine; everything else is as it comes."""
@@ -56,7 +56,7 @@ def configuration(
 @asynccontextmanager
 async def opened(
     configuration: Mapping[str, JSON], overrides: Mapping[str, object] | None = None
-) -> AsyncIterator[LLMContainer]:
+) -> AsyncGenerator[LLMContainer]:
     """Write a configuration into a folder and open a container on it."""
     with TemporaryDirectory(prefix="loomwire-soak-") as folder:
         # JSON is YAML, and written here by machine.
@@ -65,16 +65,27 @@ async def opened(
             yield container
 
 
-async def answer(client: ILLMClient, request: LLMRequest, *, streamed: bool) -> tuple[LLMResponse[str], str]:
-    """Ask once; return the answer, and what its pieces came to."""
+async def answer(
+    client: ILLMClient, request: LLMRequest, *, streamed: bool, heard: Callable[[str], object] | None = None
+) -> tuple[LLMResponse[str], str]:
+    """Ask once; return the answer, and what its pieces came to.
+
+    Args:
+        client: Who is asked.
+        request: What is asked.
+        streamed: As a stream, which is read to its end.
+        heard: Told every piece when it comes.
+    """
+    said = StringIO()
+    hears = heard or said.write
     if not streamed:
         response = await client.generate(request)
+        hears(response.text)
         return response, response.text
-    said = StringIO()
     async with client.stream(request) as stream:
         async for event in stream:
             if isinstance(event, TextDelta):
-                said.write(event.text)
+                hears(event.text)
         return stream.response, said.getvalue()
 
 

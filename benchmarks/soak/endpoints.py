@@ -10,7 +10,7 @@ import asyncio
 import os
 import random
 import sys
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -120,7 +120,7 @@ class Endpoints:
 
 
 @asynccontextmanager
-async def endpoints(count: int = 3) -> AsyncIterator[Endpoints]:
+async def endpoints(count: int = 3) -> AsyncGenerator[Endpoints]:
     """Run so many endpoints; the weather is fine."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from benchmarks.soak.balance import balance
+from benchmarks.soak.cancelling import cancellation
 from benchmarks.soak.figures import Measured
 from benchmarks.soak.interrupted import interrupted
 from benchmarks.soak.limiting import waiters
@@ -47,6 +48,7 @@ SCENARIOS: Final[Mapping[str, Scenario]] = {
     "retries": Scenario("every dialect sends exactly as often as configured", retries, 10_000),
     "interrupted": Scenario("streams that break after their first words", interrupted, 10_000),
     "waiters": Scenario("calls cancelled before and behind a limit, in simulated time", waiters, 100_000),
+    "cancellation": Scenario("calls cancelled at any await, and while their container closes", cancellation, 100_000),
     "balance": Scenario("who gets the calls when one endpoint is bad, in simulated time", balance, 40_000, 1_200),
     "secrets": Scenario("canary keys through every fault, every layer and every log", secrets, 10_000),
 }

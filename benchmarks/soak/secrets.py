@@ -8,7 +8,7 @@ import pickle
 import random
 import traceback
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 from io import StringIO
@@ -26,6 +26,7 @@ from loomwire.testing import FAULTS, FakeProvider, Fault
 
 CANARY: Final = "c4n4ry"
 WORDS: Final = "canary-of-the-prompt"
+_ASKED: Final = f"{WORDS}: when does the harbour open, and who has the key to it?"
 _KEYS: Final = 4
 _CLIENTS: Final = ("open", "guarded")
 _NEVER: Final[Mapping[str, JSON]] = {"consecutive": 1_000_000, "min_calls": 1_000_000}
@@ -109,9 +110,7 @@ def _configuration(dialect: str, url: str) -> Mapping[str, JSON]:
 
 async def _failure(client: ILLMClient, *, streamed: bool) -> LoomError | None:
     try:
-        await answer(
-            client, LLMRequest.of(f"{WORDS}: when does the harbour open, and who has the key to it?"), streamed=streamed
-        )
+        await answer(client, LLMRequest.of(_ASKED), streamed=streamed)
     except LoomError as error:
         return error
     return None
@@ -148,7 +147,7 @@ def _hits_around(container: LLMContainer, client: ILLMClient) -> Iterable[str]:
 
 
 @contextmanager
-def _logs() -> Iterator[StringIO]:
+def _logs() -> Generator[StringIO]:
     """Take down everything that any logger says, at every level."""
     said, root = StringIO(), logging.getLogger()
     handler, level = logging.StreamHandler(said), root.level

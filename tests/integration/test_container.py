@@ -244,6 +244,8 @@ def test_overrides_that_do_not_exist_or_do_not_fit_come_together_in_one_error(tm
         LLMContainer.open(folder(tmp_path), overrides=overrides)
     assert caught.value.problems == (
         "WIR001 overrides -> clok: there is no such part; did you mean clock?",
+        "WIR002 call_stats -> clock: needs IClock, gets str",
+        "WIR002 target_states -> clock: needs IClock, gets str",
         "WIR002 connection_pool -> clock: needs IClock or NoneType, gets str",
         "WIR002 client_factory -> clock: needs IClock, gets str",
         "WIR002 embedding_factory -> clock: needs IClock, gets str",

@@ -154,7 +154,7 @@ async def test_a_failure_carries_the_providers_words_and_never_the_prompt_or_the
         400, {"type": "error", "error": {"type": "invalid_request_error", "message": f"Bad: {HI.messages[0].text}"}}
     )
     page = HttpReply(200, "<html>login</html>", {"content-type": "text/html"})
-    async with FakeProvider(refusal, page) as provider:
+    async with FakeProvider(refusal, then=page) as provider:
         config = LLMConfig.of("anthropic", "m", api_key="secret-key", base_url=provider.base_url, allow_private=True)
         container = await asyncio.to_thread(LLMContainer.of, {"teller": config})
         with pytest.raises(LLMValidationError) as caught:

@@ -39,6 +39,7 @@ class Given:
     leased: bool
     started: float
     ends: float
+    number: int
     first_at: float | None = None
     is_back: bool = False
 
@@ -56,13 +57,15 @@ class Account:
     streak: int = 0
     answers: int = 0
     slow_answers: int = 0
+    given: int = 0
+    back: int = 0
     seen: list[tuple[int, bool, bool]] = field(default_factory=list)
 
     def become(self, state: str, now: float) -> None:
         """Begin another life."""
         self.state, self.since, self.until = state, now, -math.inf
         self.life += 1
-        self.streak = self.answers = self.slow_answers = 0
+        self.streak = self.answers = self.slow_answers = self.given = self.back = 0
         if state == "closed":
             self.seen.clear()
 
@@ -104,7 +107,9 @@ class CircuitModel:
         said = self.real.admit()
         assert isinstance(said, Permit) == is_allowed, said
         if isinstance(said, Permit):
-            self.given.append(Given(said, account.life, account.state != "closed", now, now + LEASE_S))
+            is_leased = account.state != "closed"
+            self.given.append(Given(said, account.life, is_leased, now, now + LEASE_S, account.given))
+            account.given += not is_leased
         else:
             self.refusals += 1
             self.check_refusal(said)
@@ -157,12 +162,14 @@ class CircuitModel:
     def book(self, item: Given, ending: str, *, slow: bool) -> None:
         """Write an ending into the account."""
         account, policy = self.account, self.policy
+        overtaken = max(item.number - account.back, 0)
+        account.back += not item.leased
         if ending == "ignored":
             return
         if not item.leased:
             account.seen.append((self.bucket(), ending == "failed", slow))
             account.streak = account.streak + 1 if ending == "failed" else 0
-            if self.should_open(ending, slow=slow):
+            if self.should_open(ending, overtaken, slow=slow):
                 self.open()
         elif ending == "failed":
             self.open()
@@ -176,13 +183,21 @@ class CircuitModel:
                     self.closings += 1
                     account.become("closed", self.now)
 
-    def should_open(self, ending: str, *, slow: bool) -> bool:
+    def should_open(self, ending: str, overtaken: int, *, slow: bool) -> bool:
         """Whether the closed circuit has seen enough."""
         calls, failures, slow_calls = self.counts()
         enough = calls >= self.policy.min_calls
-        fails = self.account.streak >= self.policy.consecutive or (enough and failures / calls >= 0.5)
+        row = self.account.streak >= max(self.policy.consecutive, overtaken) and not self.is_chance(calls, failures)
+        fails = row or (enough and failures / (calls + overtaken) >= 0.5)
         too_slow = enough and slow_calls / calls >= self.policy.slow_rate
         return (ending == "failed" and (fails or too_slow)) or (slow and too_slow)
+
+    def is_chance(self, calls: int, failures: int) -> bool:
+        """Whether so many failures in a row come by chance, as often as calls failed before them."""
+        streak = self.account.streak
+        before = calls - min(streak, failures)
+        failed = max(failures - streak, 0)
+        return before >= self.policy.min_calls and (failed / before) ** streak > 1e-7
 
     def open(self) -> None:
         """Open in the account, unless an operator keeps it closed."""

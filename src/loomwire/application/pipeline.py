@@ -79,7 +79,7 @@ def build_client(config: ClientConfig, parts: Parts) -> ILLMClient:
     # Every target is its own chain, so that whatever is counted and limited below is counted for one target and key.
     chain = _build_targets(config, parts)
     # Above the targets, so that a stream may begin anew on another one than it broke on.
-    chain = ResumedClient(chain, [Origin(target, _retries(target, parts)) for target in config.targets])
+    chain = ResumedClient(chain, [Origin(target, retries_of(target, parts)) for target in config.targets])
     if config.system is not None:
         # Above the targets, so that every target and every cache key sees the same conversation.
         chain = InstructedClient(chain, config.system)
@@ -135,14 +135,11 @@ def _build_target(client: str, config: LLMConfig, parts: Parts) -> ILLMClient:
     # One step and one record per send; outside Timed, so that a timeout is seen as the attempt's failure.
     chain = GuardedClient(chain, observed_attempt(client, config, parts))
     # Inside retry, so that it counts real sends; an open circuit is no reason to ask again.
-    chain = GuardedClient(chain, Breaker(states.circuit(config), provider=config.name, model=config.model))
+    chain = GuardedClient(chain, breaker_of(config, parts))
     # Outside the breaker, so that nobody waits with a permit in hand; inside retry, which holds no slot while it waits.
-    for key, policy in _rates(config):
-        lane = states.slots.lane(key, policy)
-        answer = config.parameters.max_tokens or config.capabilities.max_tokens
-        limit = Limit(lane, provider=config.name, model=config.model, answer_tokens=answer)
+    for limit in limits_of(config, parts, config.parameters.max_tokens or config.capabilities.max_tokens):
         chain = GuardedClient(chain, limit)
-    retries = _retries(config, parts)
+    retries = retries_of(config, parts)
     if config.retry.hedge:
         # Below the retry, so that it stays one attempt; above the guards, so that both sends are counted.
         chain = HedgedClient(chain, retries, states.latencies.window(config.target))
@@ -159,6 +156,24 @@ def _build_target(client: str, config: LLMConfig, parts: Parts) -> ILLMClient:
     return chain
 
 
+def breaker_of(config: LLMConfig, parts: Parts) -> Breaker:
+    """Return what leaves a target alone while it fails, whatever it is asked to do."""
+    return Breaker(parts.states.circuit(config), provider=config.name, model=config.model)
+
+
+def limits_of(config: LLMConfig, parts: Parts, answer_tokens: int | None) -> Iterator[Limit]:
+    """Yield what holds back the sends to a target with its first key, the innermost one first.
+
+    Args:
+        config: The target.
+        parts: What chains are made from.
+        answer_tokens: What an answer is taken for when the request does not say; None is not known.
+    """
+    for key, policy in _rates(config):
+        lane = parts.states.slots.lane(key, policy)
+        yield Limit(lane, provider=config.name, model=config.model, answer_tokens=answer_tokens)
+
+
 def _rates(config: LLMConfig) -> Iterator[tuple[LaneKey, RatePolicy]]:
     key = key_id(config)
     if config.rate is not None:
@@ -167,7 +182,8 @@ def _rates(config: LLMConfig) -> Iterator[tuple[LaneKey, RatePolicy]]:
         yield LaneKey(config.name, key), config.provider_rate
 
 
-def _retries(config: LLMConfig, parts: Parts) -> Retries:
+def retries_of(config: LLMConfig, parts: Parts) -> Retries:
+    """Return the terms on which a target is sent to more than once."""
     return Retries(
         policy=config.retry,
         allowance=parts.states.retry_tokens.allowance(config.name, config.retry_budget),

@@ -103,7 +103,10 @@ class SyncLLMClient:
         return self._thread.run(self._client.generate(request), "use `await client.generate(...)`")
 
     def stream(self, request: LLMRequest) -> AbstractContextManager[SyncStream]:
-        """Return a context manager over the stream; entering it sends the request."""
+        """Return a context manager over the stream; entering it sends the request, leaving it early ends the answer.
+
+        It breaks and, where the request says `resume="restart"`, begins anew as the async stream does.
+        """
         return _SyncStreaming(self._client.stream(request), self._thread)
 
     @override

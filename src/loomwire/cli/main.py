@@ -17,11 +17,13 @@ from loomwire.cli.output import error_json, exit_code, show_error, show_json, wa
 
 COMMANDS = {
     "ask": "loomwire.cli.ask",
+    "breaker": "loomwire.cli.operating.breaker",
     "check": "loomwire.cli.check",
     "completion": "loomwire.cli.reference",
     "config": "loomwire.cli.configuring.config",
     "demo": "loomwire.cli.demo",
-    "explain": "loomwire.cli.configuring.explaining",
+    "explain": "loomwire.cli.explaining",
+    "health": "loomwire.cli.operating.health",
     "mock": "loomwire.cli.mock",
     "models": "loomwire.cli.models.group",
     "schema": "loomwire.cli.reference",

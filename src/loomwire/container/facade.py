@@ -327,7 +327,7 @@ class LLMContainer(Resolver, HealthDoor, OperatingDoor):
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Close it. Calls may go on for a second after an error, and not at all after a cancellation or an interrupt."""
+        """Close it. After an error calls may go on for a second, after a cancellation or an interrupt not at all."""
         await self.aclose(drain=self._closing.drain_after(kind))
 
     def __enter__(self) -> Self:
@@ -337,7 +337,7 @@ class LLMContainer(Resolver, HealthDoor, OperatingDoor):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Close it. Calls may go on for a second after an error, and not at all after a cancellation or an interrupt."""
+        """Close it. After an error calls may go on for a second, after a cancellation or an interrupt not at all."""
         self.close(drain=self._closing.drain_after(kind))
 
 

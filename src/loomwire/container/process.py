@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import TypeAlias
 
 from loomwire.application.sync import SyncLLMClient
@@ -16,10 +18,11 @@ from loomwire.infrastructure.configuration.files import absolute
 StrPath: TypeAlias = str | os.PathLike[str]
 
 
-class _Containers:
-    """The containers of this process, by root."""
+class ProcessContainers:
+    """The containers of this process, by root. Safe for threads."""
 
     def __init__(self) -> None:
+        """Open none yet."""
         self._open: dict[str, LLMContainer] = {}
         self._inherited: list[dict[str, LLMContainer]] = []
         self._lock = threading.Lock()
@@ -35,6 +38,12 @@ class _Containers:
                 known = self._open[root] = _opened(root)
             return known
 
+    def end(self) -> None:
+        """Close what is open, as well as can be while the process ends; calls in flight are not waited for."""
+        for container in tuple(self._open.values()):
+            with suppress(Exception):
+                container.close(drain=0)
+
     def after_fork(self) -> None:
         """Begin anew in a child; the parent's containers are kept and never closed, their sockets are not ours."""
         self._lock = threading.Lock()
@@ -42,13 +51,14 @@ class _Containers:
         self._open = {}
 
 
-_CONTAINERS = _Containers()
+_CONTAINERS = ProcessContainers()
+atexit.register(_CONTAINERS.end)
 
 
 def process_container(root: StrPath) -> LLMContainer:
     """Return this process's container of a configuration; the first call opens it, and so does a forked child's first.
 
-    It follows edits, lives as long as the process, and is shared by all who ask, so nobody should close it; after
+    It follows edits, is closed when the process ends, and is shared by all who ask, so nobody should close it; after
     somebody did, the next call opens another. The first call blocks for the opening, also in an event loop: there, use
     `await asyncio.to_thread(process_container, root)` once at the start. Safe for threads.
 

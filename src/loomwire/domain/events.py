@@ -58,7 +58,11 @@ class UsageUpdate:
 
 @dataclass(frozen=True, slots=True)
 class StreamRestarted:
-    """What came before is void; the answer begins again. Only after an explicit opt-in."""
+    """What came before is void; the answer begins again. Only where the request says `resume="restart"`.
+
+    Attributes:
+        reason: A reason of `FAULTS`: what broke the stream.
+    """
 
     reason: str
 

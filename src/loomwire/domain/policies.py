@@ -215,7 +215,7 @@ class BreakerPolicy:
         buckets: Parts of the window.
         min_calls: Calls in the window before its rates count.
         failure_rate: Share of failures in the window that opens it, 0 to 1.
-        consecutive: Failures in a row that open it.
+        consecutive: Failures in a row that open it; more of them where failures are common, so that chance does not.
         slow_rate: Share of slow calls in the window that opens it, 0 to 1.
         slow_after_s: What counts as slow (for streams: until the first token); None for nothing.
         open_s: How long it stays open the first time; every further time twice as long.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Literal, Self, TypeAlias
 
@@ -258,16 +258,27 @@ class LLMRequest:
 
     def with_bound(self, bound: Bound) -> Self:
         """Return the request with another bound; everything else was checked when the request was made."""
-        # dataclasses.replace() would check it all again, on every call.
-        bounded = object.__new__(type(self))
-        for name in _COPIED:
-            object.__setattr__(bounded, name, getattr(self, name))
-        object.__setattr__(bounded, "bound", bound)
+        bounded = self._copied()
+        _PUT["bound"](bounded, bound)
         return bounded
+
+    def with_parameters(self, parameters: Parameters) -> Self:
+        """Return the request with other parameters."""
+        changed = self._copied()
+        _PUT["parameters"](changed, parameters)
+        return changed
 
     def bounded(self, now: float, total_s: float) -> Self:
         """Return the request with its deadline fixed to an instant, once: a bound that is there stays."""
         return self if self.bound is not None else self.with_bound(self.bound_for(now, total_s))
+
+    def _copied(self) -> Self:
+        # dataclasses.replace() would check it all again, on every call; the slots' own methods take half as long as
+        # getattr and object.__setattr__.
+        copy = object.__new__(type(self))
+        for take, put in _SLOTS:
+            put(copy, take(self))
+        return copy
 
     @property
     def has_images(self) -> bool:
@@ -293,4 +304,9 @@ def refuse_no_request(given: object, call: str) -> None:
 
 
 _RESUMES = ("never", "restart")
-_COPIED = tuple(f.name for f in fields(LLMRequest) if f.name != "bound")
+_PUT: Mapping[str, Callable[[object, object], None]] = {
+    field.name: LLMRequest.__dict__[field.name].__set__ for field in fields(LLMRequest)
+}
+_SLOTS: Sequence[tuple[Callable[[object], object], Callable[[object, object], None]]] = tuple(
+    (LLMRequest.__dict__[name].__get__, put) for name, put in _PUT.items()
+)

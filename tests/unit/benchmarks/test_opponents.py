@@ -94,7 +94,7 @@ def test_the_configuration_names_every_route_and_as_many_clients_as_asked(tmp_pa
     text = (tmp_path / "bench.yaml").read_text(encoding="utf-8")
     clients = text.split("clients:\n")[1].splitlines()
     assert len(clients) == NAMED + 5
-    assert all(f"  {route}: {{models: [{route}]}}" in clients for route in ROUTES)
+    assert all(f"  {route}: {{models: [{route}, {route}_spare]}}" in clients for route in ROUTES)
 
 
 def test_a_wrong_answer_ends_the_measurement() -> None:

@@ -95,6 +95,7 @@ def every_sample(speed: float) -> dict[str, dict[str, list[Figures]]]:
         for name in ("sequential", "history", "concurrent", "burst", "chunk", "slow_chunk", "first")
     }
     samples |= {name: {"ours": [both | {"resident": 3e7}]} for name in inside}
+    samples |= {name: {"ours": [both]} for name in ("breaker", "limiter", "fail_fast")}
     samples["bare"] = {"ours": [{"resident": 1e7}]}
     samples["further_clients"] = {"ours": [{"cpu": 1e-4 * speed, "bytes": 3000.0}]}
     samples["growth"] = {"ours": [{"bytes": 1.0, "objects": 0.0}]}

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from loomwire.domain.values import JSON
 from support.commands import loomwire
 from support.folders import SAMPLE, folder
 
@@ -130,7 +131,9 @@ def test_every_kind_of_failure_has_its_exit_code(tmp_path: Path) -> None:
         "internal": 1,
     }
     for reason, code in codes.items():
-        ran = loomwire("ask", "planner", "Hi", "--config", folder(tmp_path / reason, [{"error": reason}]))
+        once: JSON = {"retry": {"attempts": 1}}
+        config = folder(tmp_path / reason, [{"error": reason}], defaults=once)
+        ran = loomwire("ask", "planner", "Hi", "--config", config)
         assert (reason, ran.code, ran.out) == (reason, code, "")
         assert ran.err.startswith("error[")
 

@@ -18,7 +18,8 @@ def offered(*words: str | Path) -> list[str]:
 
 def test_commands_and_options_are_offered() -> None:
     assert offered("") == [
-        *("ask", "check", "completion", "config", "demo", "explain", "mock", "models", "schema", "typegen")
+        *("ask", "breaker", "check", "completion", "config", "demo", "explain", "health", "mock", "models"),
+        *("schema", "typegen"),
     ]
     assert offered("models", "") == ["list", "probe", "refresh", "search", "show"]
     assert "--config" in offered("ask", "--c")
@@ -79,7 +80,7 @@ def test_keys_of_the_configuration_are_offered_level_by_level(tmp_path: Path) ->
 
 
 def test_what_can_be_explained_is_offered() -> None:
-    assert offered("explain", "")[:3] == ["code", "key", "all"]
+    assert offered("explain", "")[:4] == ["code", "key", "route", "all"]
 
 
 def test_paths_are_the_shells_to_offer() -> None:

@@ -56,6 +56,8 @@ def test_every_command_whose_output_is_data_has_the_flag() -> None:
         (("explain", "CFG010"), "loomwire/explain/1"),
         (("explain", "all"), "loomwire/explain/1"),
         (("explain", "key", "clients.planner.system", "--config", SAMPLE), "loomwire/explain-key/1"),
+        (("explain", "route", "planner", SAMPLE), "loomwire/route/1"),
+        (("health", SAMPLE), "loomwire/health-report/1"),
         (("models", "list", "--config", SAMPLE), "loomwire/models/1"),
         (("typegen", "--config", SAMPLE), "loomwire/typegen/1"),
     ],

@@ -72,7 +72,7 @@ def test_colours_obey_the_option_then_the_environment_then_the_terminal(
 
 
 def test_a_trace_is_shown_only_when_asked_for(tmp_path: Path) -> None:
-    where = folder(tmp_path, [{"error": "throttled"}])
+    where = folder(tmp_path, [{"error": "throttled"}], defaults={"retry": {"attempts": 1}})
     words = ("ask", "planner", "Hi", "--config", where)
     assert "Traceback" not in loomwire(*words).err
     ran = loomwire(*words, env={"LOOMWIRE_DEBUG": "1"})

@@ -77,6 +77,8 @@ RUNTIME: tuple[Row, ...] = (
     ("NOT003", "closed", "not_found_error", "no", "no", False, ""),
     # ours: a client on replay has nobody else to ask
     ("NOT004", "no_recording", "not_found_error", "no", "no", False, ""),
+    # of the command line: nobody listens at the control socket
+    ("NOT005", "no_process", "not_found_error", "no", "no", False, ""),
     # "breaker open": open falls back
     ("CIR001", "circuit_open", "temporary_error", "no", "any", False, ""),
     # all targets failed: nobody asks again; "any other status": test_errors.py has its 5xx

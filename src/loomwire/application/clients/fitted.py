@@ -62,11 +62,12 @@ class Fitting:
         config: The target.
     """
 
-    __slots__ = ("_config", "_warned")
+    __slots__ = ("_config", "_parameters", "_warned")
 
     def __init__(self, config: LLMConfig) -> None:
         """Fit to the target."""
         self._config = config
+        self._parameters = None if config.parameters == NO_PARAMETERS else config.parameters
         # What was said to the log and not how calls went, so a new chain may say it again.
         self._warned: frozenset[str] = frozenset()
 
@@ -78,10 +79,10 @@ class Fitting:
                 knows.
         """
         config = self._config
-        if config.parameters is not NO_PARAMETERS:
-            merged = request.parameters.over(config.parameters)
+        if self._parameters is not None:
+            merged = request.parameters.over(self._parameters)
             if merged is not request.parameters:
-                request = replace(request, parameters=merged)
+                request = request.with_parameters(merged)
         unmet = config.capabilities.unmet(request, streamed=streamed)
         if unmet is not None:
             raise CapabilityError(

@@ -50,7 +50,7 @@ class ResumedClient(ILLMClient):
     def stream(self, request: LLMRequest) -> AbstractAsyncContextManager[LLMStream]:
         if request.resume == "never":
             return self._inner.stream(request)
-        return _ResumedStreaming(self._inner, Restarts(self._origins, request), self._origins[0])
+        return _ResumedStreaming(self._inner, request, self._origins)
 
     @override
     def __repr__(self) -> str:
@@ -60,18 +60,22 @@ class ResumedClient(ILLMClient):
 class _ResumedStreaming(Streaming):
     """Enters one stream after the other, and is left once."""
 
-    __slots__ = ("_client", "_clock", "_left", "restarts")
+    __slots__ = ("_client", "_clock", "_left", "_origins", "_request", "restarts")
 
-    def __init__(self, client: ILLMClient, restarts: Restarts, origin: Origin) -> None:
+    def __init__(self, client: ILLMClient, request: LLMRequest, origins: Sequence[Origin]) -> None:
         super().__init__()
         self._client = client
-        self._clock = origin.retries.clock
-        self.restarts = restarts
+        self._clock = origins[0].retries.clock
+        self._request = request
+        self._origins = origins
         self._left = False
+        self.restarts = Restarts(origins, request)
 
     @override
     async def opened(self) -> LLMStream:
+        # A context that was left may be entered again, and is another call then.
         self._left = False
+        self.restarts = Restarts(self._origins, self._request)
         return _ResumedStream(self, await self._begun())
 
     async def again(self) -> LLMStream | None:

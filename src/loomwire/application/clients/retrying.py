@@ -45,7 +45,7 @@ class RetryingClient(ILLMClient):
     async def generate(self, request: LLMRequest) -> LLMResponse[str]:
         retries = self._retries
         retries.check_time(request.bound)
-        course: Course | None = None
+        course: Course[LLMRequest] | None = None
         while True:
             try:
                 response = await self._inner.generate(request if course is None else course.request)
@@ -88,7 +88,7 @@ class _RetryingStreaming(Streaming):
     async def opened(self) -> LLMStream:
         retries, request = self._retries, self._request
         retries.check_time(request.bound)
-        course: Course | None = None
+        course: Course[LLMRequest] | None = None
         while True:
             try:
                 stream = await self.enter(self._client.stream(request if course is None else course.request))
@@ -101,7 +101,7 @@ class _RetryingStreaming(Streaming):
                 return self._taken(stream, course)
             await course.rest(wait_s)
 
-    def _taken(self, stream: LLMStream, course: Course | None) -> LLMStream:
+    def _taken(self, stream: LLMStream, course: Course[LLMRequest] | None) -> LLMStream:
         if course is None:
             self._retries.first_sent()
             return stream
@@ -127,7 +127,7 @@ class _RetriedStream(LLMStream):
 
     __slots__ = ("_course", "_inner")
 
-    def __init__(self, inner: LLMStream, course: Course) -> None:
+    def __init__(self, inner: LLMStream, course: Course[LLMRequest]) -> None:
         self._inner = inner
         self._course = course
 

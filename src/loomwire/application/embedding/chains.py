@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from typing import TypeVar
 
 from typing_extensions import override
 
 from loomwire.application.embedding.batches import Batched
+from loomwire.application.embedding.keys import Keys, Rotated
 from loomwire.application.embedding.layers import Asking, Deadlined, Guarded, Limited, Located, Named, Terms
+from loomwire.application.embedding.retried import Retried
 from loomwire.application.guard import OperationName
-from loomwire.application.pipeline import Parts, observed_attempt, observed_call
+from loomwire.application.pipeline import (
+    Parts,
+    breaker_of,
+    limits_of,
+    observed_attempt,
+    observed_call,
+    retries_of,
+)
+from loomwire.application.selection.options import options_of
 from loomwire.domain.config import ClientConfig, LLMConfig
 from loomwire.domain.errors import CapabilityError
+from loomwire.domain.estimates.tokens import text_bytes, tokens_of
 from loomwire.domain.ports.embedding import IEmbedder, IEmbeddingFactory, IReranker
 from loomwire.domain.vectors.embeddings import (
     CallResult,
@@ -68,12 +81,15 @@ def build_embedder(config: ClientConfig, parts: Parts) -> IEmbedder:
         CapabilityError: The provider type has no embeddings.
         ConfigError: The target cannot be built; see `IEmbeddingFactory.embedder`.
     """
-    # The first and no other, also once there is fallback: vectors of two models have nothing to do with each other.
-    target = config.targets[0]
     factory = _factory(parts)
-    leaf = factory.embedder(target)
-    # Each batch is a send of its own, with a record, a step and a time limit of its own.
-    sends = one_send(config.name, target, parts, Named(leaf.embed, leaf), "embeddings")
+
+    def leaf_of(target: LLMConfig) -> Named[EmbedRequest, EmbedResponse]:
+        leaf = factory.embedder(target)
+        return Named(leaf.embed, leaf)
+
+    # Each batch is sent by itself, with attempts, records, steps and time limits of its own.
+    sends = rotated(config, parts, leaf_of, "embeddings", _texts)
+    target = config.targets[0]
     return EmbedderChain(one_call(config, parts, Batched(sends, factory.batches(target), target.target), "embeddings"))
 
 
@@ -84,19 +100,60 @@ def build_reranker(config: ClientConfig, parts: Parts) -> IReranker:
         CapabilityError: The provider type cannot rerank.
         ConfigError: The target cannot be built; see `IEmbeddingFactory.reranker`.
     """
-    target = config.targets[0]
-    leaf = _factory(parts).reranker(target)
-    return RerankerChain(
-        one_call(config, parts, one_send(config.name, target, parts, Named(leaf.rerank, leaf), "rerank"), "rerank")
-    )
+    factory = _factory(parts)
+
+    def leaf_of(target: LLMConfig) -> Named[RerankRequest, RerankResponse]:
+        leaf = factory.reranker(target)
+        return Named(leaf.rerank, leaf)
+
+    return RerankerChain(one_call(config, parts, rotated(config, parts, leaf_of, "rerank", _documents), "rerank"))
 
 
-def one_send(client: str, config: LLMConfig, parts: Parts, leaf: Asking[Q, A], name: OperationName) -> Asking[Q, A]:
-    """Return a leaf with what surrounds each of its sends: limit, record and step, and where errors are from."""
+def rotated(
+    config: ClientConfig,
+    parts: Parts,
+    leaf_of: Callable[[LLMConfig], Asking[Q, A]],
+    name: OperationName,
+    size: Callable[[Q], int] | None = None,
+) -> Asking[Q, A]:
+    """Return what sends to the first model of a client, with whichever of its keys is well.
+
+    Args:
+        config: The client.
+        parts: What the chain is made from.
+        leaf_of: Makes the leaf of the model with one key.
+        name: What is done.
+        size: Returns the estimated tokens of a request; None charges no tokens, only requests.
+    """
+    # The first and no other, also where the chat falls back: vectors of two models have nothing to do with each other.
+    single = replace(config, targets=config.targets[:1], weights=())
+    options = options_of(single, parts.states)
+    keys = Keys(name=config.name, options=options, balance=config.balance, clock=parts.clock, draw=parts.draw)
+    chains = [_one_send(config.name, one.config, parts, leaf_of(one.config), name, size) for one in options]
+    return Rotated(chains, keys)
+
+
+def _one_send(
+    client: str,
+    config: LLMConfig,
+    parts: Parts,
+    leaf: Asking[Q, A],
+    name: OperationName,
+    size: Callable[[Q], int] | None,
+) -> Asking[Q, A]:
+    """Return a leaf with what surrounds each of its sends, in the order of the client's own pipeline."""
     # Nearest to the wire: the limit of one send.
-    timed = Limited(leaf, timeouts=config.timeouts, clock=parts.clock)
+    chain: Asking[Q, A] = Limited(leaf, timeouts=config.timeouts, clock=parts.clock)
     # Outside the limit, so that a timeout is seen as the attempt's failure.
-    return Located(Guarded(timed, observed_attempt(client, config, parts), name), config)
+    chain = Guarded(chain, observed_attempt(client, config, parts), name)
+    # Inside retry, so that it counts real sends; the target's one circuit, whatever it is asked to do.
+    chain = Guarded(chain, breaker_of(config, parts), name)
+    # Outside the breaker, so that nobody waits with a permit in hand; the lanes of the chat, which has the same limits.
+    for limit in limits_of(config, parts, 0):
+        chain = Guarded(chain, limit, name, size)
+    # The only retry there is.
+    chain = Retried(chain, retries_of(config, parts))
+    return Located(chain, config)
 
 
 def one_call(config: ClientConfig, parts: Parts, ask: Asking[Q, A], name: OperationName) -> Asking[Q, A]:
@@ -105,6 +162,16 @@ def one_call(config: ClientConfig, parts: Parts, ask: Asking[Q, A], name: Operat
     chain = Deadlined(ask, total_s=config.total_s, clock=parts.clock)
     # Outermost, so that every call leaves exactly one record.
     return Guarded(chain, observed_call(config.name, parts), name)
+
+
+def _texts(request: EmbedRequest) -> int:
+    return tokens_of(sum(map(text_bytes, request.texts)))
+
+
+def _documents(request: RerankRequest) -> int:
+    # A reranker reads the query again with every document.
+    query = text_bytes(request.query) * len(request.documents)
+    return tokens_of(query + sum(map(text_bytes, request.documents)))
 
 
 def _factory(parts: Parts) -> IEmbeddingFactory:

@@ -8,7 +8,7 @@ from typing_extensions import override
 
 from loomwire.application.clients.fitted import Fitting
 from loomwire.application.clients.instructed import instructed
-from loomwire.application.embedding.chains import one_call, one_send
+from loomwire.application.embedding.chains import one_call, rotated
 from loomwire.application.embedding.layers import Asking, Named, Prepared
 from loomwire.application.pipeline import Parts
 from loomwire.domain.config import ClientConfig, LLMConfig
@@ -43,12 +43,15 @@ def build_counter(config: ClientConfig, parts: Parts) -> ITokenCounter:
         CapabilityError: The provider type cannot count over the target's dialect.
         ConfigError: The target cannot be built; see `ILLMClientFactory.counter`.
     """
-    # The first and no other, also once there is fallback: another model's tokens are other tokens.
+
+    def leaf_of(one: LLMConfig) -> Named[LLMRequest, TokenCount]:
+        leaf = parts.factory.counter(one)
+        return Named(leaf.count, leaf)
+
     target = config.targets[0]
-    leaf = parts.factory.counter(target)
-    chain: Asking[LLMRequest, TokenCount] = one_send(
-        config.name, target, parts, Named(leaf.count, leaf), "count_tokens"
-    )
+    # The first and no other, also where the chat falls back: another model's tokens are other tokens. What is counted
+    # is not generated: it takes a request from the limits, and no tokens.
+    chain: Asking[LLMRequest, TokenCount] = rotated(config, parts, leaf_of, "count_tokens")
     # From here on as in the pipeline of the client: what is counted is what would be sent.
     chain = Prepared(chain, Fitting(target).fitted, f"Fitted({target.target})")
     if target.capabilities.supports_tools is False and target.emulate_tools:

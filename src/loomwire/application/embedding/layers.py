@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable
+from functools import partial
 from typing import Generic, Protocol, Self, TypeVar
 
 from typing_extensions import override
 
-from loomwire.application.guard import Guard, Operation, OperationName
+from loomwire.application.guard import Guard, OperationName, Outcome
 from loomwire.application.scopes import within
+from loomwire.application.state.pacing.measured import SizedOperation
 from loomwire.domain.config import LLMConfig
 from loomwire.domain.errors import LLMError, LoomError
 from loomwire.domain.policies import TimeoutPolicy
@@ -153,20 +155,29 @@ class Guarded(Generic[Q, A]):
         inner: The layer below.
         guard: The guard.
         name: What is done, for the records.
+        size: Returns the estimated tokens of a request, for guards that count them.
     """
 
-    __slots__ = ("_guard", "_inner", "_name")
+    __slots__ = ("_guard", "_inner", "_name", "_size")
 
-    def __init__(self, inner: Asking[Q, A], guard: Guard, name: OperationName) -> None:
+    def __init__(
+        self, inner: Asking[Q, A], guard: Guard, name: OperationName, size: Callable[[Q], int] | None = None
+    ) -> None:
         """Surround `inner`."""
         self._inner = inner
         self._guard = guard
         self._name: OperationName = name
+        self._size = size or _nothing
 
     async def __call__(self, request: Q) -> A:
         """Ask inside the guard."""
-        operation = Operation(
-            streamed=False, tenant=request.tenant, session=request.session, tags=request.tags, name=self._name
+        operation = SizedOperation(
+            name=self._name,
+            tenant=request.tenant,
+            session=request.session,
+            tags=request.tags,
+            bound=request.bound,
+            size=partial(self._size, request),
         )
         async with self._guard.around(operation) as outcome:
             try:
@@ -180,12 +191,22 @@ class Guarded(Generic[Q, A]):
                 # Somebody else's leaf broke its promise: its error goes on as it is, and counts.
                 outcome.failed(LLMError(f"what does {self._name} raised {type(error).__name__}", reason="internal"))
                 raise
-            outcome.answered(answer.usage, answer.cost, answer.model)
+            self._tell(outcome, answer)
             return answer if outcome.step is None else answer.with_step(outcome.step)
 
     @override
     def __repr__(self) -> str:
         return f"{self._guard!r} > {self._inner!r}"
+
+    def _tell(self, outcome: Outcome, answer: A) -> None:
+        outcome.answered(answer.usage, answer.cost, answer.model)
+        # Vendors limit the counting of tokens apart from everything else, and say what is left of that.
+        if answer.rate_limits is not None and self._name != "count_tokens":
+            outcome.heard(answer.rate_limits)
+
+
+def _nothing(_: object) -> int:
+    return 0
 
 
 class Located(Generic[Q, A]):

@@ -10,7 +10,7 @@ from typing_extensions import override
 
 from loomwire.application.guard import Guard, Operation, Outcome
 from loomwire.application.state.pacing.lane import Lane
-from loomwire.application.state.pacing.measured import MeasuredOperation
+from loomwire.application.state.pacing.measured import Measured
 from loomwire.application.state.pacing.waiter import Grant
 from loomwire.domain.errors import LLMTimeoutError, LoomError, StreamInterruptedError
 from loomwire.domain.pricing import Charge, Usage
@@ -87,7 +87,7 @@ class LimitedOperation(Outcome):
             LLMTimeoutError: (`queue`) None became free in time, or none would have.
         """
         guard, operation, tokens = self._guard, self._operation, 0
-        if guard.lane.weighed and isinstance(operation, MeasuredOperation):
+        if guard.lane.weighed and isinstance(operation, Measured):
             self._input_tokens = operation.input_tokens
             answer = operation.max_tokens
             tokens = self._input_tokens + (guard.answer_tokens if answer is None else answer)
@@ -102,7 +102,7 @@ class LimitedOperation(Outcome):
     async def _wait(self, tokens: int) -> Grant:
         guard, operation = self._guard, self._operation
         until, urgency = math.inf, 1
-        if isinstance(operation, MeasuredOperation):
+        if isinstance(operation, Measured):
             urgency = operation.urgency
             until = math.inf if operation.bound is None else operation.bound.first_at
         asked = guard.lane.now()

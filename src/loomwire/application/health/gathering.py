@@ -57,11 +57,16 @@ class Moment:
         )
 
     def is_unclear(self, target: LLMConfig, since: float) -> bool:
-        """Tell whether calls do not say how a target is: none ended since an instant, or it is left alone."""
-        circuit = self._in_the_way(target)
-        endings = self._stats.recent(target_key(target))
+        """Tell whether calls do not say how a target is: none ended since an instant, or it is left alone.
+
+        Whoever asked to be left in peace for some seconds has said how it is.
+        """
+        facts = self.facts(target, None)
+        if facts.paused_s > 0:
+            return False
+        circuit, used_at = facts.circuit, facts.used_at
         is_let_through = circuit is None or (circuit.state is CircuitState.CLOSED and circuit.hold != "isolated")
-        return not is_let_through or not endings or endings[-1][0] < since
+        return not is_let_through or used_at is None or used_at < since
 
     def _in_the_way(self, target: LLMConfig) -> CircuitStatus | None:
         own, above = self._circuits.get(target.target), self._circuits.get(target.name)

@@ -12,7 +12,7 @@ from loomwire.application.health.facts import Facts
 from loomwire.domain.config import LLMConfig
 from loomwire.domain.faults import CODES, FAULTS
 from loomwire.domain.reports.health import HealthState
-from loomwire.domain.values import listed
+from loomwire.domain.values import listed, may_be_shown
 
 ENOUGH: Final = 5
 """Calls from which on a rate says something."""
@@ -59,7 +59,8 @@ def isolated(facts: Facts) -> Sign | None:
     status = facts.circuit
     if status is None or status.hold != "isolated":
         return None
-    advice = f"An operator isolated {status.name} {_seconds(status.since_s)} ago; reset its circuit to use it again."
+    advice = f"An operator isolated {status.name} {_seconds(status.since_s)} ago: "
+    advice += f"`loomwire breaker reset {status.name}` has it used again."
     return Sign("isolated", HealthState.UNHEALTHY, advice)
 
 
@@ -227,7 +228,7 @@ def _about_the_key(config: LLMConfig, reason: str, numbers: str) -> str:
 
 def _instead(facts: Facts) -> str:
     config, there = facts.config, facts.seen.models or ()
-    near = difflib.get_close_matches(config.model, there, n=1)
+    near = difflib.get_close_matches(config.model, list(filter(may_be_shown, there)), n=1)
     said = f" Did you mean {near[0]!r}?" if near else ""
     if there:
         said += f" It has: {listed(sorted(there)[:_SHOWN])}{', ...' if len(there) > _SHOWN else ''}."

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from typing import TypeAlias
 
@@ -90,7 +90,7 @@ class Calls:
             listener()
 
     @contextmanager
-    def heard(self, listener: Callable[[], None]) -> Iterator[None]:
+    def heard(self, listener: Callable[[], None]) -> Generator[None]:
         """Have `listener` called, from any thread, when the last call has left and when somebody says `tell`."""
         with self._lock:
             self._listeners.append(listener)

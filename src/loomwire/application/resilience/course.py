@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 import random
+from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Generic, Protocol, Self, TypeVar
 
 from loomwire.application.resilience.delays import GiveUp, Sent, next_delay, sends_of
 from loomwire.application.state.retry_tokens import RetryAllowance, TokenBucket
@@ -14,8 +16,32 @@ from loomwire.domain.faults import ErrorCategory
 from loomwire.domain.policies import RetryPolicy
 from loomwire.domain.ports.clock import IClock
 from loomwire.domain.reports.steps import Step
-from loomwire.domain.requests import Bound, LLMRequest
-from loomwire.domain.responses import LLMResponse
+from loomwire.domain.requests import Bound
+
+
+class Bounded(Protocol):
+    """What the retry needs of a request, of whatever kind."""
+
+    @property
+    @abstractmethod
+    def bound(self) -> Bound | None:
+        """The instant at which the call or the attempt ends."""
+
+    @abstractmethod
+    def with_bound(self, bound: Bound) -> Self:
+        """Return the request with another bound."""
+
+
+class Stepped(Protocol):
+    """What the retry needs of an answer, of whatever kind."""
+
+    @abstractmethod
+    def with_step(self, step: Step) -> Self:
+        """Return the answer with a layer's step in front of the steps below it."""
+
+
+Q = TypeVar("Q", bound=Bounded)
+A = TypeVar("A", bound=Stepped)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +85,7 @@ class Retries:
         self.allowance.first_sent(self.clock.now())
 
 
-class Course:
+class Course(Generic[Q]):
     """One call after its first failure; most calls need none. Lives as long as the call.
 
     Args:
@@ -73,7 +99,7 @@ class Course:
 
     __slots__ = ("_bound", "_error", "_paid", "_retries", "_sent", "request", "steps")
 
-    def __init__(self, retries: Retries, request: LLMRequest) -> None:
+    def __init__(self, retries: Retries, request: Q) -> None:
         self._retries = retries
         self._bound = request.bound
         self._sent = 0
@@ -132,11 +158,11 @@ class Course:
         if self._bound is not None:
             self.request = self.request.with_bound(replace(self._bound, sent=self._sent_before + self._sent))
 
-    def told(self, response: LLMResponse[str]) -> LLMResponse[str]:
+    def told(self, answer: A) -> A:
         """Return the answer with the steps of the failed attempts."""
         for step in reversed(self.steps):
-            response = response.with_step(step)
-        return response
+            answer = answer.with_step(step)
+        return answer
 
     @property
     def _sent_before(self) -> int:

@@ -38,9 +38,10 @@ class Origin:
 class Restarts:
     """The restarts of one stream. Lives as long as the stream, and belongs to one task.
 
-    A stream begins anew after what its target may be asked again for; after what rests a key or a model only where
-    another target can be asked. It is a further send: it waits as a retry does, is paid by the endpoint's retry budget
-    and keeps to `total_attempts` and the deadline. `retry.attempts` is for the sends of each beginning.
+    A stream begins anew after a failure for which its target may be asked again; after one that rests a key or a model
+    for long, where another target can be asked. It is a further send: it waits as a retry does, is paid by the
+    endpoint's retry budget and keeps to `total_attempts` and the deadline. `retry.attempts` is for the sends of each
+    beginning.
 
     Args:
         origins: The targets, at least one.
@@ -117,29 +118,34 @@ class Restarts:
         return UsageUpdate(self._usage + event.usage) if self._steps and isinstance(event, UsageUpdate) else event
 
     def _decide(self, error: LLMError, origin: Origin) -> float | GiveUp | None:
-        retries, bound, may = origin.retries, self.request.bound, _disposition(error)
-        several = len(self._origins) > 1
-        if not may.retry_same and not (several and may.falls_back and may.cooldown_s is not None):
+        may = _disposition(error)
+        # What is not asked again rests then, and the others are asked in its place.
+        elsewhere = len(self._origins) > 1 and may.falls_back and may.cooldown_s is not None
+        if not may.retry_same and not elsewhere:
             return None
-        left_s = retries.left_s(bound)
-        if may.retry_limit is not None and self._alike[error.reason] >= may.retry_limit:
+        wait_s: float | GiveUp | None = self._used_up(error, origin.retries, may.retry_limit)
+        if wait_s is None:
+            wait_s = self._wait(error, origin.retries) if may.retry_same else 0.0
+        if elsewhere and wait_s is GiveUp.WAIT:
+            wait_s = 0.0
+        return wait_s if isinstance(wait_s, GiveUp) else self._paid_for(wait_s, error, origin)
+
+    def _used_up(self, error: LLMError, retries: Retries, limit: int | None) -> GiveUp | None:
+        if limit is not None and self._alike[error.reason] >= limit:
             return GiveUp.LIMIT
         if self._sent >= retries.policy.total_attempts:
             return GiveUp.TOTAL
-        if left_s < 0:
-            return GiveUp.TIME
-        throttled, tried = error.category is ErrorCategory.RATE_LIMIT, self._alike.total() + 1
-        wait_s: float | GiveUp = 0.0  # what is not asked again rests, and the others have no reason to wait
-        if may.retry_same:
-            wait_s = delay(
-                retries.policy, tried, error.retry_after, left_s=left_s, draw=retries.draw, throttled=throttled
-            )
-        return wait_s if isinstance(wait_s, GiveUp) else self._paid_for(wait_s, error, origin, further=several)
+        return GiveUp.TIME if retries.left_s(self.request.bound) < 0 else None
 
-    def _paid_for(self, wait_s: float, error: LLMError, origin: Origin, *, further: bool) -> float | GiveUp:
+    def _wait(self, error: LLMError, retries: Retries) -> float | GiveUp:
+        throttled, tried = error.category is ErrorCategory.RATE_LIMIT, self._alike.total() + 1
+        left_s = retries.left_s(self.request.bound)
+        return delay(retries.policy, tried, error.retry_after, left_s=left_s, draw=retries.draw, throttled=throttled)
+
+    def _paid_for(self, wait_s: float, error: LLMError, origin: Origin) -> float | GiveUp:
         # Paid last, so that a restart which is not made for another reason costs nothing.
         cost = 2.0 if error.category is ErrorCategory.TIMEOUT else 1.0
-        bucket = origin.retries.allowance.take(cost, origin.retries.clock.now(), further=further)
+        bucket = origin.retries.allowance.take(cost, origin.retries.clock.now(), further=len(self._origins) > 1)
         if bucket is None:
             return GiveUp.BUDGET
         self._paid = ((origin, bucket, cost),)

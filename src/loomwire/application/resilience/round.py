@@ -12,7 +12,7 @@ from loomwire.application.selection.narrowing import Needs, narrowed
 from loomwire.application.selection.options import Option
 from loomwire.application.selection.table import Rules, rule_of
 from loomwire.application.state.panics import Gate
-from loomwire.domain.errors import AllTargetsFailedError, CircuitOpenError, LLMError, LoomError
+from loomwire.domain.errors import AllTargetsFailedError, LLMError, LoomError
 from loomwire.domain.policies import BalancePolicy
 from loomwire.domain.ports.clock import IClock
 from loomwire.domain.reports.steps import Step
@@ -64,7 +64,18 @@ class Round:
         steps: What the answer or the error has to tell of what came before it.
     """
 
-    __slots__ = ("_asked", "_dropped", "_errors", "_left", "_needs", "_rejected", "_request", "_terms", "steps")
+    __slots__ = (
+        "_asked",
+        "_dropped",
+        "_errors",
+        "_left",
+        "_needs",
+        "_passed",
+        "_rejected",
+        "_request",
+        "_terms",
+        "steps",
+    )
 
     def __init__(self, terms: Terms, request: LLMRequest, *, streamed: bool) -> None:
         """Put the targets that can serve the request into order."""
@@ -73,7 +84,7 @@ class Round:
         self._needs = Needs(request, streamed=streamed)
         self._errors: list[LLMError] = []
         self._rejected = 0
-        self._asked = False
+        self._asked = self._passed = False
         self.steps: tuple[Step, ...] = ()
         kept, dropped = narrowed(terms.options, self._needs)
         self._left = self._ordered(kept)
@@ -139,7 +150,7 @@ class Round:
         """Return the error of a call for which nobody is left: the target's own when only one could be asked."""
         errors, self._errors = self._errors, []
         if len(errors) > 1:
-            return _all_failed(self._terms.name, errors, self._rejected, self.steps)
+            return all_failed(self._terms.name, errors, self.steps, self._rejected)
         errors[0].steps = self.steps
         return errors[0]
 
@@ -167,6 +178,7 @@ class Round:
             # Nobody is well. A rest is no reason to refuse; an open circuit is one.
             at = min(range(len(left)), key=lambda at: (not left[at].is_admitted, left[at].rest_s(now)))
             return left.pop(at)
+        self._passed |= at > 0
         for passed in left[:at]:
             passed.noted_resting()
             reason = passed.resting.reason(now) or "circuit_open"
@@ -175,14 +187,7 @@ class Round:
         return left[at]
 
     def _may_send(self, option: Option) -> bool:
-        bound = self._request.bound
-        if bound is None:
-            return True
-        why: GiveUp | None = None
-        if bound.sent + sends_of(self.steps) >= option.config.retry.total_attempts:
-            why = GiveUp.TOTAL
-        elif bound.at - self._terms.clock.now() < option.config.timeouts.min_attempt_s:
-            why = GiveUp.TIME
+        why = why_not(option, self._request.bound, self.steps, self._terms.clock.now())
         if why is not None:
             self.steps += (Step(LAYER, option.name, why),)
         return why is None
@@ -200,16 +205,9 @@ class Round:
     def _refuse(self, option: Option) -> None:
         # Not asked, because it would wait for its turn before its breaker says the same.
         option.noted_resting()
-        name, config = option.circuit.name, option.config
-        error = CircuitOpenError(
-            f"the circuit of {name} is open, nothing was sent",
-            provider=config.name,
-            model=config.model,
-            retry_after=option.circuit.wait_s(),
-        )
-        error.with_step(Step("breaker", config.target, "refused", error.reason))
+        error = option.refusal()
         # Its other keys have the same circuit.
-        self._left = [one for one in self._left if one.circuit.name != name]
+        self._left = [one for one in self._left if one.circuit.name != option.circuit.name]
         self._note(error, None)
 
     def _note(self, error: LLMError, step: Step | None) -> None:
@@ -239,19 +237,38 @@ class Round:
         return [one for one in self._left if (one.config.capabilities.context_window or 0) > window]
 
     def _is_foreign(self, error: LoomError) -> bool:
-        # A vendor may refuse another one's tool ids and signatures, and the conversation is right all the same: whoever
-        # was asked first did not complain about it.
-        if error.reason != "invalid_request" or not self._errors:
+        # A vendor may refuse another one's tool ids and signatures, and the conversation is right all the same: it was
+        # meant for whoever was asked first or is left alone now, and not for who stands in.
+        if error.reason != "invalid_request" or not (self._errors or self._passed):
             return False
         return any(message.role in ("assistant", "tool") for message in self._request.messages)
 
 
-def _all_failed(name: str, errors: Sequence[LLMError], rejected: int, steps: tuple[Step, ...]) -> AllTargetsFailedError:
+def why_not(option: Option, bound: Bound | None, steps: tuple[Step, ...], now: float) -> GiveUp | None:
+    """Return why another option is not sent to after all these steps of a call; None when it is."""
+    if bound is None:
+        return None
+    if bound.sent + sends_of(steps) >= option.config.retry.total_attempts:
+        return GiveUp.TOTAL
+    return GiveUp.TIME if bound.at - now < option.config.timeouts.min_attempt_s else None
+
+
+def all_failed(
+    name: str, errors: Sequence[LLMError], steps: tuple[Step, ...], rejected: int = 0
+) -> AllTargetsFailedError:
+    """Return the error of a call that several options failed.
+
+    Args:
+        name: The client's name.
+        errors: What each of them failed with.
+        steps: What became of the call.
+        rejected: How many of them refused the conversation of others.
+    """
     failed = AllTargetsFailedError(f"no target of {name} answered, {len(errors)} were looked at", errors=errors)
     failed.steps = (*steps, Step(LAYER, "", "exhausted"))
     if rejected:
         # What the caller can act on is why the others did not answer, and not that one dislikes their words.
-        judged = next(error for error in reversed(errors) if error.reason != "invalid_request")
+        judged = next((error for error in reversed(errors) if error.reason != "invalid_request"), errors[-1])
         failed.category, failed.retryable = judged.category, judged.retryable
     waits = [error.retry_after for error in errors if error.retry_after is not None]
     failed.retry_after = min(waits, default=None)

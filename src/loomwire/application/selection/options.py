@@ -11,9 +11,10 @@ from loomwire.application.state.keys import key_id
 from loomwire.application.state.loads import TargetLoad
 from loomwire.application.state.targets import TargetStates
 from loomwire.domain.config import ClientConfig, LLMConfig
-from loomwire.domain.errors import LoomError
+from loomwire.domain.errors import CircuitOpenError, LoomError
 from loomwire.domain.ports.selector import Candidate, Load
 from loomwire.domain.pricing import Cost, Usage
+from loomwire.domain.reports.steps import Step
 from loomwire.domain.requests import LLMRequest
 
 # What an answer is taken for when neither the request nor the model says how long it may get.
@@ -64,6 +65,17 @@ class Option:
     def is_admitted(self) -> bool:
         """Whether its circuit lets a call through now."""
         return self.circuit.is_closed or self.circuit.wait_s() == 0
+
+    def refusal(self) -> CircuitOpenError:
+        """Return the error that says that its circuit is open, with its step."""
+        config = self.config
+        error = CircuitOpenError(
+            f"the circuit of {self.circuit.name} is open, nothing was sent",
+            provider=config.name,
+            model=config.model,
+            retry_after=self.circuit.wait_s(),
+        )
+        return error.with_step(Step("breaker", self.target, "refused", error.reason))
 
     def rest_s(self, now: float) -> float:
         """Return for how many seconds it should not be asked; infinity when nobody knows, 0 when it may be asked."""

@@ -129,7 +129,7 @@ class TargetLoad:
             if self._penalty:
                 penalty = self._penalty * math.exp(min(0.0, self._penalty_at - now) / PENALTY_S)
                 latency = max(latency or 0.0, penalty)
-            if now < self._recovered_at + warmup_s:
+            if warmup_s > 0 and now < self._recovered_at + warmup_s:
                 share = max(SMALLEST_SHARE, (now - self._recovered_at) / warmup_s)
             return Load(self.in_flight, latency, self._failures, share, cost_micro, rest_s)
 

@@ -48,8 +48,13 @@ def watch(config: Path, count: int | None, history: Path | None, *, as_json: boo
     from loomwire.container.facade import LLMContainer
     from loomwire.hosts.history import keep_history
 
+    class Onlooker(LLMContainer):
+        """Calls nobody, so that operators have nothing to ask it."""
+
+        operable = False
+
     inbox: Inbox = queue.SimpleQueue()
-    with LLMContainer.open(config) as container, _alone(inbox):
+    with Onlooker.open(config) as container, _alone(inbox):
         if history is not None:
             keep_history(container, config, history)
         # Printed here and not there: a reader that went away must end the command and not the watching.

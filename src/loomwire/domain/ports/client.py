@@ -24,6 +24,9 @@ class LLMStream(Protocol):
     def __aiter__(self) -> AsyncIterator[StreamEvent]:
         """Deliver events as they come; the last is `Finished`, or an `LLMError` is raised.
 
+        Where the request asks for it (`resume="restart"`), a broken stream begins anew instead: after a
+        `StreamRestarted` event everything delivered before it is void.
+
         Raises:
             StreamInterruptedError: The stream broke after something was delivered; it carries the partial answer.
         """
@@ -31,7 +34,7 @@ class LLMStream(Protocol):
     @property
     @abstractmethod
     def response(self) -> LLMResponse[str]:
-        """The whole answer, once `Finished` was delivered.
+        """The whole answer, once `Finished` was delivered: after a restart the new one, with the usage of all.
 
         Raises:
             StreamInterruptedError: The stream has not finished; it carries what was delivered so far.
@@ -78,7 +81,8 @@ class ILLMClient(Protocol):
     def stream(self, request: LLMRequest) -> AbstractAsyncContextManager[LLMStream]:
         """Return a context manager whose entering sends the request and waits for the first meaningful event.
 
-        Entering is the commit point: before it any layer may send again, after it nobody may. Leaving early closes
+        Entering is the commit point: before it any layer may send again, after it nobody may, unless the request says
+        `resume="restart"`. Leaving early closes
         the connection, so the provider stops generating.
 
         Args:

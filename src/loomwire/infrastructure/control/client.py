@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import socket
 import time
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from loomwire.infrastructure.control.places import places, remove_stale
+from loomwire.infrastructure.control.places import is_deserted, places, remove_stale
 from loomwire.infrastructure.control.protocol import LONGEST_ANSWER, Answer, Question, read_answer
 
 PATIENCE_S: Final = 10.0
@@ -17,10 +19,21 @@ PATIENCE_S: Final = 10.0
 _PIECE = 65_536
 
 
-def ask_all(named: Path, question: Question, *, timeout_s: float = PATIENCE_S) -> tuple[Answer, ...]:
-    """Ask every process that listens, one after the other; who does not answer in time is left out.
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What processes said.
 
-    What dead processes left behind is removed.
+    Attributes:
+        answers: What each of them said, also that it refuses.
+        silent: The sockets of those that said nothing in time, or nothing of ours.
+    """
+
+    answers: tuple[Answer, ...] = ()
+    silent: tuple[Path, ...] = ()
+
+
+def ask_all(named: Path, question: Question, *, timeout_s: float = PATIENCE_S) -> Heard:
+    """Ask every process that listens, one after the other. What dead processes left behind is removed.
 
     Args:
         named: The configured socket.
@@ -28,8 +41,10 @@ def ask_all(named: Path, question: Question, *, timeout_s: float = PATIENCE_S) -
         timeout_s: For each of them.
     """
     remove_stale(named)
-    found = (ask(path, question, timeout_s=timeout_s) for path in places(named))
-    return tuple(answer for answer in found if answer is not None)
+    found = {path: ask(path, question, timeout_s=timeout_s) for path in places(named)}
+    said = tuple(answer for answer in found.values() if answer is not None)
+    silent = (path for path, answer in found.items() if answer is None)
+    return Heard(said, tuple(path for path in silent if path.exists() and not is_deserted(path)))
 
 
 def ask(path: Path, question: Question, *, timeout_s: float = PATIENCE_S) -> Answer | None:
@@ -39,7 +54,9 @@ def ask(path: Path, question: Question, *, timeout_s: float = PATIENCE_S) -> Ans
         talking.settimeout(timeout_s)
         try:
             talking.connect(os.fspath(path))
-            talking.sendall(question.line())
+            # Who is one too many is told so and left at once, and can read why.
+            with suppress(BrokenPipeError):
+                talking.sendall(question.line())
             line = _line(talking, until)
         except OSError:
             return None

@@ -6,6 +6,7 @@ import errno
 import os
 import re
 import socket
+import stat
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -84,7 +85,7 @@ def places(named: Path) -> tuple[Path, ...]:
 
 def remove_stale(named: Path) -> tuple[Path, ...]:
     """Remove the sockets on which nobody listens any more; return them. Blocks on files."""
-    removed = tuple(path for path in places(named) if _is_old(path) and is_deserted(path))
+    removed = tuple(path for path in places(named) if _is_aged(path) and is_deserted(path))
     for path in removed:
         with suppress(OSError):
             path.unlink()
@@ -122,8 +123,10 @@ def _own_paths(named: Path) -> Iterator[Path]:
     yield from (named.with_name(f"{named.stem}-{pid}-{n}{named.suffix}") for n in range(2, _CONTAINERS + 1))
 
 
-def _is_old(path: Path) -> bool:
+def _is_aged(path: Path) -> bool:
     try:
-        return time.time() - path.lstat().st_mtime > _NEW_S
+        found = path.lstat()
     except OSError:
         return False
+    # A plain file refuses connections too.
+    return stat.S_ISSOCK(found.st_mode) and time.time() - found.st_mtime > _NEW_S

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from loomwire.domain.errors import LLMValidationError, LoomError
+from loomwire.domain.errors import ConfigError, LLMValidationError, LoomError
 from loomwire.domain.faults import FAULTS
 from loomwire.domain.values import JSON
 
@@ -71,7 +71,9 @@ class Answer:
 def own_answer(*, said: Mapping[str, JSON] | None = None, error: LoomError | None = None) -> Answer:
     """Return an answer of this process."""
     # The name alone: arguments may hold anything.
-    return Answer(os.getpid(), Path(sys.argv[0]).name or "python", said, error)
+    path = Path(sys.argv[0])
+    program = path.parent.name if path.name == "__main__.py" else path.name
+    return Answer(os.getpid(), program or "python", said, error)
 
 
 def read_question(line: bytes) -> Question:
@@ -110,7 +112,8 @@ def _error(told: Mapping[str, JSON]) -> LoomError:
     reason = str(told.get("reason"))
     # Another release may know more reasons.
     known = reason if reason in FAULTS else "internal"
-    return LoomError(str(told.get("message")), reason=known, hint=str(told.get("hint")))
+    kind = ConfigError if FAULTS[known].code.startswith("CFG") else LoomError
+    return kind(str(told.get("message")), reason=known, hint=str(told.get("hint")))
 
 
 def _object(line: bytes) -> dict[str, JSON] | None:

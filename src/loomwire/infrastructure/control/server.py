@@ -54,9 +54,9 @@ class ControlServer:
 
     async def run(self) -> None:
         """Serve until cancelled."""
-        self.began.set()
         server = await asyncio.start_unix_server(self._met, sock=self._listening, limit=LONGEST_QUESTION)
         try:
+            self.began.set()
             # Not serve_forever: it waits for clients to leave.
             await asyncio.get_running_loop().create_future()
         finally:

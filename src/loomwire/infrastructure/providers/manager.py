@@ -10,7 +10,7 @@ from typing import Final, Generic, TypeAlias, TypeVar, final
 from typing_extensions import override
 
 from loomwire.domain.errors import ConfigError
-from loomwire.infrastructure.providers.operations import ProviderOperations
+from loomwire.infrastructure.providers.operating.operations import ProviderOperations
 from loomwire.infrastructure.providers.registering import Registration, check_registration, unfit
 from loomwire.infrastructure.providers.rows.kinds import DialectType, ProviderType
 from loomwire.infrastructure.providers.table import DIALECTS, PROVIDERS

@@ -470,3 +470,21 @@ async def test_the_cheaper_target_is_asked_first_where_the_caller_prefers_it() -
     made = falling(client_of(dear, replace(at("b/y"), free=True)), scripted("a/x", "b/y"))
     assert (await made.client.generate(HI)).text == "a/x"
     assert (await made.client.generate(replace(HI, priority="cost"))).text == "b/y"
+
+
+async def test_whoever_stands_in_for_a_resting_target_may_dislike_its_conversation() -> None:
+    leaves = {**scripted("a/x"), "b/y": says(LLMValidationError("signature")), **scripted("c/z")}
+    made = falling(client_of(at("a/x"), at("b/y"), at("c/z")), leaves)
+    made.states.circuits.find("a/x").force_open()
+    assert (await made.client.generate(TALK)).text == "c/z"
+
+
+async def test_a_conversation_that_nobody_accepts_is_the_callers_matter() -> None:
+    bad = LLMValidationError("bad")
+    leaves = {"a/x": says(LLMRateLimitError("slow"), bad), "b/y": says(then=bad)}
+    made = falling(client_of(at("a/x"), at("b/y")), leaves)
+    await failure(made, TALK)
+    error = await failure(made, TALK)
+    assert isinstance(error, AllTargetsFailedError)
+    assert "fallback a/x passed_over throttled" in told(error)
+    assert (error.category, error.retryable) == (ErrorCategory.VALIDATION, False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
 from decimal import Decimal
@@ -77,6 +77,16 @@ async def test_a_stream_that_does_not_break_is_as_if_nobody_had_asked() -> None:
     events, response = await read(made.client)
     assert StreamRestarted not in map(type, events)
     assert (response.text, told(response), len(leaf.requests)) == (WHOLE, ("attempt a/m answered",), 1)
+
+
+async def test_a_context_that_is_entered_again_is_another_call() -> None:
+    made, leaf = one(CUT, WHOLE, CUT, WHOLE)
+    streaming = made.client.stream(AGAIN)
+    for _ in range(2):
+        async with streaming as stream:
+            await ended(made.clock, _drained(stream.__aiter__()))
+            assert len(stream.response.steps) == 3
+    assert (len(leaf.requests), leaf.open_streams) == (4, 0)
 
 
 async def test_the_answer_tells_of_every_beginning_and_the_call_is_answered() -> None:
@@ -184,10 +194,14 @@ async def test_a_longer_wait_than_the_policy_allows_ends_the_stream() -> None:
         retry_after: float | None = 100.0
 
     clock, leaf = FakeClock(), Busy()
-    client = ResumedClient(leaf, [Origin(target(), terms(clock))])
+    origins = [Origin(target(), terms(clock)), Origin(target("n"), terms(clock))]
     with pytest.raises(LLMError) as caught:
-        await ended(clock, read(client))
+        await ended(clock, read(ResumedClient(leaf, origins[:1])))
     assert (leaf.sent, told(caught.value)) == (1, ("resume vendor/m wait_too_long throttled",))
+    with pytest.raises(LLMError) as caught:
+        await ended(clock, read(ResumedClient(leaf, origins)))
+    # The others need not wait for the one that rests.
+    assert (leaf.sent, {step.waited_s for step in caught.value.steps}) == (9, {0.0})
 
 
 async def test_a_restart_that_fails_raises_what_was_delivered_and_says_why() -> None:
@@ -397,5 +411,5 @@ class _BreakingStream(LLMStream):
 
 
 @asynccontextmanager
-async def _opened(stream: LLMStream) -> AsyncIterator[LLMStream]:
+async def _opened(stream: LLMStream) -> AsyncGenerator[LLMStream]:
     yield stream

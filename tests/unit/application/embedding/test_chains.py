@@ -27,10 +27,12 @@ RANK = RerankRequest.of("one", "one two", "three")
 def test_chains_have_their_layers_in_the_one_right_order() -> None:
     parts = parts_of(Fixed(Watched(), policy=BatchPolicy(2, 100, 3)))
     assert repr(build_embedder(SEARCH, parts)) == (
-        "Observe(call) > Deadline > Batched(2 x 3) > Located(vendor/m) > Observe(attempt) > Timed > Watched()"
+        "Observe(call) > Deadline > Batched(2 x 3) > Rotated(1) > Located(vendor/m) > Retried(1) > Breaker > "
+        "Observe(attempt) > Timed > Watched()"
     )
     assert repr(build_reranker(SEARCH, parts)) == (
-        "Observe(call) > Deadline > Located(vendor/m) > Observe(attempt) > Timed > Ranker()"
+        "Observe(call) > Deadline > Rotated(1) > Located(vendor/m) > Retried(1) > Breaker > Observe(attempt) > Timed > "
+        "Ranker()"
     )
 
 
@@ -73,7 +75,7 @@ async def test_an_error_says_where_it_came_from_and_is_counted() -> None:
     with pytest.raises(LLMRateLimitError) as caught:
         await build_reranker(SEARCH, parts).rerank(RANK)
     assert (caught.value.provider, caught.value.model) == ("vendor", "m")
-    assert [step.outcome for step in caught.value.steps] == ["failed"]
+    assert [step.outcome for step in caught.value.steps] == ["failed", "attempts_used"]
     assert [record.outcome for record in sink.records] == ["failed", "failed"]
 
 
@@ -149,7 +151,7 @@ async def test_what_a_host_builds_by_hand_has_the_whole_chain() -> None:
     composed = ComposedEmbeddings(parts_of(Fixed(Watched())))
     embedder, reranker = composed.embedder(target()), composed.reranker(target())
     assert repr(embedder).startswith("Observe(call) > Deadline > Batched(96 x 4)")
-    assert repr(reranker).startswith("Observe(call) > Deadline > Located")
+    assert repr(reranker).startswith("Observe(call) > Deadline > Rotated(1) > Located")
     assert composed.places(target()) == ()
     assert (await embedder.embed(ASK)).vectors[0] == array("f", (await embedder.embed(ASK)).vectors[0])
 

@@ -30,7 +30,8 @@ TELLER = ClientConfig(name="teller", targets=(target(), target("other")), total_
 async def test_the_chain_has_its_layers_in_the_order_of_the_clients_own() -> None:
     made, _ = counting_parts(WordCounter())
     assert repr(build_counter(TELLER, made)) == (
-        "Observe(call) > Deadline > Fitted(vendor/m) > Located(vendor/m) > Observe(attempt) > Timed > WordCounter()"
+        "Observe(call) > Deadline > Fitted(vendor/m) > Rotated(1) > Located(vendor/m) > Retried(1) > Breaker > "
+        "Observe(attempt) > Timed > WordCounter()"
     )
     toolless = replace(target(can=ModelCapabilities(supports_tools=False)), emulate_tools=True)
     whole = replace(TELLER, system="Be brief.", targets=(toolless,))

@@ -245,6 +245,16 @@ async def test_one_that_is_left_alone_is_looked_at_although_it_had_a_call() -> N
     assert scene.probe.asked == ["vendor"]
 
 
+async def test_one_that_asked_to_be_left_in_peace_is_left_in_peace() -> None:
+    scene = Scene({"planner": model()}, [llm_error("throttled", "slow down", retry_after=100.0)])
+    await scene.monitor.look_where_due()
+    await scene.call()
+    for seconds, looks in ((60.0, []), (39.0, []), (31.0, ["vendor"])):
+        scene.clock.move(seconds)
+        await scene.monitor.look_where_due()
+        assert scene.probe.asked == looks
+
+
 async def test_one_that_an_operator_isolated_is_looked_at_too() -> None:
     scene = Scene({"planner": model()})
     await scene.call()

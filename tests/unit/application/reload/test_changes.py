@@ -343,9 +343,10 @@ def test_a_model_of_a_client_with_its_own_retries_keeps_its_name() -> None:
 
 def test_what_is_of_no_client_is_told_and_rebuilds_nothing() -> None:
     old = snapshot({"quick": QUICK})
-    new = replace(old, health=HealthPolicy(interval_s=5.0, paid_probe=True), drain_s=9.0)
+    new = replace(old, health=HealthPolicy(interval_s=5.0, paid_probe=True), drain_s=9.0, control_socket="/run/l.sock")
     assert [(change.path, change.old, change.new, change.rebuilds) for change in changes(old, new)] == [
         ("health.interval", 30.0, 5.0, "nothing"),
         ("health.paid_probe", False, True, "nothing"),
         ("defaults.shutdown.drain", 30.0, 9.0, "nothing"),
+        ("control.socket", None, "/run/l.sock", "nothing"),
     ]

@@ -11,6 +11,7 @@ from loomwire.domain.errors import AllTargetsFailedError, LLMError, llm_error
 from loomwire.domain.faults import FAULTS, ErrorCategory
 from loomwire.domain.messages import Message
 from loomwire.domain.policies import BalancePolicy, BalanceRule, RetryPolicy
+from loomwire.domain.ports.client import ILLMClient
 from loomwire.domain.reports.steps import Step
 from loomwire.domain.requests import LLMRequest
 from support.falling import at, client_of, falling, says
@@ -34,6 +35,15 @@ def sends(steps: tuple[Step, ...]) -> int:
     return sum(step.layer == "attempt" for step in steps)
 
 
+async def answered(client: ILLMClient, request: LLMRequest, *, stream: bool) -> tuple[Step, ...]:
+    """Ask, whole or as a stream, and return the steps of the answer."""
+    if not stream:
+        return (await client.generate(request)).steps
+    async with client.stream(request) as events:
+        _ = [event async for event in events]
+        return events.response.steps
+
+
 @settings(max_examples=150)
 @given(
     behaviours=st.lists(BEHAVIOUR, min_size=1, max_size=4),
@@ -41,9 +51,10 @@ def sends(steps: tuple[Step, ...]) -> int:
     total=st.integers(1, 6),
     policy=st.sampled_from(["ordered", "weighted", "least_busy", "latency", "cost", "sticky"]),
     talk=st.booleans(),
+    stream=st.booleans(),
 )
 async def test_no_call_sends_more_often_than_it_may_and_every_failure_is_told(
-    behaviours: list[list[str | None]], attempts: int, total: int, policy: BalanceRule, *, talk: bool
+    behaviours: list[list[str | None]], attempts: int, total: int, policy: BalanceRule, *, talk: bool, stream: bool
 ) -> None:
     retry = RetryPolicy(attempts=attempts, total_attempts=total, base_s=0.1, throttle_base_s=0.1)
     names = [f"p{number}/m{number}" for number in range(len(behaviours))]
@@ -59,8 +70,7 @@ async def test_no_call_sends_more_often_than_it_may_and_every_failure_is_told(
     made = falling(replace(config, balance=BalancePolicy(policy=policy)), leaves)
     error: LLMError | None = None
     try:
-        response = await ended(made.clock, made.client.generate(TALK if talk else QUESTION))
-        steps = response.steps
+        steps = await ended(made.clock, answered(made.client, TALK if talk else QUESTION, stream=stream))
     except LLMError as raised:
         error, steps = raised, raised.steps
     sent = sum(len(leaf.requests) for leaf in leaves.values())

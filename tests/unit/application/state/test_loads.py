@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import threading
+
 import pytest
 
 from loomwire.application.state.loads import IDLE_S, ILL, LONGEST_S, SMALLEST_SHARE, LoadKey, Loads, TargetLoad
@@ -70,7 +72,7 @@ def test_what_was_ill_warms_up_when_it_answers_again() -> None:
     load.answered(0.1, 100.0)
     shares = [load.reading(100.0 + passed, 30.0).share for passed in (0.0, 15.0, 30.0)]
     assert shares == [SMALLEST_SHARE, 0.5, 1.0]
-    assert load.reading(100.0, 0.0).share == 1.0
+    assert [load.reading(now, 0.0).share for now in (99.0, 100.0)] == [1.0, 1.0]
 
 
 def test_a_single_failure_is_no_illness() -> None:
@@ -102,3 +104,20 @@ def test_a_forked_child_has_none_of_its_parents_calls() -> None:
     loads.target("a", "", "x").began()
     loads.after_fork()
     assert loads.target("a", "", "x").in_flight == 0
+
+
+def test_threads_lose_no_call() -> None:
+    load = TargetLoad()
+
+    def work() -> None:
+        for number in range(2000):
+            load.began()
+            load.answered(0.1, float(number))
+            load.left()
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert load.in_flight == 0

@@ -19,3 +19,11 @@ def test_a_client_has_one_gate_for_ever_also_in_a_child() -> None:
     panics.after_fork()
     assert panics.gate("planner") is gate
     assert not gate.opens(0.5, 1.0)
+
+
+def test_gates_of_clients_that_are_gone_are_forgotten() -> None:
+    panics = Panics()
+    kept, gone = panics.gate("kept"), panics.gate("gone")
+    panics.retain({"kept"})
+    assert panics.gate("kept") is kept
+    assert panics.gate("gone") is not gone

@@ -96,3 +96,9 @@ def test_nothing_is_formatted_while_the_level_is_off(caplog: pytest.LogCaptureFi
     with caplog.at_level(logging.WARNING, "loomwire.calls"):
         LoggingSink().emit(record)
     assert caplog.records == []
+
+
+def test_a_call_that_was_answered_for_is_a_failure_that_says_so(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, "loomwire.calls"):
+        LoggingSink().emit(replace(FAILED, level="call", degraded=True))
+    assert caplog.messages[0].endswith("outcome=failed code=RAT001 latency_s=2.000 degraded=yes")

@@ -7,6 +7,7 @@ import random
 import threading
 import time
 from collections.abc import Callable
+from itertools import count
 from typing import Final
 
 from loomwire.application.state.breaking.permits import SETTLED, CircuitState, CircuitStatus, Hold, Permit, Refused
@@ -16,13 +17,16 @@ from loomwire.domain.policies import BreakerPolicy
 
 _CLOSED, _OPEN, _HALF_OPEN = CircuitState.CLOSED, CircuitState.OPEN, CircuitState.HALF_OPEN
 LEASE_S: Final = 605.0
+MOST_OVERTAKEN: Final = 100
+"""So many earlier calls may still be under way and speak against opening; more could be permits that were lost."""
 """How long a probe may take before its permit is given to another: the longest attempt of the defaults and 5 s."""
 
 
 class Circuit:
     """Lets calls through, or not, by how earlier ones ended.
 
-    Closed, it opens when enough of the window's calls failed or were slow, or after so many failures in a row. Open,
+    Closed, it opens when enough of the window's calls failed or were slow, or after so many failures in a row (more of
+    them where failures are common, so that it does not open by chance: see `reason_to_open`). Open,
     it refuses for `open_s`, doubled every time it opens again, 20 % more or less, never above `open_max_s`; it begins
     with `open_s` again when it was closed for a whole window. Then it is half open: at most `probes` calls at once,
     whose `probes`-th answer closes it and whose first failure opens it. When as many of those answers were slow as
@@ -67,6 +71,8 @@ class Circuit:
         self._streak = self._trips = self._proofs = self._slow_proofs = 0
         self._probes: dict[Permit, float] = {}
         self._generation = 0
+        # Of this life: what gives permits their numbers, without a lock, and how many of them came back.
+        self._numbers, self._ended = count(), 0
         self._until = self._tried = self._spare_until = -math.inf
         self._error = ""
         self.hold: Hold = ""
@@ -84,10 +90,10 @@ class Circuit:
         # One read tells both that it is closed and its generation, so no lock is needed here.
         entry, now = self._entry, self._now()
         if entry is not None:
-            return Permit(entry, now)
+            return Permit(entry, now, next(self._numbers))
         with self._lock:
             if self._entry is not None:
-                return Permit(self._entry, now)
+                return Permit(self._entry, now, next(self._numbers))
             refused = self._refused(now)
             return self._leased(now) if refused is None else refused
 
@@ -98,6 +104,7 @@ class Circuit:
             if permit.generation != self._entry:
                 return self._proved(permit, now) if self._claims(permit, now) else None
             permit.generation = SETTLED
+            self._ended += 1
             self.answered_at = now
             self._streak = 0
             slow = self.policy.slow_after_s is not None and self._is_slow(permit, now)
@@ -116,15 +123,16 @@ class Circuit:
                 return self._opened(now, "probe_failed") if self._state is _HALF_OPEN else None
             self._streak += 1
             self._window.add(now, failed=True, slow=self._is_slow(permit, now))
-            reason = reason_to_open(self.policy, self._window, self._streak)
+            overtaken = min(max(permit.number - self._ended, 0), MOST_OVERTAKEN)
+            self._ended += 1
+            reason = reason_to_open(self.policy, self._window, self._streak, overtaken)
             return self._opened(now, reason) if reason else None
 
     def ignored(self, permit: Permit) -> None:
         """Take the permit of a call that says nothing about what is guarded; nothing is counted."""
-        if permit.leased:
-            with self._lock:
-                self._claims(permit, self._now())
-        permit.generation = SETTLED
+        with self._lock:
+            if self._claims(permit, self._now()) and not permit.leased:
+                self._ended += 1
 
     def began(self, permit: Permit) -> None:
         """Note that the first token came: a stream is slow by the time to it, not by its length."""
@@ -190,7 +198,7 @@ class Circuit:
             return True
 
     def adapt(self, policy: BreakerPolicy, lease_s: float = LEASE_S) -> None:
-        """Go on under other numbers. Its state stays, but it is never open for longer than they allow.
+        """Go on under other numbers. Its state stays, but it is open no longer than they, or an operator, allow.
 
         The window's counts stay unless its length or its buckets change; equal numbers change nothing at all.
         """
@@ -200,7 +208,7 @@ class Circuit:
                 return
             if (before.window_s, before.buckets) != (policy.window_s, policy.buckets):
                 self._window = Window(policy.window_s, policy.buckets)
-            if self._state is _OPEN:
+            if self._state is _OPEN and not self._is_timed:
                 self._until = min(self._until, self._since + rests_s(policy, self._trips)[1])
 
     def status(self) -> CircuitStatus:
@@ -229,6 +237,7 @@ class Circuit:
         """Go on in a child: another thread of the parent may have held the lock, and the parent made the probes."""
         self._lock = threading.Lock()
         self._probes.clear()
+        self._numbers, self._ended = count(), 0
 
     def _refused(self, now: float) -> Refused | None:
         if self.hold == "isolated":
@@ -305,7 +314,7 @@ class Circuit:
             tripped_at = self.tripped_at
             if state is _OPEN and not hold:
                 self._opened(now, reason)
-                self._until = self._until if for_s is None else now + for_s
+                self._until, self._is_timed = (self._until, False) if for_s is None else (now + for_s, True)
             else:
                 self._trips = 0
                 self._become(state, reason, now)
@@ -319,6 +328,8 @@ class Circuit:
         self._entry = self._generation if state is _CLOSED else None
         self._streak = self._proofs = self._slow_proofs = 0
         self._until = self._spare_until = -math.inf
+        self._is_timed = False
+        self._numbers, self._ended = count(), 0
         if state is _CLOSED:
             self._window.clear()
             self.tripped_at = None

@@ -33,13 +33,15 @@ class Permit:
         leased: Whether it is one of the few of a circuit that is not closed.
         first_at: When the first token came, or None as long as it did not.
         above: The permit of the endpoint's circuit that was needed too, or None.
+        number: How many permits of this life of the circuit were given before it.
     """
 
-    __slots__ = ("above", "first_at", "generation", "leased", "started")
+    __slots__ = ("above", "first_at", "generation", "leased", "number", "started")
 
-    def __init__(self, generation: int, started: float, *, leased: bool = False) -> None:
+    def __init__(self, generation: int, started: float, number: int = 0, *, leased: bool = False) -> None:
         """Give the right."""
         self.generation = generation
+        self.number = number
         self.started = started
         self.leased = leased
         self.first_at: float | None = None

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -63,12 +64,69 @@ def test_eight_failures_in_a_row_open_it() -> None:
     assert not bench.circuit.is_closed
 
 
+def test_failures_that_overtake_calls_under_way_say_little_until_those_end() -> None:
+    bench = Bench()
+    under_way = [bench.permit() for _ in range(35)]
+    bench.fail(15)  # the fast ones of 50 at once
+    assert bench.state is CLOSED
+    for permit in under_way:
+        bench.circuit.succeeded(permit)
+    assert (bench.state, bench.circuit.status().failures) == (CLOSED, 15)
+
+
+def test_calls_that_hang_open_it_with_the_eighth_that_gives_up_however_many_are_under_way() -> None:
+    bench = Bench()
+    hanging = [bench.permit() for _ in range(500)]
+    for permit in hanging[:8]:
+        assert bench.state is CLOSED
+        bench.circuit.failed(permit, "TIM004")
+    assert (bench.state, bench.reason) == (OPEN, "consecutive")
+
+
+def test_permits_that_were_lost_put_off_an_opening_by_a_hundred_failures_at_most() -> None:
+    bench = Bench()
+    lost = [bench.permit() for _ in range(5_000)]
+    bench.fail(99)
+    assert bench.state is CLOSED
+    bench.fail()
+    assert bench.state is OPEN
+    assert len(lost) == 5_000
+
+
+def test_a_child_knows_that_the_calls_under_way_were_its_parents() -> None:
+    bench = Bench()
+    parents = [bench.permit() for _ in range(50)]
+    bench.circuit.after_fork()
+    bench.fail(8)
+    assert (bench.state, len(parents)) == (OPEN, 50)
+
+
 def test_an_answer_ends_a_row_of_failures_and_an_ignored_call_does_not() -> None:
     bench = Bench(BreakerPolicy(failure_rate=1.0))
     bench.fail(7)
     bench.succeed()
     bench.fail(7)
     bench.circuit.ignored(bench.permit())
+    assert bench.state is CLOSED
+    bench.fail()
+    assert bench.reason == "consecutive"
+
+
+def test_a_row_that_chance_brings_where_failures_are_common_does_not_open_it_and_a_longer_one_does() -> None:
+    bench = Bench()
+    for number in range(700):
+        bench.fail() if number % 10 in (0, 3, 6) else bench.succeed()
+    bench.fail(13)
+    assert bench.state is CLOSED
+    bench.fail()
+    assert bench.reason == "consecutive"
+
+
+def test_a_row_of_eight_opens_what_hardly_ever_failed_however_much_it_answered() -> None:
+    bench = Bench()
+    for number in range(700):
+        bench.fail() if number % 10 == 0 else bench.succeed()
+    bench.fail(7)
     assert bench.state is CLOSED
     bench.fail()
     assert bench.reason == "consecutive"
@@ -244,12 +302,14 @@ def test_probes_of_which_some_are_slow_close_it() -> None:
 
 def test_late_answers_of_an_earlier_generation_change_nothing() -> None:
     bench = Bench()
-    early = [bench.permit() for _ in range(20)]
-    bench.fail(8)
+    early = [bench.permit() for _ in range(28)]
+    for permit in early[:8]:
+        bench.circuit.failed(permit)
     before = bench.circuit.status()
-    for permit in early[:10]:
+    assert before.state is OPEN
+    for permit in early[8:18]:
         assert bench.circuit.failed(permit) is None
-    for permit in early[10:]:
+    for permit in early[18:]:
         assert bench.circuit.succeeded(permit) is None
     assert bench.circuit.status() == before
 
@@ -296,6 +356,19 @@ def test_force_open_opens_it_and_it_heals_by_itself() -> None:
     bench.circuit.force_open()
     assert (bench.state, bench.reason, bench.refused().retry_after_s) == (OPEN, "forced", 5.0)
     bench.clock.move(5)
+    bench.succeed(3)
+    assert bench.state is CLOSED
+
+
+def test_force_open_may_say_for_how_long() -> None:
+    bench = Bench()
+    for for_s in (300.0, 0.25):
+        bench.circuit.force_open(for_s)
+        assert bench.circuit.status().retry_after_s == for_s
+    bench.circuit.force_open(300.0)
+    bench.circuit.adapt(replace(bench.circuit.policy, min_calls=3))
+    assert bench.circuit.status().retry_after_s == 300.0
+    bench.clock.move(300)
     bench.succeed(3)
     assert bench.state is CLOSED
 

@@ -1,4 +1,4 @@
-"""`loomwire explain`: an error code, or `key` and a key of the configuration."""
+"""`loomwire explain`: an error code, `key` and a key of the configuration, or `route` and a client."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing_extensions import override
 
 from loomwire.cli import reference
 from loomwire.cli.configuring.explain import key
+from loomwire.cli.operating.route import route
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -29,9 +30,9 @@ class ExplainGroup(click.Group):
         return [*super().shell_complete(ctx, incomplete), *reference.complete_codes(ctx, key.params[0], incomplete)]
 
 
-@click.group(cls=ExplainGroup, short_help="Say what an error code means, or where a value comes from.")
+@click.group(cls=ExplainGroup, short_help="Say what a code means, where a value comes from, whom a client asks.")
 def explain() -> None:
-    """Say what an error CODE such as CFG010 means, or where the value of a key comes from.
+    """Say what an error CODE such as CFG010 means, where the value of a key comes from, or whom a client would ask.
 
     `loomwire explain CFG010` is short for `loomwire explain code CFG010`; `loomwire explain all` lists every code.
     """
@@ -39,3 +40,4 @@ def explain() -> None:
 
 explain.add_command(reference.explain, "code")
 explain.add_command(key)
+explain.add_command(route)
