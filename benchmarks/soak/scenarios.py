@@ -45,7 +45,7 @@ SCENARIOS: Final[Mapping[str, Scenario]] = {
     "outcomes": Scenario("plain and streamed calls at 30 % faults on three endpoints", outcomes, 100_000),
     "outage": Scenario("all endpoints are down, and come back", outage, 20_000, 2_000),
     "storm": Scenario("rate limits of every kind, in simulated time", storm, 10_000),
-    "retries": Scenario("every dialect sends exactly as often as configured", retries, 10_000),
+    "retries": Scenario("every dialect sends exactly as often as configured", retries, 10_000, 300),
     "interrupted": Scenario("streams that break after their first words", interrupted, 10_000),
     "waiters": Scenario("calls cancelled before and behind a limit, in simulated time", waiters, 100_000),
     "cancellation": Scenario("calls cancelled at any await, and while their container closes", cancellation, 100_000),

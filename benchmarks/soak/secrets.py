@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 from benchmarks.soak.chain import answer, opened
 from benchmarks.soak.figures import Measured
 from loomwire import ILLMClient, LLMContainer, LLMRequest
+from loomwire.application.state.targets import TargetStates
 from loomwire.domain.errors import AllTargetsFailedError, LoomError
 from loomwire.domain.values import JSON
 from loomwire.infrastructure.providers.table import DIALECTS, PROVIDERS
@@ -143,6 +144,10 @@ def _hits_of(error: LoomError) -> Iterator[str]:
 def _hits_around(container: LLMContainer, client: ILLMClient) -> Iterable[str]:
     shown = {"health": repr(container.health()), "client": repr(client), "container": repr(container)}
     shown["client_config"] = repr([container.client_config(name) for name in _CLIENTS])
+    states: TargetStates = container.wiring.target_states()
+    now = states.now()
+    # Keys are told apart in here, and must not be named by what they are.
+    shown["states"] = repr((states.loads.readings(now), states.cooldowns.statuses(now), states.circuits.statuses()))
     return [what for what, text in shown.items() if CANARY in text or WORDS in text]
 
 

@@ -110,18 +110,16 @@ async def test_a_running_process_takes_up_a_socket_that_comes_by_an_edit(tmp_pat
         assert set(processes(ran.out)) == {running.pid}
 
 
-async def test_config_watch_is_nobody_to_operate(tmp_path: Path) -> None:
-    config = folder(tmp_path, control={"socket": "l.sock"})
-    watching = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "loomwire", "config", "watch", "--config", str(config)),
+async def test_a_process_that_ends_without_closing_leaves_no_socket(tmp_path: Path) -> None:
+    await asyncio.to_thread(folder, tmp_path, control={"socket": "l.sock"})
+    script = "import os; from loomwire import LLMContainer; kept = LLMContainer.open(os.curdir); print(os.listdir())"
+    ending = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", script),
         stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
         env=environment(),
-        cwd=REPOSITORY,
+        cwd=tmp_path,
     )
-    assert watching.stdout is not None
     async with asyncio.timeout(15):
-        await watching.stdout.readline()
-        assert (await asyncio.to_thread(loomwire, "breaker", "list", config)).code == 6
-        watching.send_signal(signal.SIGTERM)
-        await watching.communicate()
+        out, _ = await ending.communicate()
+    assert (ending.returncode, f"l-{ending.pid}.sock" in out.decode()) == (0, True)
+    assert not await asyncio.to_thread((tmp_path / f"l-{ending.pid}.sock").exists)

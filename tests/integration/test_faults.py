@@ -40,6 +40,23 @@ async def test_faults_end_in_a_right_answer_or_a_typed_error_within_the_deadline
     assert told_of_others_in(said) == told_of_others(outcomes), "python3 dev.py test -k faults --write-tables"
 
 
+@pytest.mark.timeout(240)
+async def test_faults_end_well_too_where_they_are_asked_again_and_of_another_target(
+    pytestconfig: pytest.Config, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    # A look at every 23rd case, in whatever dialect it is; all of them with --full.
+    cases = CASES if pytestconfig.getoption("--full") else CASES[::23]
+    async with world() as at:
+        outcomes = await played(at, cases, QUICK, chained=True)
+    assert [f"{each.case}, {each.case.mode}: {word}" for each in outcomes for word in each.wrong] == []
+    answered = sum(each.outcome == "right answer" for each in outcomes)
+    # What stays an error: what only the caller can mend, and streams that broke after their first words.
+    assert answered >= len(outcomes) * 0.6
+    assert KEY not in caplog.text
+    assert CANARY not in caplog.text
+
+
 def test_the_cases_leave_no_fault_out() -> None:
     assert {(case.dialect, case.fault) for case in CASES} == set(product(DIALECTS, FAULTS))
     for name, kind in FAULTS.items():

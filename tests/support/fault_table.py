@@ -19,9 +19,10 @@ from pathlib import Path
 from typing import Final
 
 from loomwire import ILLMClient, LLMConfig, LLMContainer, LLMRequest
+from loomwire.domain.config import ClientConfig
 from loomwire.domain.errors import LLMError, LoomError, StreamInterruptedError
 from loomwire.domain.events import TextDelta
-from loomwire.domain.policies import MIB, WireLimits
+from loomwire.domain.policies import MIB, RetryPolicy, WireLimits
 from loomwire.domain.ports.pool import IConnectionPool
 from loomwire.domain.responses import LLMResponse
 from loomwire.domain.values import JSON, Secret
@@ -36,6 +37,8 @@ PROMPT: Final = f"{CANARY}: when does the harbour open?"
 DEADLINE_S: Final = 1.0
 LARGE_S: Final = 15.0
 LATE_S: Final = 0.2
+CHAINED: Final = 100
+"""What is added to the number of a case's path for the second target."""
 MOST_MB: Final = 32.0
 WAITING: Final = frozenset({"hang", "hang_after_headers", "stall", "slow_loris", "slow_ok", "dns_slow", "byte_split"})
 """Faults that mostly wait, so that they are played side by side; what memory they take, they take together."""
@@ -129,10 +132,13 @@ class Player:
         world: Where they are served.
         attempt: Which time they are played; a server plays a fault once per attempt.
         most: Bytes that a stream may have (`limits.stream`).
+        chained: Ask again, and then a second target, as a client does by default; else a fault ends the call. Every
+            target plays its fault once.
     """
 
-    def __init__(self, world: World, attempt: int, most: int) -> None:
+    def __init__(self, world: World, attempt: int, most: int, *, chained: bool = False) -> None:
         """Build nothing yet."""
+        self._chained = chained
         self._world = world
         self._attempt = attempt
         self._most = most
@@ -162,10 +168,20 @@ class Player:
                 assert home.resolve(IConnectionPool).get_stats().active == 0
         return outcomes
 
-    def _config(self, case: Case) -> LLMConfig:
-        place = f"{self._world.urls['plain'].removesuffix('/v1')}/{case.number}/{self._attempt}/v1"
+    def _config(self, case: Case) -> LLMConfig | ClientConfig:
+        # With one attempt, because the table says how a fault ends and not what comes after it.
+        first = self._target(case, self._attempt, RetryPolicy(base_s=0.0) if self._chained else RetryPolicy(attempts=1))
+        if not self._chained:
+            return first
+        second = self._target(case, self._attempt + CHAINED, first.retry)
+        return ClientConfig(name=str(case.number), targets=(first, second))
+
+    def _target(self, case: Case, attempt: int, retry: RetryPolicy) -> LLMConfig:
+        place = f"{self._world.urls['plain'].removesuffix('/v1')}/{case.number}/{attempt}/v1"
         made = target_of(case.dialect, self._world.urls.get(case.fault) or place)
-        return replace(made, keys=(Secret(KEY),), limits=replace(made.limits, stream=self._most))
+        limits = replace(made.limits, stream=self._most)
+        # Each with a name, and so with a circuit, of its own.
+        return replace(made, name=f"case-{case.number}-{attempt}", keys=(Secret(KEY),), limits=limits, retry=retry)
 
     async def _ended(self, case: Case, container: LLMContainer) -> Outcome:
         client = container.resolve(ILLMClient, str(case.number))
@@ -178,11 +194,18 @@ class Player:
         except Exception as caught:  # noqa: BLE001 - an error of any other kind is what the table is there to find
             error = caught
         seconds = time.monotonic() - started
-        wrong = list(_misanswered(case, response) if response is not None else _misreported(case, error))
+        if response is None:
+            wrong = list(_misreported(case, error))
+        elif self._chained and response.text == AGAIN:
+            wrong = []
+        else:
+            wrong = list(_misanswered(case, response))
         if seconds > deadline_s + LATE_S:
             wrong.append(f"it took {seconds:.2f} s of {deadline_s:g}")
         if FAULTS[case.fault].play is not None:
-            wrong += await _afterwards(client)
+            # The second target may have its fault still to play.
+            met = self._chained and bool(await _afterwards(client))
+            wrong += await _afterwards(client) if met or not self._chained else []
         return Outcome(
             case,
             "right answer" if error is None else type(error).__name__,
@@ -193,7 +216,9 @@ class Player:
         )
 
 
-async def _container(clients: Mapping[str, LLMConfig], pool: ConnectionPool | None = None) -> LLMContainer:
+async def _container(
+    clients: Mapping[str, LLMConfig | ClientConfig], pool: ConnectionPool | None = None
+) -> LLMContainer:
     overrides = {} if pool is None else {"connection_pool": pool}
     # On a thread, because the first client imports the network's libraries.
     return await asyncio.to_thread(LLMContainer.of, clients, overrides=overrides)
@@ -282,16 +307,20 @@ def _with_memory(outcome: Outcome, extra_mb: float | None) -> Outcome:
     return Outcome(outcome.case, outcome.outcome, outcome.reason, outcome.seconds, extra_mb, wrong)
 
 
-async def played(at: World, cases: Sequence[Case], most: int = WireLimits().stream, attempts: int = 3) -> list[Outcome]:
-    """Play cases. What was wrong is played again: a machine may be slow once, a client that is wrong stays so.
+async def played(
+    at: World, cases: Sequence[Case], most: int = WireLimits().stream, attempts: int = 3, *, chained: bool = False
+) -> list[Outcome]:
+    """Play cases, each by itself or through everything that a chain does about a fault.
 
+    What was wrong is played again: a machine may be slow once, a client that is wrong stays so.
     Silently wrong answers are never forgiven.
     """
-    best = {outcome.case: outcome for outcome in await Player(at, 0, most).play(cases)}
-    for attempt in range(1, attempts):
+    start = 2 * CHAINED if chained else 0
+    best = {outcome.case: outcome for outcome in await Player(at, start, most, chained=chained).play(cases)}
+    for attempt in range(start + 1, start + attempts):
         again = [case for case, outcome in best.items() if outcome.wrong and not _unforgivable(outcome)]
         if again:
-            best |= {outcome.case: outcome for outcome in await Player(at, attempt, most).play(again)}
+            best |= {outcome.case: outcome for outcome in await Player(at, attempt, most, chained=chained).play(again)}
     return [best[case] for case in cases]
 
 

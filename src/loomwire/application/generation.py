@@ -164,18 +164,17 @@ def _built(number: int, source: ClientConfig, parts: Parts, resolved: _Resolved)
     # Once and before anything is built: every layer and every typed call sees what the provider's row knows.
     known = resolved.of(source.targets)
     config = replace(source, targets=known.targets)
-    further = FurtherChains(replace(source, targets=(known.embeds,), weights=()), parts, config)
+    further = FurtherChains(source, parts, config)
     can = reduce(ModelCapabilities.common, (target.capabilities for target in config.targets))
     return Entry(build_client(config, parts), config, source, number, known.places, further, can)
 
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """What targets become, where they connect to, and what embeds among them."""
+    """What targets become, and where they connect to."""
 
     targets: tuple[LLMConfig, ...]
     places: frozenset[Place]
-    embeds: LLMConfig
 
 
 class _Resolved:
@@ -202,8 +201,7 @@ class _Resolved:
         asked = (*made, *(() if embedding is None else embedding.places(first)))
         networked = (target for target in asked if target.base_url is not None and target.replay is None)
         places = frozenset((target.base_url or "", target.transport) for target in networked)
-        # Where it embeds is told by its own words and not by where it chats; what it costs is the same knowledge.
-        return _Known(made, places, replace(first, prices=made[0].prices, free=made[0].free))
+        return _Known(made, places)
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> UnknownNameError:

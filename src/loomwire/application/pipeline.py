@@ -23,9 +23,8 @@ from loomwire.application.resilience.course import Retries
 from loomwire.application.resilience.restarts import Origin
 from loomwire.application.resilience.round import Terms
 from loomwire.application.resilience.stand_ins import stand_in_of
-from loomwire.application.selection.options import options_of
-from loomwire.application.selection.table import Rules
-from loomwire.application.state.keys import key_id
+from loomwire.application.selection.options import Option, options_of
+from loomwire.application.selection.table import rules_of
 from loomwire.application.state.slots import LaneKey
 from loomwire.application.state.stats import CallStats
 from loomwire.application.state.targets import TargetStates
@@ -76,10 +75,11 @@ def build_client(config: ClientConfig, parts: Parts) -> ILLMClient:
     Raises:
         ConfigError: A target cannot be built, see `ILLMClientFactory.create`, or `on_exhausted` names no function.
     """
+    origins = [Origin(target, retries_of(target, parts)) for target in config.targets]
     # Every target is its own chain, so that whatever is counted and limited below is counted for one target and key.
-    chain = _build_targets(config, parts)
+    chain = _build_targets(config, parts, origins)
     # Above the targets, so that a stream may begin anew on another one than it broke on.
-    chain = ResumedClient(chain, [Origin(target, retries_of(target, parts)) for target in config.targets])
+    chain = ResumedClient(chain, origins)
     if config.system is not None:
         # Above the targets, so that every target and every cache key sees the same conversation.
         chain = InstructedClient(chain, config.system)
@@ -94,18 +94,22 @@ def build_client(config: ClientConfig, parts: Parts) -> ILLMClient:
     return GuardedClient(chain, observed_call(config.name, parts))
 
 
-def _build_targets(config: ClientConfig, parts: Parts) -> ILLMClient:
+def _build_targets(config: ClientConfig, parts: Parts, origins: Sequence[Origin]) -> ILLMClient:
     options = options_of(config, parts.states)
     terms = Terms(
         name=config.name,
         options=options,
-        rules=Rules(config.balance, parts.draw),
+        rules=rules_of(config.balance, parts.draw),
         balance=config.balance,
         gate=parts.states.panics.gate(config.name),
         clock=parts.clock,
         content_filter=config.content_filter_fallback,
     )
-    return FallbackClient([_build_target(config.name, option.config, parts) for option in options], terms)
+    # The keys of a target are retried on the same terms.
+    retries = [origins[option.candidate.place].retries for option in options]
+    return FallbackClient(
+        [_build_target(config.name, one, parts, its) for one, its in zip(options, retries, strict=True)], terms
+    )
 
 
 def observed_call(client: str, parts: Parts) -> Observe:
@@ -127,22 +131,21 @@ def observed_attempt(client: str, config: LLMConfig, parts: Parts) -> Observe:
     )
 
 
-def _build_target(client: str, config: LLMConfig, parts: Parts) -> ILLMClient:
-    states = parts.states
+def _build_target(client: str, option: Option, parts: Parts, retries: Retries) -> ILLMClient:
+    config = option.config
     chain: ILLMClient = parts.factory.create(config)
     # Nearest to the wire: the limits of one send.
     chain = TimedClient(chain, timeouts=config.timeouts, clock=parts.clock)
     # One step and one record per send; outside Timed, so that a timeout is seen as the attempt's failure.
     chain = GuardedClient(chain, observed_attempt(client, config, parts))
     # Inside retry, so that it counts real sends; an open circuit is no reason to ask again.
-    chain = GuardedClient(chain, breaker_of(config, parts))
+    chain = GuardedClient(chain, breaker_of(option))
     # Outside the breaker, so that nobody waits with a permit in hand; inside retry, which holds no slot while it waits.
-    for limit in limits_of(config, parts, config.parameters.max_tokens or config.capabilities.max_tokens):
+    for limit in limits_of(option, parts, config.parameters.max_tokens or config.capabilities.max_tokens):
         chain = GuardedClient(chain, limit)
-    retries = retries_of(config, parts)
     if config.retry.hedge:
         # Below the retry, so that it stays one attempt; above the guards, so that both sends are counted.
-        chain = HedgedClient(chain, retries, states.latencies.window(config.target))
+        chain = HedgedClient(chain, retries, parts.states.latencies.window(config.target))
     # The only retry there is.
     chain = RetryingClient(chain, retries)
     # A request the target cannot serve is refused before it counts as a send.
@@ -156,30 +159,31 @@ def _build_target(client: str, config: LLMConfig, parts: Parts) -> ILLMClient:
     return chain
 
 
-def breaker_of(config: LLMConfig, parts: Parts) -> Breaker:
+def breaker_of(option: Option) -> Breaker:
     """Return what leaves a target alone while it fails, whatever it is asked to do."""
-    return Breaker(parts.states.circuit(config), provider=config.name, model=config.model)
+    return Breaker(option.circuit, provider=option.config.name, model=option.config.model)
 
 
-def limits_of(config: LLMConfig, parts: Parts, answer_tokens: int | None) -> Iterator[Limit]:
-    """Yield what holds back the sends to a target with its first key, the innermost one first.
+def limits_of(option: Option, parts: Parts, answer_tokens: int | None) -> Iterator[Limit]:
+    """Yield what holds back the sends to a target with its key, the innermost one first.
 
     Args:
-        config: The target.
+        option: The target with its key.
         parts: What chains are made from.
         answer_tokens: What an answer is taken for when the request does not say; None is not known.
     """
-    for key, policy in _rates(config):
+    config = option.config
+    for key, policy in _rates(option):
         lane = parts.states.slots.lane(key, policy)
         yield Limit(lane, provider=config.name, model=config.model, answer_tokens=answer_tokens)
 
 
-def _rates(config: LLMConfig) -> Iterator[tuple[LaneKey, RatePolicy]]:
-    key = key_id(config)
+def _rates(option: Option) -> Iterator[tuple[LaneKey, RatePolicy]]:
+    config = option.config
     if config.rate is not None:
-        yield LaneKey(config.name, key, config.model), config.rate
+        yield LaneKey(config.name, option.key, config.model), config.rate
     if config.provider_rate is not None:
-        yield LaneKey(config.name, key), config.provider_rate
+        yield LaneKey(config.name, option.key), config.provider_rate
 
 
 def retries_of(config: LLMConfig, parts: Parts) -> Retries:

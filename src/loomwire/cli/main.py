@@ -22,7 +22,7 @@ COMMANDS = {
     "completion": "loomwire.cli.reference",
     "config": "loomwire.cli.configuring.config",
     "demo": "loomwire.cli.demo",
-    "explain": "loomwire.cli.explaining",
+    "explain": "loomwire.cli.explaining.group",
     "health": "loomwire.cli.operating.health",
     "mock": "loomwire.cli.mock",
     "models": "loomwire.cli.models.group",

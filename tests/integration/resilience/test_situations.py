@@ -244,7 +244,7 @@ async def test_an_endpoint_that_flaps_costs_no_call_its_answer(streamed: bool) -
 
 @pytest.mark.parametrize("streamed", [False, True], ids=["plain", "stream"])
 async def test_every_attempt_is_accounted_for_in_the_steps_the_tallies_and_the_servers_books(streamed: bool) -> None:
-    kinds = [
+    kinds: list[Queued] = [
         status(500),
         Fault("reset", ONE),
         status(429, 0.01),

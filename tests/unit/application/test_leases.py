@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
 from typing_extensions import override
 
+from loomwire.application.agents.executor import AgentExecutor
+from loomwire.application.agents.tool_pipeline import ToolPipeline
 from loomwire.application.clients.typed import TypedLLMClient
 from loomwire.application.pinned import PinnedRegistry
 from loomwire.application.registry import ClientRegistry
@@ -35,7 +37,7 @@ class Stalled(ILLMClient, LLMStream):
 
     @override
     @asynccontextmanager
-    async def stream(self, request: LLMRequest) -> AsyncIterator[LLMStream]:
+    async def stream(self, request: LLMRequest) -> AsyncGenerator[LLMStream]:
         try:
             yield self
         finally:
@@ -150,6 +152,18 @@ async def test_a_typed_call_is_ended_between_its_answers_too() -> None:
     closed(registry)
     with pytest.raises(ClientRemovedError):
         await call
+
+
+async def test_a_run_of_an_agent_is_ended_with_whatever_it_waits_for() -> None:
+    registry = registry_of(hanging(), "planner")
+    agent = AgentExecutor(registry.client("planner"), ToolPipeline(clock=SystemClock()))
+    run = asyncio.create_task(agent.run(HI))
+    await turns()
+    assert registry.calls.in_flight == 1
+    closed(registry)
+    with pytest.raises(ClientRemovedError) as caught:
+        await run
+    assert (caught.value.__context__, registry.generation.leases) == (None, 0)
 
 
 async def test_a_pinned_call_is_one_of_the_containers() -> None:

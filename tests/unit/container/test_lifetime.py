@@ -220,3 +220,11 @@ def test_a_configuration_in_code_has_nothing_to_watch_and_its_drop_says_code(tmp
 async def _opened_and_left(root: Path) -> None:
     async with LLMContainer.aopen(root) as container:
         assert not container.closed
+
+
+async def test_a_pinned_run_is_no_call_so_closing_does_not_wait_for_it(tmp_path: Path) -> None:
+    container = await asyncio.to_thread(LLMContainer.open, folder(tmp_path), watch=False)
+    with container.pinned():
+        await asyncio.wait_for(container.aclose(drain=60), 10)
+        assert container.health().in_flight == 1
+    assert container.health().in_flight == 0

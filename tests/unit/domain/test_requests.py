@@ -239,6 +239,8 @@ def test_another_bound_changes_nothing_else(request_: LLMRequest, at: float) -> 
     bound = Bound(at, "attempt")
     assert request_.with_bound(bound) == replace(request_, bound=bound)
     assert type(request_.with_bound(bound)) is LLMRequest
+    parameters = Parameters(temperature=0.5)
+    assert request_.with_parameters(parameters) == replace(request_, parameters=parameters)
 
 
 @given(REQUESTS, st.floats(0, 1e6), st.floats(0.001, 1e6))

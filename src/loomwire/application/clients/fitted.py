@@ -18,6 +18,9 @@ from loomwire.domain.responses import LLMResponse
 
 _LOGGER = logging.getLogger("loomwire.capabilities")
 
+# One for all: a set of its own for each of a thousand targets is work for every garbage collection.
+_NOTHING: frozenset[str] = frozenset()
+
 
 class FittedClient(ILLMClient):
     """Fills in the target's parameters and refuses what the target is known not to do, before anything is sent.
@@ -69,7 +72,7 @@ class Fitting:
         self._config = config
         self._parameters = None if config.parameters == NO_PARAMETERS else config.parameters
         # What was said to the log and not how calls went, so a new chain may say it again.
-        self._warned: frozenset[str] = frozenset()
+        self._warned = _NOTHING
 
     def fitted(self, request: LLMRequest, *, streamed: bool = False) -> LLMRequest:
         """Return the request as the target should get it.

@@ -20,9 +20,9 @@ from loomwire.domain.vectors.embeddings import EmbedRequest, EmbedResponse
 class Batched:
     """Sends batches, a few at once, and returns all vectors in the order of the texts.
 
-    The first failure ends the call: the batches under way are cancelled and none begins any more. The error says in
-    `steps` what became of each batch that ended, and in `metadata["batches"]` how many were answered and what these
-    used. Usage and cost of an answer are the sums.
+    The first failure that its attempts and keys did not heal ends the call: the batches under way are cancelled and
+    none begins any more. The error says in `steps` what became of each batch that ended, and in `metadata["batches"]`
+    how many were answered and what these used. Usage and cost of an answer are the sums.
 
     Args:
         inner: Embeds one batch.

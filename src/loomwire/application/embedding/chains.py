@@ -21,7 +21,7 @@ from loomwire.application.pipeline import (
     observed_call,
     retries_of,
 )
-from loomwire.application.selection.options import options_of
+from loomwire.application.selection.options import Option, options_of
 from loomwire.domain.config import ClientConfig, LLMConfig
 from loomwire.domain.errors import CapabilityError
 from loomwire.domain.estimates.tokens import text_bytes, tokens_of
@@ -129,27 +129,28 @@ def rotated(
     single = replace(config, targets=config.targets[:1], weights=())
     options = options_of(single, parts.states)
     keys = Keys(name=config.name, options=options, balance=config.balance, clock=parts.clock, draw=parts.draw)
-    chains = [_one_send(config.name, one.config, parts, leaf_of(one.config), name, size) for one in options]
+    chains = [_one_send(config.name, one, parts, leaf_of(one.config), name, size) for one in options]
     return Rotated(chains, keys)
 
 
 def _one_send(
     client: str,
-    config: LLMConfig,
+    option: Option,
     parts: Parts,
     leaf: Asking[Q, A],
     name: OperationName,
     size: Callable[[Q], int] | None,
 ) -> Asking[Q, A]:
     """Return a leaf with what surrounds each of its sends, in the order of the client's own pipeline."""
+    config = option.config
     # Nearest to the wire: the limit of one send.
     chain: Asking[Q, A] = Limited(leaf, timeouts=config.timeouts, clock=parts.clock)
     # Outside the limit, so that a timeout is seen as the attempt's failure.
     chain = Guarded(chain, observed_attempt(client, config, parts), name)
     # Inside retry, so that it counts real sends; the target's one circuit, whatever it is asked to do.
-    chain = Guarded(chain, breaker_of(config, parts), name)
+    chain = Guarded(chain, breaker_of(option), name)
     # Outside the breaker, so that nobody waits with a permit in hand; the lanes of the chat, which has the same limits.
-    for limit in limits_of(config, parts, 0):
+    for limit in limits_of(option, parts, 0):
         chain = Guarded(chain, limit, name, size)
     # The only retry there is.
     chain = Retried(chain, retries_of(config, parts))

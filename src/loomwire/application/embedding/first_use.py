@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from loomwire.application.forks import renew_after_fork
@@ -18,17 +19,17 @@ class FurtherChains:
     """Embedder, reranker and token counter of one client, each built when it is first asked for. Safe for threads.
 
     Args:
-        vectors: The client as it stands in the snapshot: where it embeds is not where it chats.
+        source: The client as it stands in the snapshot: where it embeds is not where it chats.
         parts: What chains are made from.
         chats: The client as its own chain was built, for what counts; None for the same.
     """
 
-    __slots__ = ("__weakref__", "_chats", "_counter", "_embedder", "_lock", "_parts", "_reranker", "_vectors")
+    __slots__ = ("__weakref__", "_chats", "_counter", "_embedder", "_lock", "_parts", "_reranker", "_source")
 
-    def __init__(self, vectors: ClientConfig, parts: Parts, chats: ClientConfig | None = None) -> None:
+    def __init__(self, source: ClientConfig, parts: Parts, chats: ClientConfig | None = None) -> None:
         """Build nothing."""
-        self._vectors = vectors
-        self._chats = chats or vectors
+        self._source = source
+        self._chats = chats or source
         self._parts = parts
         self._embedder: IEmbedder | None = None
         self._reranker: IReranker | None = None
@@ -52,7 +53,7 @@ class FurtherChains:
             from loomwire.application.embedding.chains import build_embedder
 
             with self._lock:
-                found = self._embedder = self._embedder or build_embedder(self._vectors, self._parts)
+                found = self._embedder = self._embedder or build_embedder(self._vectors(), self._parts)
         return found
 
     def reranker(self) -> IReranker:
@@ -67,7 +68,7 @@ class FurtherChains:
             from loomwire.application.embedding.chains import build_reranker
 
             with self._lock:
-                found = self._reranker = self._reranker or build_reranker(self._vectors, self._parts)
+                found = self._reranker = self._reranker or build_reranker(self._vectors(), self._parts)
         return found
 
     def counter(self) -> ITokenCounter:
@@ -84,3 +85,9 @@ class FurtherChains:
             with self._lock:
                 found = self._counter = self._counter or build_counter(self._chats, self._parts)
         return found
+
+    def _vectors(self) -> ClientConfig:
+        # Where it embeds is told by its own words and not by where it chats; what it costs is the same knowledge.
+        known = self._chats.targets[0]
+        target = replace(self._source.targets[0], prices=known.prices, free=known.free)
+        return replace(self._source, targets=(target,), weights=())

@@ -47,8 +47,8 @@ class Calls:
 
     @property
     def unwinding(self) -> bool:
-        """Whether code of ours runs for one of them; of a stream, only while it is entered or read."""
-        return any(call.armed for call in self._living())
+        """Whether one of them is about to leave once it is ended; a stream that nobody reads just then is not."""
+        return any(call.unwinding for call in self._living())
 
     def admit(self, call: Call) -> weakref.ref[Call]:
         """Count a call in.
@@ -65,11 +65,10 @@ class Calls:
         raise call.refusal("was asked after its container was closed")
 
     def leave(self, kept: weakref.ref[Call]) -> None:
-        """Count a call off; the last one tells those who wait for that."""
+        """Count a call off; after closing, those who wait for that are told."""
         with self._lock:
             self._open.discard(kept)
-            last = self.closed and not self._open
-        if last:
+        if self.closed:
             self.tell()
 
     def close(self) -> None:
@@ -91,7 +90,7 @@ class Calls:
 
     @contextmanager
     def heard(self, listener: Callable[[], None]) -> Generator[None]:
-        """Have `listener` called, from any thread, when the last call has left and when somebody says `tell`."""
+        """Have `listener` called, from any thread, when a call leaves after closing and when somebody says `tell`."""
         with self._lock:
             self._listeners.append(listener)
         try:
@@ -117,7 +116,7 @@ class Call:
         name: The client's name.
     """
 
-    __slots__ = ("__weakref__", "_before", "_calls", "_cuts", "_ended", "_kept", "_task", "name")
+    __slots__ = ("__weakref__", "_before", "_calls", "_cuts", "_ended", "_kept", "_task", "_was_cut", "name")
 
     def __init__(self, calls: Calls, name: str) -> None:
         """Begin nothing yet."""
@@ -128,11 +127,12 @@ class Call:
         self._before = 0
         self._cuts = 0
         self._ended = False
+        self._was_cut = False
 
     @property
-    def armed(self) -> bool:
-        """Whether a task works for it now."""
-        return self._task is not None
+    def unwinding(self) -> bool:
+        """Whether a task works for it now, or did when it was ended."""
+        return self._task is not None or self._was_cut
 
     def begin(self) -> None:
         """Count it in, and arm it.
@@ -181,7 +181,6 @@ class Call:
         cuts, self._cuts = self._cuts, 0
         for _ in range(cuts):
             task.uncancel()
-        self._calls.tell()
         if task.cancelling() > self._before or not isinstance(error, asyncio.CancelledError):
             return None
         return self.refusal("was ended because its container was closed")
@@ -200,6 +199,7 @@ class Call:
 
     def _cut(self, task: Working) -> None:
         if self._task is task:
+            self._was_cut = True
             self._cuts += 1
             task.cancel()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from types import MappingProxyType
 
 from loomwire.application.selection.cost import Cheapest
@@ -25,6 +26,12 @@ _PREFERRED: Mapping[Priority, BalanceRule] = MappingProxyType(
 def rule_of(policy: BalancePolicy, priority: Priority) -> BalanceRule:
     """Return the name of the rule for a request: what its priority prefers, else the client's policy."""
     return _PREFERRED.get(priority, policy.policy)
+
+
+@lru_cache(maxsize=64)
+def rules_of(policy: BalancePolicy, draw: Callable[[], float]) -> Rules:
+    """Return the rules of a policy. They remember nothing, so a thousand clients of one policy share them."""
+    return Rules(policy, draw)
 
 
 class Rules:

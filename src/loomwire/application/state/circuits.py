@@ -6,7 +6,6 @@ import random
 import threading
 import time
 from collections.abc import Callable, Collection
-from types import MappingProxyType
 
 from loomwire.application.forks import renew_after_fork
 from loomwire.application.state.breaking.circuit import LEASE_S, Circuit
@@ -49,10 +48,7 @@ class Circuits:
             room = self._endpoints.get(endpoint)
             if room is None:
                 room = self._endpoints[endpoint] = Endpoint(self._made(endpoint, policy, lease_s))
-            own = room.models.get(model)
-            if own is None:
-                own = self._made(f"{endpoint}/{model}", policy, lease_s)
-                room.models = MappingProxyType({**room.models, model: own})
+            own = room.of(model) or room.add(model, self._made(f"{endpoint}/{model}", policy, lease_s))
         own.adapt(policy, lease_s)
         room.circuit.adapt(policy, lease_s)
         return TargetCircuit(own, room)
@@ -63,11 +59,13 @@ class Circuits:
         Args:
             targets: The (endpoint, model) pairs to keep.
         """
+        kept: dict[str, set[str]] = {}
+        for endpoint, model in targets:
+            kept.setdefault(endpoint, set()).add(model)
         with self._lock:
             for endpoint, room in tuple(self._endpoints.items()):
-                kept = {model: own for model, own in room.models.items() if (endpoint, model) in targets}
-                room.models = MappingProxyType(kept)
-                if not kept:
+                room.keep(kept.get(endpoint, ()))
+                if not room.circuits:
                     del self._endpoints[endpoint]
 
     def find(self, name: str) -> Circuit:
@@ -97,7 +95,7 @@ class Circuits:
             self.find(name)
         for room in self._rooms():
             is_whole = name is None or name == room.circuit.name
-            chosen = [circuit for circuit in room.models.values() if is_whole or circuit.name == name]
+            chosen = [circuit for circuit in room.circuits if is_whole or circuit.name == name]
             for circuit in chosen:
                 circuit.reset()
             if is_whole:
@@ -116,7 +114,7 @@ class Circuits:
             circuit.after_fork()
 
     def _all(self) -> tuple[Circuit, ...]:
-        return tuple(circuit for room in self._rooms() for circuit in (room.circuit, *room.models.values()))
+        return tuple(circuit for room in self._rooms() for circuit in (room.circuit, *room.circuits))
 
     def _rooms(self) -> tuple[Endpoint, ...]:
         with self._lock:

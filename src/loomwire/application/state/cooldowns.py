@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from loomwire.application.forks import renew_after_fork
 from loomwire.domain.errors import LoomError
+from loomwire.domain.faults import Scope
 
 LONGEST_S: Final = 86_400.0
 """Nothing rests for longer, whatever a provider asks for."""
+
+# Of a scope among the rests of a candidate.
+_PLACES: Final[Mapping[Scope, int]] = MappingProxyType({"key": 0, "key+model": 1, "endpoint+model": 2})
 
 
 class RestKey(NamedTuple):
@@ -62,12 +67,11 @@ class Resting:
         lock: Held while a rest is noted.
     """
 
-    __slots__ = ("_lock", "_of_scope", "_rests")
+    __slots__ = ("_lock", "_rests")
 
     def __init__(self, key: _Rest, key_model: _Rest, endpoint_model: _Rest, lock: threading.Lock) -> None:
         """Watch the three."""
         self._rests = (key, key_model, endpoint_model)
-        self._of_scope = {"key": key, "key+model": key_model, "endpoint+model": endpoint_model}
         self._lock = lock
 
     def left_s(self, now: float) -> float:
@@ -88,7 +92,7 @@ class Resting:
         asked = error.retry_after
         # A comparison with NaN is false, so what is no number asks for nothing.
         rest_s = min(asked, LONGEST_S) if asked is not None and asked >= 0 else may.cooldown_s
-        rest = self._of_scope[may.cooldown_scope]
+        rest = self._rests[_PLACES[may.cooldown_scope]]
         with self._lock:
             if now + rest_s > rest.until:
                 rest.until, rest.reason = now + rest_s, error.reason
@@ -120,9 +124,9 @@ class Cooldowns:
             key: The id of the key, see `key_id`.
             model: The model's name there.
         """
+        one, two, three = _names(RestKey(provider, key, model))
         with self._lock:
-            one, two, three = (self._rests.setdefault(n, _Rest()) for n in _names(RestKey(provider, key, model)))
-        return Resting(one, two, three, self._lock)
+            return Resting(self._of(one), self._of(two), self._of(three), self._lock)
 
     def retain(self, targets: Collection[tuple[str, str, str]], now: float) -> None:
         """Forget what is over and concerns no candidate any more, so that reloads with new names do not add up.
@@ -142,6 +146,9 @@ class Cooldowns:
         with self._lock:
             found = [RestStatus(name, rest.until - now, rest.reason) for name, rest in self._rests.items()]
         return tuple(sorted((rest for rest in found if rest.rest_s > 0), key=lambda rest: -rest.rest_s))
+
+    def _of(self, name: RestKey) -> _Rest:
+        return self._rests.get(name) or self._rests.setdefault(name, _Rest())
 
 
 def _names(candidate: RestKey) -> tuple[RestKey, RestKey, RestKey]:

@@ -157,7 +157,8 @@ class Loads:
     def target(self, provider: str, key: str, model: str) -> TargetLoad:
         """Return the load of a target with one key. Called at build time."""
         with self._lock:
-            return self._loads.setdefault(LoadKey(provider, key, model), TargetLoad())
+            name = LoadKey(provider, key, model)
+            return self._loads.get(name) or self._loads.setdefault(name, TargetLoad())
 
     def retain(self, targets: Collection[tuple[str, str, str]]) -> None:
         """Forget the loads of targets and keys that no configuration names any more.

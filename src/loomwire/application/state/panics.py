@@ -52,7 +52,7 @@ class Panics:
     def gate(self, client: str) -> Gate:
         """Return the gate of a client, the same one for ever. Called at build time."""
         with self._lock:
-            return self._gates.setdefault(client, Gate())
+            return self._gates.get(client) or self._gates.setdefault(client, Gate())
 
     def retain(self, clients: Collection[str]) -> None:
         """Forget the gates of all other clients."""

@@ -101,7 +101,7 @@ def trip(name: str, config: Path, for_s: float | None, socket: Path | None, *, a
 
 def _show(asked: Asked, *, as_json: bool, name: str | None = None) -> None:
     from loomwire.cli.operating.asking import end, processes, rows, title
-    from loomwire.cli.operating.words import show_table
+    from loomwire.cli.operating.words import columns, show_table
     from loomwire.cli.output import show_json
 
     if as_json:
@@ -109,7 +109,7 @@ def _show(asked: Asked, *, as_json: bool, name: str | None = None) -> None:
     for answer in () if as_json else asked.answers:
         click.echo(title(answer))
         circuits = [row for row in rows(answer.said, "circuits") if name is None or _concerns(name, str(row["name"]))]
-        show_table(_HEAD, [_line(row) for row in circuits], states=1)
+        show_table(_HEAD, [_line(row) for row in circuits], states=1, width=columns())
     end(asked)
 
 
@@ -141,7 +141,7 @@ def _why(row: Mapping[str, JSON]) -> str:
         "failure_rate": "too many calls failed",
         "slow_rate": "too many calls were slow",
         "probe_failed": "failed again when it was tried",
-        "models_open": "several of its models fail",
+        "models_open": "its models fail",
         "forced": "an operator decided so",
         "isolated": "an operator decided so",
         "recovered": "is well again",

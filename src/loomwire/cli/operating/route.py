@@ -74,7 +74,7 @@ def _own(config: Path, alias: str, needs: dict[str, JSON]) -> Answer:
 
 def _show(answer: Answer, *, is_own: bool) -> None:
     from loomwire.cli.operating.asking import rows, title
-    from loomwire.cli.operating.words import show_table
+    from loomwire.cli.operating.words import columns, show_table
 
     said = answer.said or {}
     if not is_own:
@@ -82,7 +82,7 @@ def _show(answer: Answer, *, is_own: bool) -> None:
     kept, dropped = rows(said, "kept"), rows(said, "dropped")
     lines = [_kept(number, row) for number, row in enumerate(kept, 1)]
     lines += [("-", str(row["target"]), "", _window(row), "", "", f"not asked: {_because(row)}") for row in dropped]
-    show_table(_HEAD, lines)
+    show_table(_HEAD, lines, width=columns())
     panic = "; all circuits are open, so only the first is tried, now and then" if said.get("panic") else ""
     click.echo(f"rule: {said.get('rule')}{panic}", err=True)
 
@@ -97,7 +97,8 @@ def _kept(number: int, row: Mapping[str, JSON]) -> tuple[str, ...]:
         "unknown" if cost is None else "free" if not cost else f"{cost:.6f} USD",
         _window(row),
         str(row["in_flight"]),
-        "" if latency is None else seconds(latency),
+        # Of one that fails it is what its failures were booked at.
+        "" if latency is None or row["failures"] else seconds(latency),
         ", ".join(_notes(row)),
     )
 

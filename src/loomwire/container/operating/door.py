@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from loomwire.application.registry import ClientRegistry
-from loomwire.application.selection.route import Route, route
 from loomwire.application.state.circuits import Circuits
 from loomwire.application.state.targets import TargetStates
 from loomwire.domain.requests import LLMRequest
 
 if TYPE_CHECKING:
     from dependency_injector import containers
+
+    from loomwire.application.selection.route import Route
 
 
 class OperatingDoor:
@@ -51,5 +52,8 @@ class OperatingDoor:
             ...     [kept.candidate.name for kept in container.route("planner", LLMRequest.of("Hi")).kept]
             ['offline/helper']
         """
+        # Asked by operators, and not by every process that starts.
+        from loomwire.application.selection.route import route
+
         states: TargetStates = self.wiring.target_states()
         return route(self._registry.generation.entry(name).config, states, request, streamed=streamed)

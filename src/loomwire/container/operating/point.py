@@ -8,16 +8,17 @@ import threading
 import weakref
 from concurrent.futures import Future
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from loomwire.application.forks import renew_after_fork
 from loomwire.application.loop_thread import LoopThread
 from loomwire.application.reload.manager import LLMConfigManager
-from loomwire.container.operating.operations import Operated, Operations
 from loomwire.domain.config import Snapshot
 from loomwire.domain.errors import ClientRemovedError
-from loomwire.infrastructure.control.places import Place, open_place
-from loomwire.infrastructure.control.server import ControlServer
+
+if TYPE_CHECKING:
+    from loomwire.container.operating.operations import Operated
+    from loomwire.infrastructure.control.places import Place
 
 _BEGIN_S: Final = 1.0
 _log: Final = logging.getLogger("loomwire.control")
@@ -37,7 +38,6 @@ class ControlPoint:
     def __init__(self, container: Operated, threads: LoopThread) -> None:
         """Listen nowhere yet."""
         self._threads = threads
-        self._work = Operations(weakref.ref(container))
         self._named: str | None = None
         self._ending: weakref.finalize[[int, Place, Future[None]], Operated] | None = None
         self._container = weakref.ref(container)
@@ -53,11 +53,6 @@ class ControlPoint:
             self._ending.detach()
             self._place.listening.close()
         self._named = self._ending = self._place = None
-
-    @property
-    def path(self) -> Path | None:
-        """The socket of this container, or None when it listens nowhere."""
-        return None if self._place is None else self._place.path
 
     def start(self, configs: LLMConfigManager) -> None:
         """Listen where the configuration in force says, and follow its edits."""
@@ -91,14 +86,20 @@ class ControlPoint:
         container = self._container()
         if container is None:
             return
+        # What serves is imported where a socket is configured: every process pays for opening a container.
+        from loomwire.container.operating.operations import Operations
+        from loomwire.infrastructure.control.places import open_place
+        from loomwire.infrastructure.control.server import ControlServer
+
         try:
             place = open_place(named)
         except (OSError, AttributeError) as error:
-            why = error.strerror if isinstance(error, OSError) else None
-            _log.warning("no control socket beside %s: %s", named, why or "this system has none")
+            # Without `socket.AF_UNIX` there is an AttributeError, and the check of the configuration has said so.
+            why = (error.strerror or str(error)) if isinstance(error, OSError) else "this system has none"
+            _log.warning("no control socket beside %s: %s", named, why)
             return
         try:
-            server = ControlServer(place.listening, self._work)
+            server = ControlServer(place.listening, Operations(self._container))
             serving = self._threads.begin(server.run())
         except ClientRemovedError:
             place.close()

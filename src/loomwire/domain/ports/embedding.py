@@ -27,7 +27,7 @@ class IEmbedder(Protocol):
 
         Raises:
             LLMError: Anything that kept the vectors from coming. There is never a part of them: of several batches
-                the first failure ends the call.
+                the first failure that further attempts did not heal ends the call.
         """
 
 

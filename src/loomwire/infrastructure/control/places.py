@@ -74,13 +74,21 @@ def open_place(named: Path) -> Place:
     return Place(path, listening)
 
 
-def places(named: Path) -> tuple[Path, ...]:
-    """Return the sockets beside the configured one, of processes living and dead, by name. Blocks on files."""
+def places(named: Path, user: int | None = None) -> tuple[Path, ...]:
+    """Return the sockets beside the configured one, of processes living and dead, by name. Blocks on files.
+
+    Args:
+        named: The configured socket.
+        user: Sockets of others than this user id are left out, because they could say anything; root sees all. None
+            is the user of this process.
+    """
     pattern = re.compile(rf"{re.escape(named.stem)}-[0-9]+(-[0-9]+)?{re.escape(named.suffix)}")
     try:
-        return tuple(sorted(path for path in named.parent.iterdir() if pattern.fullmatch(path.name)))
+        found = [path for path in named.parent.iterdir() if pattern.fullmatch(path.name)]
     except OSError:
         return ()
+    asking = os.geteuid() if user is None else user
+    return tuple(sorted(path for path in found if _is_socket_for(asking, path)))
 
 
 def remove_stale(named: Path) -> tuple[Path, ...]:
@@ -123,10 +131,16 @@ def _own_paths(named: Path) -> Iterator[Path]:
     yield from (named.with_name(f"{named.stem}-{pid}-{n}{named.suffix}") for n in range(2, _CONTAINERS + 1))
 
 
-def _is_aged(path: Path) -> bool:
+def _is_socket_for(user: int, path: Path) -> bool:
     try:
         found = path.lstat()
     except OSError:
         return False
-    # A plain file refuses connections too.
-    return stat.S_ISSOCK(found.st_mode) and time.time() - found.st_mtime > _NEW_S
+    return stat.S_ISSOCK(found.st_mode) and user in (0, found.st_uid)
+
+
+def _is_aged(path: Path) -> bool:
+    try:
+        return time.time() - path.lstat().st_mtime > _NEW_S
+    except OSError:
+        return False

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loomwire.application.selection.options import candidates_of
-from loomwire.application.selection.table import Rules, rule_of
+from loomwire.application.selection.table import Rules, rule_of, rules_of
 from loomwire.domain.policies import BalancePolicy, BalanceRule
 from loomwire.domain.ports.selector import Candidate, IModelSelector, Load
 from loomwire.domain.requests import LLMRequest, Parameters, Priority
@@ -186,3 +186,10 @@ def test_a_priority_prefers_a_rule_for_its_call(priority: Priority, name: Balanc
 def test_costs_are_measured_only_where_they_are_looked_at() -> None:
     assert Rules(BalancePolicy(equals="cost")).needs_cost("balanced")
     assert not Rules(BalancePolicy(policy="latency", equals="cost")).needs_cost("balanced")
+
+
+def test_clients_of_one_policy_share_their_rules_and_no_others_do() -> None:
+    draw = random.Random(1).random
+    rules = rules_of(BalancePolicy(policy="sticky"), draw)
+    assert rules_of(BalancePolicy(policy="sticky"), draw) is rules
+    assert rules_of(BalancePolicy(policy="cost"), draw) is not rules

@@ -223,7 +223,7 @@ def test_a_model_isolated_after_it_tripped_is_no_sign_either() -> None:
 
 def test_an_endpoint_whose_models_were_reset_meanwhile_stays_closed() -> None:
     endpoint = Endpoint(Circuit("e", POLICY))
-    endpoint.models = {"a": Circuit("e/a", POLICY)}
+    endpoint.add("a", Circuit("e/a", POLICY))
     endpoint.model_opened()
     assert endpoint.circuit.is_closed
 

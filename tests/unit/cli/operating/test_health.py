@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from loomwire import LLMContainer, LLMRequest
-from loomwire.domain.errors import LLMError
+from loomwire.domain.errors import LLMError, LLMRateLimitError
 from support.commands import loomwire
 from support.folders import folder, served
 from support.operating import Running
@@ -49,6 +49,15 @@ def test_circuits_are_told_in_every_state(running: Running) -> None:
     for _ in range(circuit.policy.probes):
         circuit.admit()
     assert ", being tried\n" in loomwire("health", running.config, env=WIDE).out
+
+
+def test_rests_and_calls_in_flight_are_told(running: Running) -> None:
+    states = running.container.wiring.target_states()
+    throttled = LLMRateLimitError("too many", retry_after=600)
+    states.cooldowns.candidate("offline", "", "big").failed(throttled, states.now())
+    states.loads.target("offline", "", "big").began()
+    said = loomwire("health", running.config, env=WIDE).out
+    assert "  offline/big: degraded, throttled, rests for 10 min, 1 in flight\n" in said
 
 
 def test_nobody_looked_until_somebody_does(running: Running) -> None:

@@ -77,7 +77,7 @@ def test_a_file_that_is_no_socket_is_left_alone(named: Path) -> None:
     file = named.with_name("l-5.sock")
     file.write_text("mine", encoding="utf-8")
     os.utime(file, (0, 0))
-    remove_stale(named)
+    assert (places(named), remove_stale(named)) == ((), ())
     assert file.read_text(encoding="utf-8") == "mine"
 
 
@@ -94,6 +94,11 @@ def test_a_path_that_is_too_long_is_told_before_and_fails(tmp_path: Path) -> Non
     assert (is_too_long(long), is_too_long(Path("/run/l.sock"))) == (True, False)
     with pytest.raises(OSError, match="too long"):
         open_place(long)
+
+
+def test_sockets_of_other_users_are_seen_by_root_alone(named: Path) -> None:
+    mine = left_behind(named.with_name("l-7.sock"), age_s=60)
+    assert (places(named), places(named, 0), places(named, os.geteuid() + 1)) == ((mine,), (mine,), ())
 
 
 def test_nobody_is_anywhere_in_a_folder_that_is_not_there(tmp_path: Path) -> None:

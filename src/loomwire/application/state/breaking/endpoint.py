@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
-from types import MappingProxyType
-from typing import Final
+from collections.abc import Collection
 
 from loomwire.application.state.breaking.circuit import Circuit
 from loomwire.application.state.breaking.permits import CircuitState, Permit, Refused
 
 _log = logging.getLogger("loomwire.breaker")
-
-_NONE: Final[Mapping[str, Circuit]] = MappingProxyType({})
 
 
 class Endpoint:
@@ -24,19 +20,36 @@ class Endpoint:
 
     Attributes:
         circuit: Its own circuit.
-        models: The circuits of its models, by name; replaced as a whole, so that it can be read without a lock.
+        circuits: Those of its models. It only grows, or is replaced as a whole, so that it can be read without a lock.
     """
 
-    __slots__ = ("circuit", "models")
+    __slots__ = ("_by_model", "circuit", "circuits")
 
     def __init__(self, circuit: Circuit) -> None:
         """Start without models."""
         self.circuit = circuit
-        self.models = _NONE
+        self.circuits: list[Circuit] = []
+        self._by_model: dict[str, Circuit] = {}
+
+    def of(self, model: str) -> Circuit | None:
+        """Return the circuit of a model. As `add` and `keep`, not for two threads at once."""
+        return self._by_model.get(model)
+
+    def add(self, model: str, circuit: Circuit) -> Circuit:
+        """Take the circuit of a new model, and return it."""
+        # In place: a thousand copies of all those before it take as long as building the chains of a thousand models.
+        self._by_model[model] = circuit
+        self.circuits.append(circuit)
+        return circuit
+
+    def keep(self, models: Collection[str]) -> None:
+        """Forget all other models."""
+        self._by_model = {model: own for model, own in self._by_model.items() if model in models}
+        self.circuits = list(self._by_model.values())
 
     def model_opened(self) -> None:
         """Open the endpoint's circuit if it is the endpoint that fails and not one model of it."""
-        circuits = self.models.values()
+        circuits = tuple(self.circuits)
         tripped = sorted(at for circuit in circuits if (at := circuit.tripped_at) is not None)
         if not tripped or (len(tripped) < 2 and len(circuits) > 1):
             return
