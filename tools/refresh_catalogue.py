@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import gzip
 import json
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -56,6 +57,8 @@ EMBEDS: Final = "embed"
 EMBEDDED: Final = frozenset({"input_audio_mtok", "input_image_mtok", "input_video_mtok"})
 # Paid for what a chat with text, pictures and our cache points never asks for.
 ELSEWHERE: Final = ("_kpages", "_hours", "_mchars", "searches_kcount", "audio_mtok", "audio_read_mtok", "video_mtok")
+# Stands for a group, under a name that no request may say: Bedrock's `us.` and `eu.` alike, all that was tuned.
+GROUP: Final = re.compile(r"^regional\.|-$")
 
 
 @dataclass(frozen=True)
@@ -140,8 +143,10 @@ def _models(
         own = _own_price(model) if provider is not None else Priced()
         yield name, {**_abilities(model), **_priced(name, found, own, day)}
     for found in () if provider is None or listed[0] in SHARED else provider.models:
-        # Some stand for a group, under a name that no request may say.
-        if found.id not in models and provider is not None and provider.find_model(found.id) is found:
+        if found.id in models or provider is None or GROUP.search(found.id):
+            continue
+        # Nor may it say one that finds another entry.
+        if provider.find_model(found.id) is found:
             window: dict[str, object] = {} if found.context_window is None else {"context": found.context_window}
             yield found.id, {**window, **_priced(found.id, found, Priced(), day), "only": 1}
 

@@ -187,6 +187,12 @@ def test_a_pattern_shows_every_model_that_fits_wherever_it_is_listed(mine: Path)
     assert shown("no-such-*")["known"] == []
 
 
+def test_a_pattern_that_fits_nothing_promises_no_calls() -> None:
+    said = " ".join(loomwire("models", "show", "zzz-*", *NOWHERE).out.split())
+    assert "nothing: no configured model and none of the catalogue fits" in said
+    assert "calls to it" not in said
+
+
 def test_a_search_takes_the_same_patterns() -> None:
     said = json.loads(loomwire("models", "search", "anthropic/claude-*-4-*", "--json").out)
     assert said["found"] > 2

@@ -63,14 +63,16 @@ class Fitting:
 
     Args:
         config: The target.
+        warns: What nobody knows the target to do is told to the log, once.
     """
 
-    __slots__ = ("_config", "_parameters", "_warned")
+    __slots__ = ("_config", "_parameters", "_warned", "_warns")
 
-    def __init__(self, config: LLMConfig) -> None:
+    def __init__(self, config: LLMConfig, *, warns: bool = True) -> None:
         """Fit to the target."""
         self._config = config
         self._parameters = None if config.parameters == NO_PARAMETERS else config.parameters
+        self._warns = warns
         # What was said to the log and not how calls went, so a new chain may say it again.
         self._warned = _NOTHING
 
@@ -114,7 +116,7 @@ class Fitting:
                 hint=f"Say so at `capabilities` of {config.target}, ask the provider with `loomwire models probe`, or "
                 "set `strict_capabilities: false`.",
             )
-        if config.base_url is not None and not self._warned.issuperset(unsure):
+        if self._warns and config.base_url is not None and not self._warned.issuperset(unsure):
             self._warned |= frozenset(unsure)
             _LOGGER.warning("nobody knows whether %s can do %s; it is asked all the same", config.target, unsure[0])
 

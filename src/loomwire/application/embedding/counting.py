@@ -53,7 +53,8 @@ def build_counter(config: ClientConfig, parts: Parts) -> ITokenCounter:
     # is not generated: it takes a request from the limits, and no tokens.
     chain: Asking[LLMRequest, TokenCount] = rotated(config, parts, leaf_of, "count_tokens")
     # From here on as in the pipeline of the client: what is counted is what would be sent.
-    chain = Prepared(chain, Fitting(target).fitted, f"Fitted({target.target})")
+    # But for the warning, of which the client says the only one.
+    chain = Prepared(chain, Fitting(target, warns=False).fitted, f"Fitted({target.target})")
     if target.capabilities.supports_tools is False and target.emulate_tools:
         chain = Prepared(chain, partial(_emulated, config=target), "Emulated")
     if config.system is not None:

@@ -74,13 +74,19 @@ def show(model_id: str, config: Path, *, as_json: bool) -> None:
     for each in found if _is_pattern(model_id) else found[:1]:
         _show(each, columns)
     if not found:
-        click.echo(click.style(model_id, bold=True))
-        facts.show_line("known", "nothing: no configured model and none of the catalogue is called so", columns)
-        facts.show_line("so", "calls to it are allowed with a warning, and have no price", columns)
-        if near:
-            facts.show_line("alike", ", ".join(near), columns)
-        click.echo()
+        _show_unknown(model_id, near, columns)
     facts.show_note(_ending(found, all_shown=_is_pattern(model_id)), columns)
+
+
+def _show_unknown(model_id: str, near: tuple[str, ...], columns: int) -> None:
+    fits = "fits" if _is_pattern(model_id) else "is called so"
+    click.echo(click.style(model_id, bold=True))
+    facts.show_line("known", f"nothing: no configured model and none of the catalogue {fits}", columns)
+    if not _is_pattern(model_id):
+        facts.show_line("so", "calls to it are allowed with a warning, and have no price", columns)
+    if near:
+        facts.show_line("alike", ", ".join(near), columns)
+    click.echo()
 
 
 def _ending(found: list[Known], *, all_shown: bool) -> Iterator[str]:

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 _BEFORE: Final = ("models/", "publishers/google/models/", "publishers/anthropic/models/")
-_REGION: Final = re.compile(r"^(?:us|eu|apac|global|jp|au|us-gov)\.(?=[a-z0-9]+\.)")
+_REGION: Final = re.compile(r"^(?:us|eu|apac|global|jp|au|ca|in|us-gov)\.(?=[a-z0-9]+\.)")
 _DATE: Final = re.compile(r"[-@](?:20\d{2}-[01]\d-[0-3]\d|20\d{2}[01]\d[0-3]\d|2[3-9][01]\d|latest)$")
 _VERSION: Final = re.compile(r"-v\d+(?::\d+)?$")
 _VARIANT: Final = re.compile(r":[a-z][a-z-]*$")
-_SEARCHES: Final = re.compile(r"(?:^|[-/])(?:search-preview|search-api|pro-search|deep-research)(?=[-:@]|$)")
+_SEARCHES: Final = re.compile(r"(?:^|[-/])(?:search-preview|search-api|pro-search|deep-research|sonar)(?=[-:@]|$)")
 _SHORTEST: Final = 4
 
 
@@ -40,10 +40,10 @@ class Match:
 
 
 def always_searches(model: str) -> bool:
-    """Tell whether a model searches the web in every call, for a fee that tokens do not say (`gpt-4o-search-preview`).
+    """Tell whether a model searches the web in every call, for a fee that tokens do not say.
 
     Args:
-        model: Its name.
+        model: Its name, such as `sonar` or `gpt-4o-search-preview`.
     """
     return _SEARCHES.search(model.lower()) is not None
 

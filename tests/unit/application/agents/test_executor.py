@@ -283,6 +283,7 @@ async def test_a_call_with_its_keys_in_another_order_is_the_same_and_a_cut_one_c
         (said("", finish="content_filter"), "filtered", "content filter"),
         (said("A", finish="error"), "incomplete", "incomplete"),
         (replace(said(), refusal="No."), "refused", "refused to answer"),
+        (replace(said("Later."), degraded=True), "degraded", "no model answered"),
     ],
 )
 async def test_a_last_answer_that_is_none_is_never_taken_for_one(
@@ -291,6 +292,21 @@ async def test_a_last_answer_that_is_none_is_never_taken_for_one(
     run = await World(said("", look()), last).agent().run(ASK)
     assert (run.ended, run.answer, run.turns[-1].response) == (ended, None, last)
     with pytest.raises(AgentStoppedError, match=words):
+        _ = run.output
+
+
+async def test_the_words_of_a_stand_in_are_never_put_into_the_models_mouth() -> None:
+    world = World(said("", look()), replace(said("Later."), degraded=True), said("A coat."))
+    first = await world.agent().run(ASK)
+    assert [message.role for message in first.messages] == ["user", "assistant", "tool"]
+    assert (await world.agent().run(LLMRequest(first.messages))).output == "A coat."
+
+
+async def test_an_object_of_a_stand_in_is_no_answer_of_a_run() -> None:
+    world = World(said("A coat."), replace(said('{"value": []}'), degraded=True))
+    run = await world.agent().run_typed(ASK, world.typed())
+    assert (run.ended, run.answer, run.messages[-1]) == ("degraded", None, Message.assistant("A coat."))
+    with pytest.raises(AgentStoppedError, match="no model answered"):
         _ = run.output
 
 

@@ -73,6 +73,13 @@ async def test_what_the_model_cannot_do_is_refused_before_anything_is_sent() -> 
     assert leaf.requests == []
 
 
+async def test_the_warning_of_what_nobody_knows_is_left_to_the_client(caplog: pytest.LogCaptureFixture) -> None:
+    made, _ = counting_parts(WordCounter())
+    unknown = replace(target(can=ModelCapabilities()), base_url="https://x.test/v1")
+    assert (await build_counter(replace(TELLER, targets=(unknown,)), made).count(replace(HI, tools=(TOOL,)))).model
+    assert "nobody knows" not in caplog.text
+
+
 async def test_a_call_leaves_its_records_under_its_own_name_and_uses_nothing() -> None:
     sink = RecordingSink()
     made, _ = counting_parts(WordCounter(), sinks=[sink])

@@ -270,6 +270,17 @@ def test_every_entry_is_what_a_call_to_it_would_know() -> None:
     assert differing == []
 
 
+def test_no_entry_has_a_name_that_its_vendor_would_refuse() -> None:
+    names = [name for _, name, _ in ModelRegistry().entries()]
+    assert [name for name in names if name.startswith("regional.") or name.endswith("-")] == []
+
+
+@pytest.mark.parametrize("place", ["us", "eu", "apac", "au", "ca", "in", "jp", "us-gov", "global"])
+def test_a_model_of_bedrock_is_known_by_family_wherever_it_is_served(place: str) -> None:
+    known = ModelRegistry().facts(LLMConfig(type="bedrock", model=f"{place}.anthropic.claude-haiku-4-5-20251001-v1:0"))
+    assert known.capabilities.supports_vision is True
+
+
 @pytest.mark.parametrize("model", ["text-embedding-3-small", "text-embedding-ada-002"])
 def test_embeddings_have_the_price_of_what_goes_in(model: str) -> None:
     prices = ModelRegistry().facts(LLMConfig(type="openai", model=model)).prices
@@ -280,4 +291,6 @@ def test_embeddings_have_the_price_of_what_goes_in(model: str) -> None:
 def test_what_searches_in_every_call_has_no_price_because_the_fee_is_not_known() -> None:
     known = ModelRegistry().facts(LLMConfig(type="openai", model="gpt-4o-search-preview"))
     assert (known.prices, known.unpriced) == (None, "other_units")
-    assert not any(known.prices for _, name, known in ModelRegistry().entries() if "search-preview" in name)
+    assert not any(
+        known.prices for _, name, known in ModelRegistry().entries() if "search-preview" in name or "sonar" in name
+    )

@@ -17,7 +17,7 @@ class Counts:
         takes: The fields of the dialect's request that the endpoint takes, the others being none of the model's input;
             None for all.
         hides: Fields that add to the model's input and that the endpoint does not take: a request with one of them
-            cannot be counted.
+            cannot be counted. `a.b` is the field b of the object a.
         within: The names of the objects that the request stands in, from outside.
         named: The path's model goes into the request, too.
         field: The answer's field with the number.
@@ -74,7 +74,7 @@ _CONVERSE = Counts(
     dialect="bedrock",
     ends=("/converse", "/count-tokens"),
     takes=frozenset({"messages", "system", "toolConfig", "additionalModelRequestFields"}),
-    hides=frozenset({"promptVariables"}),
+    hides=frozenset({"outputConfig.textFormat", "promptVariables"}),
     within=("input", "converse"),
     field="inputTokens",
     # It counts for models and for no inference profile of theirs (pydantic-ai#3367, recorded there).

@@ -16,13 +16,15 @@ from loomwire.domain.ports.pool import WireRequest
 from loomwire.domain.requests import LLMRequest
 from loomwire.infrastructure.providers.counting.columns import Counts
 from loomwire.infrastructure.providers.wire.dialect import Dialect
-from loomwire.infrastructure.providers.wire.exchange.asking import NO_HEADERS, AskDialect
+from loomwire.infrastructure.providers.wire.exchange.asking import AskDialect
 from loomwire.infrastructure.providers.wire.request_body import Body
 from loomwire.infrastructure.providers.wire.usage import MOST_TOKENS
 
 # What is inside of the fields is passed on as it is, and never looked at.
 _FIELDS: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _VALUE: Final = msgspec.json.Decoder(object)
+# How servers answer that have no such endpoint, and some of them with a model that they do not have.
+_NO_ENDPOINT: Final = frozenset({404, 405, 501})
 _HINT: Final = "Does the server have this endpoint? Is it a model that counts?"
 
 
@@ -63,7 +65,7 @@ class CountDialect(AskDialect[LLMRequest, int]):
     def encode(self, request: LLMRequest, config: LLMConfig) -> bytes:
         counts = self._counts
         sent = _FIELDS.decode(self._dialect.encode(request, config, stream=False))
-        hidden = sorted(counts.hides & sent.keys())
+        hidden = sorted(name for name in counts.hides if _has(sent, name))
         if hidden:
             raise CapabilityError(
                 f"{config.target} cannot count a request with {', '.join(hidden)}",
@@ -87,16 +89,26 @@ class CountDialect(AskDialect[LLMRequest, int]):
         except (ValueError, RecursionError):
             raise llm_error("protocol", "the server's answer is no JSON object with a count", hint=_HINT) from None
         if told is None:
-            # Some report an error with status 200 (TRAPS 53).
-            raise self.error_for(200, NO_HEADERS, body, config)
+            raise self.unanswered(body, config)
         if type(count) is not int or not 0 <= count <= MOST_TOKENS:
             raise llm_error("protocol", f"the answer's {self._counts.field} is no number of tokens", hint=_HINT)
         return count
 
     @override
     def error_for(self, status: int, headers: Mapping[str, str], body: bytes, config: LLMConfig) -> LLMError:
-        return self._dialect.error_for(status, headers, body, config)
+        error = self._dialect.error_for(status, headers, body, config)
+        if status in _NO_ENDPOINT:
+            error.hint = f"{_HINT} {error.hint}"
+        return error
 
     @override
     def __repr__(self) -> str:
         return f"CountDialect({type(self._dialect).__name__})"
+
+
+def _has(sent: Mapping[str, msgspec.Raw], name: str) -> bool:
+    field, point, inner = name.partition(".")
+    if field not in sent or not point:
+        return field in sent
+    known = _VALUE.decode(sent[field])
+    return isinstance(known, dict) and inner in known

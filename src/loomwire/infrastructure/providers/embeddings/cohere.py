@@ -16,7 +16,6 @@ from loomwire.infrastructure.providers.cohere.errors import COHERE_ERRORS
 from loomwire.infrastructure.providers.embeddings.dialect import ColumnDialect, Embedded, options_of, with_extra
 from loomwire.infrastructure.providers.embeddings.numbers import input_usage, read_vectors, vector
 from loomwire.infrastructure.providers.wire.errors import provider_error
-from loomwire.infrastructure.providers.wire.exchange.asking import NO_HEADERS
 
 _OWN = frozenset({"model", "texts", "embedding_types"})
 
@@ -68,7 +67,7 @@ class CohereEmbeddings(ColumnDialect):
     def decode(self, body: bytes, request: EmbedRequest, config: LLMConfig) -> Embedded:
         read = read_vectors(body, len(request.texts), _DECODER)
         if read.embeddings is None:
-            raise self.error_for(200, NO_HEADERS, body, config)
+            raise self.unanswered(body, config)
         rows = read.embeddings if isinstance(read.embeddings, list) else read.embeddings.floats
         units = None if read.meta is None or read.meta.billed_units is None else read.meta.billed_units.input_tokens
         return Embedded([vector(row) for row in rows], input_usage(units))

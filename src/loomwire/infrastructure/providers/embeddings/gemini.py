@@ -16,7 +16,6 @@ from loomwire.infrastructure.providers.embeddings.dialect import ColumnDialect, 
 from loomwire.infrastructure.providers.embeddings.numbers import input_usage, read_vectors, vector
 from loomwire.infrastructure.providers.gemini.errors import gemini_error
 from loomwire.infrastructure.providers.gemini.gemini import model_path
-from loomwire.infrastructure.providers.wire.exchange.asking import NO_HEADERS
 
 _OWN = frozenset({"requests"})
 
@@ -61,7 +60,7 @@ class GeminiEmbeddings(ColumnDialect):
         read = read_vectors(body, len(request.texts), _DECODER)
         rows = [read.embedding] if read.embeddings is None and read.embedding is not None else read.embeddings
         if rows is None:
-            raise self.error_for(200, NO_HEADERS, body, config)
+            raise self.unanswered(body, config)
         # The usage is often absent (TRAPS 56).
         tokens = None if read.usage is None else read.usage.prompt_token_count
         return Embedded([vector(row.values) for row in rows], input_usage(tokens))

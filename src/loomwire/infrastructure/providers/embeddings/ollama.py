@@ -16,7 +16,6 @@ from loomwire.infrastructure.providers.embeddings.dialect import ColumnDialect, 
 from loomwire.infrastructure.providers.embeddings.numbers import input_usage, read_vectors, vector
 from loomwire.infrastructure.providers.ollama.errors import OLLAMA_ERRORS
 from loomwire.infrastructure.providers.wire.errors import provider_error
-from loomwire.infrastructure.providers.wire.exchange.asking import NO_HEADERS
 
 _OWN = frozenset({"model", "input"})
 
@@ -52,7 +51,7 @@ class OllamaEmbeddings(ColumnDialect):
         # The old endpoint's one vector is what proxies in front of it still send (TRAPS 56).
         rows = [read.embedding] if read.embeddings is None and read.embedding is not None else read.embeddings
         if rows is None:
-            raise self.error_for(200, NO_HEADERS, body, config)
+            raise self.unanswered(body, config)
         model = read.model if isinstance(read.model, str) else None
         return Embedded([vector(row) for row in rows], input_usage(read.prompt_eval_count), model)
 

@@ -18,7 +18,6 @@ from loomwire.infrastructure.providers.openai_chat.azure import chat_path
 from loomwire.infrastructure.providers.openai_chat.errors import CHAT_ERRORS
 from loomwire.infrastructure.providers.openai_chat.quirks import ChatQuirks
 from loomwire.infrastructure.providers.wire.errors import provider_error
-from loomwire.infrastructure.providers.wire.exchange.asking import NO_HEADERS
 
 _PATH = "/embeddings"
 _AZURE = ChatQuirks(deployments=True)
@@ -65,8 +64,7 @@ class OpenAIEmbeddings(ColumnDialect):
     def decode(self, body: bytes, request: EmbedRequest, config: LLMConfig) -> Embedded:
         read = read_vectors(body, len(request.texts), _DECODER)
         if read.data is None:
-            # Some report an error with status 200 (TRAPS 53).
-            raise self.error_for(200, NO_HEADERS, body, config)
+            raise self.unanswered(body, config)
         vectors = in_order([row.index for row in read.data], [vector(row.embedding) for row in read.data])
         usage = read.usage or _Usage()
         model = read.model if isinstance(read.model, str) else None

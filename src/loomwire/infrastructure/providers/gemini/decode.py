@@ -22,6 +22,7 @@ from loomwire.infrastructure.providers.gemini.kept import Kept, Place
 from loomwire.infrastructure.providers.gemini.usage import read_usage
 from loomwire.infrastructure.providers.wire.answer import Answer, made_up_id
 from loomwire.infrastructure.providers.wire.dialect import EventReader
+from loomwire.infrastructure.providers.wire.errors import says_error
 from loomwire.infrastructure.providers.wire.json_bytes import check_depth, read_json
 from loomwire.infrastructure.providers.wire.words import label
 
@@ -140,8 +141,7 @@ class GeminiReader(EventReader):
         Raises:
             LLMError: It reports an error, or holds no answer.
         """
-        if body.lstrip().startswith(b"["):
-            raise self._error_in(body)  # Google puts errors into a list of one
+        self._refuse_list(body)
         chunk = self._chunk(body)
         found = chunk.candidates or []
         candidate = next((each for each in found if each.index in (0, None)), found[0] if found else None)
@@ -164,6 +164,10 @@ class GeminiReader(EventReader):
         if len(data) > _SMALL:
             check_depth(data, self._answer.config.limits.json_depth)
         return chunk
+
+    def _refuse_list(self, body: bytes) -> None:
+        if body.lstrip().startswith(b"[") and says_error(body, self._answer.config):
+            raise self._error_in(body)  # Google puts errors into a list of one
 
     def _refuse_word(self, data: bytes) -> None:
         chunk = read_json(data, _CHUNK)

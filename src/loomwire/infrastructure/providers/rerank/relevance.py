@@ -17,7 +17,6 @@ from loomwire.infrastructure.providers.embeddings.numbers import input_usage
 from loomwire.infrastructure.providers.openai_chat.errors import CHAT_ERRORS
 from loomwire.infrastructure.providers.rerank.dialect import RerankDialect, Reranked
 from loomwire.infrastructure.providers.wire.errors import provider_error
-from loomwire.infrastructure.providers.wire.exchange.asking import NO_HEADERS
 from loomwire.infrastructure.providers.wire.json_bytes import read_json
 from loomwire.infrastructure.providers.wire.request_body import Body, add_extra, encoded
 
@@ -76,7 +75,7 @@ class RelevanceRanks(RerankDialect):
         read = read_json(body, _DECODER)
         rows = read.results if self.answered == "results" else read.data
         if rows is None:
-            raise self.error_for(200, NO_HEADERS, body, config)
+            raise self.unanswered(body, config)
         usage = read.usage or _Usage()
         model = read.model if isinstance(read.model, str) else None
         ranks = [Ranked(row.index, row.relevance_score) for row in rows]

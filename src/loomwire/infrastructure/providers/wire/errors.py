@@ -10,6 +10,9 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
+import msgspec
+from msgspec import Struct
+
 from loomwire.domain.config import LLMConfig
 from loomwire.domain.errors import LLMError, LLMRateLimitError, llm_error
 from loomwire.domain.faults import ErrorCategory
@@ -43,6 +46,13 @@ _STATUS_REASONS: Mapping[int, str] = {
 _OUTRANKING = frozenset({401, 402, 413})
 # Only what is coarse may be refined by a pattern of the text.
 _COARSE = frozenset({"invalid_request", "request_too_large", "throttled", "server", "unknown"})
+
+
+class _Report(Struct):
+    error: object = None
+
+
+_REPORT = msgspec.json.Decoder(_Report)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,6 +117,17 @@ def provider_error(
 def reported_error(data: bytes, config: LLMConfig, table: ErrorTable) -> LLMError:
     """Return the error that an answer or a stream reports after status 200; not raised. See `provider_error`."""
     return provider_error(200, FrozenDict(), data, config, table)
+
+
+def says_error(body: bytes, config: LLMConfig) -> bool:
+    """Tell whether a body says anything that is said of an error: a code, a type, a sentence, any object `error`."""
+    small = small_body(body, config)
+    if read_error_body(small) != ErrorBody():
+        return True
+    try:
+        return bool(_REPORT.decode(small).error)
+    except (ValueError, RecursionError):
+        return False
 
 
 def small_body(body: bytes, config: LLMConfig) -> bytes:

@@ -17,6 +17,7 @@ from loomwire.domain.reports.context import ErrorContext
 from loomwire.domain.responses import LLMResponse
 from loomwire.infrastructure.providers.wire.answer import Answer, AnswerView
 from loomwire.infrastructure.providers.wire.dialect import Dialect
+from loomwire.infrastructure.providers.wire.errors import says_error
 
 DRAIN_BYTES = 64 * KIB
 DRAIN_S = 0.5
@@ -185,8 +186,10 @@ class WireStream(AnswerView):
                 self._buffer += self._ended()
             elif self._dialect.answer_mark in stray and not self._answer.delivered:
                 self._buffer += self._dialect.decode(stray, self._answer)
-            else:
+            elif says_error(stray, self._answer.config):
                 self._failure = self._dialect.error_for(200, {}, stray, self._answer.config)
+            else:
+                self._failure = llm_error("protocol", "the stream holds JSON that is neither an answer nor an error")
         except LLMError as error:
             self._fail(error)
 

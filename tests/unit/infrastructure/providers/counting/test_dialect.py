@@ -136,9 +136,26 @@ def test_what_is_no_object_is_a_protocol_error(case: Case, body: bytes) -> None:
 @every_case
 def test_an_error_with_status_200_is_the_dialects_own(case: Case) -> None:
     counting, _, config = made(case)
-    for body in (b"{}", b'{"error": {"message": "no such model", "type": "not_found_error", "code": 404}}'):
-        with pytest.raises(LLMError):
-            counting.decode(body, FULL, config)
+    with pytest.raises(LLMError) as caught:
+        counting.decode(b'{"error": {"message": "no such model", "code": 404}}', FULL, config)
+    assert (caught.value.reason, caught.value.provider_message) == ("model", "no such model")
+
+
+@every_case
+@pytest.mark.parametrize("body", [b"{}", b'{"tokens": [1, 2]}', b'{"error": null}'])
+def test_what_holds_neither_a_count_nor_an_error_is_not_called_the_providers_error(case: Case, body: bytes) -> None:
+    counting, _, config = made(case)
+    with pytest.raises(LLMProtocolError, match="neither an answer nor an error"):
+        counting.decode(body, FULL, config)
+
+
+@every_case
+@pytest.mark.parametrize("status", [404, 405, 501])
+def test_a_server_without_the_endpoint_is_told_apart_from_a_model_that_is_not_there(case: Case, status: int) -> None:
+    counting, dialect, config = made(case)
+    refused = counting.error_for(status, {}, b'{"detail": "Not Found"}', config)
+    assert refused.hint.startswith("Does the server have this endpoint?")
+    assert refused.reason == dialect.error_for(status, {}, b'{"detail": "Not Found"}', config).reason
 
 
 @given(st.binary(max_size=60))
@@ -159,6 +176,21 @@ def test_what_would_be_missing_from_the_count_is_refused(name: str, field: str) 
     counting, _, config = made((name, COUNTS[name][0]))
     with pytest.raises(CapabilityError, match=f"cannot count a request with {field}"):
         counting.encode(LLMRequest((Message.user("Hi"),), extra={field: "x"}), config)
+
+
+def test_an_effort_at_bedrock_is_no_input_and_a_schema_beside_it_is() -> None:
+    counting, _, config = made(("bedrock", COUNTS["bedrock"][0]), "anthropic.claude-opus-4-6-v1")
+    thinking = Parameters(reasoning_effort="high")
+    asked = counting.encode(LLMRequest.of("Hi", parameters=thinking), config)
+    assert inside(asked, COUNTS["bedrock"][0]).keys() == {"messages", "additionalModelRequestFields"}
+    with pytest.raises(CapabilityError, match=r"cannot count a request with outputConfig\.textFormat"):
+        counting.encode(LLMRequest.of("Hi", output=ANSWERED, parameters=thinking), config)
+
+
+def test_what_only_has_the_name_of_an_object_is_left_to_the_server() -> None:
+    counting, _, config = made(("bedrock", COUNTS["bedrock"][0]))
+    asked = counting.encode(LLMRequest((Message.user("Hi"),), extra={"outputConfig": ["textFormat"]}), config)
+    assert inside(asked, COUNTS["bedrock"][0]).keys() == {"messages"}
 
 
 def test_headers_signature_and_errors_are_the_dialects() -> None:

@@ -120,6 +120,8 @@ def test_feedback_without_a_reason_blocks_nothing() -> None:
         None,
         "text",
         7,
+        [],
+        [chunk(text("a"), finish="STOP")],
     ],
 )
 def test_what_is_no_answer_is_a_protocol_error(value: JSON) -> None:

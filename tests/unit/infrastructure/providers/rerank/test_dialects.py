@@ -44,6 +44,8 @@ def test_an_error_in_a_good_answer_is_that_error(name: str) -> None:
     with pytest.raises(LLMError) as caught:
         dialect(name).decode(b'{"error": {"message": "no", "code": 401}}', ASK, config(name))
     assert caught.value.reason == "credentials"
+    with pytest.raises(LLMProtocolError, match="neither an answer nor an error"):
+        dialect(name).decode(b"{}", ASK, config(name))
 
 
 @pytest.mark.parametrize("name", GOOD)

@@ -24,7 +24,7 @@ from loomwire.domain.errors import (
 from loomwire.domain.faults import ErrorCategory
 from loomwire.domain.values import Secret
 from loomwire.infrastructure.providers.openai_chat.errors import CHAT_ERRORS
-from loomwire.infrastructure.providers.wire.errors import provider_error, request_id
+from loomwire.infrastructure.providers.wire.errors import provider_error, request_id, says_error
 from loomwire.infrastructure.providers.wire.words import redacted
 
 KEY = "canary-key-0123456789"
@@ -268,3 +268,22 @@ def test_a_filter_is_its_own_error() -> None:
 def test_a_short_key_is_hidden_too() -> None:
     config = LLMConfig(type="custom", model="m", keys=(Secret("ab"),))
     assert redacted("key ab is wrong", config) == "key [redacted] is wrong"
+
+
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        (b'{"error": {"message": "no"}}', True),
+        (b'[{"error": {"code": 503}}]', True),
+        (b'{"error": {"why": "a word of its own"}}', True),
+        (b'{"error": true}', True),
+        (b'{"detail": [{"msg": "x"}]}', True),
+        (b"{}", False),
+        (b'{"error": null, "object": "list"}', False),
+        (b'{"error": {}}', False),
+        (b"[]", False),
+        (b"<html>no</html>", False),
+    ],
+)
+def test_a_body_that_says_nothing_of_an_error_is_told_from_one_that_does(body: bytes, says: bool) -> None:
+    assert says_error(body, LLMConfig(type="openai", model="m")) is says

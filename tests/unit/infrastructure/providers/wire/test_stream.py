@@ -389,6 +389,13 @@ async def test_an_error_written_bare_into_a_stream_is_found(bare: bytes) -> None
     assert (error.reason, error.partial_text) == ("overloaded", "Hel")
 
 
+@pytest.mark.parametrize("bare", [b"{}", b'{"more": 1}', b'{"error": null}\n', b'[{"more": 1}]'])
+async def test_what_stands_bare_in_a_stream_and_is_no_error_is_not_called_the_providers(bare: bytes) -> None:
+    assert (await refused(playing(bare))).reason == "protocol"
+    _, error = await broken(playing(HEL, bare))
+    assert error.metadata == {"cause": "protocol"}
+
+
 async def test_a_whole_answer_labelled_as_a_stream_is_taken_as_an_answer() -> None:
     body = b'{"choices":[{"message":{"content":"Hello"},"finish_reason":"stop"}]}'
     events, response = await streamed(playing(body))

@@ -9,13 +9,14 @@ from typing import Generic, Protocol, TypedDict, TypeVar
 from typing_extensions import override
 
 from loomwire.domain.config import LLMConfig
-from loomwire.domain.errors import LLMError, LoomError
+from loomwire.domain.errors import LLMError, LoomError, llm_error
 from loomwire.domain.ports.clock import IClock
 from loomwire.domain.ports.pool import IConnectionPool, WireRequest
 from loomwire.domain.pricing import FREE, Charge, Unpriced, Usage
 from loomwire.domain.requests import Bound
 from loomwire.domain.responses import RateLimits
 from loomwire.domain.values import FrozenDict
+from loomwire.infrastructure.providers.wire.errors import says_error
 from loomwire.infrastructure.providers.wire.exchange.headers import JSON_TYPE, request_headers
 from loomwire.infrastructure.providers.wire.exchange.unary import Exchanges
 from loomwire.infrastructure.providers.wire.words import label
@@ -76,6 +77,13 @@ class AskDialect(Protocol[Q_contra, R_co]):
     @abstractmethod
     def error_for(self, status: int, headers: Mapping[str, str], body: bytes, config: LLMConfig) -> LLMError:
         """Return the error that a body reports; not raised. As of `Dialect`."""
+
+    def unanswered(self, body: bytes, config: LLMConfig) -> LLMError:
+        """Return what a body without an answer stands for, whose status was good; not raised."""
+        if not says_error(body, config):
+            return llm_error("protocol", "the server's answer holds neither an answer nor an error")
+        # Some report an error with status 200 (TRAPS 53).
+        return self.error_for(200, NO_HEADERS, body, config)
 
 
 class Noted:
