@@ -28,6 +28,7 @@ models:
     prices: {{input_usd_per_mtok: 0.25, output_usd_per_mtok: 2}}
 clients:
   digester: {{models: [writer], system: "You are brief.", timeouts: {{total: 5}}{more}}}
+defaults: {{retry: {{attempts: 1}}}}  # so that one fault is enough to see how it is told
 """
 PRICES = Prices.per_mtok(Decimal("0.25"), Decimal(2))
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from benchmarks.machine import MIB, resident_bytes
@@ -16,10 +17,13 @@ from loomwire import ILLMClient, LLMRequest
 from loomwire.domain.errors import LoomError
 from loomwire.domain.reports.steps import Step
 from loomwire.domain.responses import LLMResponse
+from loomwire.domain.values import JSON
 from support.torture import Baseline
 
 AT_ONCE = 64
 WARM_UP = 200
+IDLE_S = 0.5
+"""How long a connection is kept, so that none is there when descriptors are counted."""
 
 
 @dataclass
@@ -29,7 +33,7 @@ class Ended:
     Attributes:
         right: The right answer.
         wrong: Another answer, or the right one with wrong figures: nobody would notice.
-        failed: Typed errors, by reason.
+        failed: Typed errors, by what their steps say of why nobody was asked again.
         sends: Attempts that answers and errors tell of.
         shown: The first few that went wrong, in words.
     """
@@ -62,7 +66,7 @@ async def ask(client: ILLMClient, number: int, ended: Ended, *, streamed: bool) 
     try:
         response, said = await answer(client, LLMRequest.of(words_of(number)), streamed=streamed)
     except LoomError as error:
-        ended.failed[error.reason] += 1
+        ended.failed[_why(error)] += 1
         ended.sent(error.steps)
         ended.shown += [f"{number}: {error}"] if len(ended.shown) < 5 else []
     else:
@@ -76,7 +80,8 @@ async def outcomes(calls: int) -> Sequence[Measured]:
         calls: How many of each.
     """
     measured: list[Measured] = []
-    async with endpoints(3) as servers, opened(configuration(servers.urls)) as container:
+    provider: Mapping[str, JSON] = {"free": True, "pool": {"keepalive_expiry": IDLE_S}}
+    async with endpoints(3) as servers, opened(configuration(servers.urls, provider=provider)) as container:
         client = container.resolve(ILLMClient, CLIENT)
         for mode, streamed in (("plain", False), ("streamed", True)):
             measured += await _soaked(client, servers, calls, mode, streamed=streamed)
@@ -95,11 +100,11 @@ async def _soaked(
         await ask(client, number, aside, streamed=streamed)
 
     await shared_out(calm, range(WARM_UP), AT_ONCE)
+    await asyncio.sleep(2 * IDLE_S)
     held, left = _held(), Baseline.now()
     before = await servers.become(MIXED)
     await shared_out(work, range(calls), AT_ONCE)
     after = await servers.become(FINE)
-    # Opens the connections again that the faults closed.
     await shared_out(calm, range(WARM_UP), AT_ONCE)
     now = await left.returns()
     requests, right = _requests(after) - _requests(before), ended.right / calls * 100
@@ -108,13 +113,20 @@ async def _soaked(
     return (
         Measured(title=f"{mode}: right answers", value=right, unit="%", bar=99.95, more_is_better=True),
         Measured(title=f"{mode}: silently wrong", value=ended.wrong, bar=0),
-        Measured(title=f"{mode}: typed errors", value=ended.failed.total()),
+        *(Measured(title=f"{mode}: errors, {why}", value=count) for why, count in sorted(ended.failed.items())),
         Measured(title=f"{mode}: requests per call", value=requests / calls, unit="x", bar=1.5),
-        Measured(title=f"{mode}: requests that no step tells of", value=abs(requests - ended.sends), bar=0),
+        Measured(title=f"{mode}: requests that no step tells of", value=max(0, requests - ended.sends), bar=0),
         Measured(title=f"{mode}: memory", value=(_held() - held) / MIB, unit="MiB", bar=20),
         Measured(title=f"{mode}: descriptors", value=max(0, now.descriptors - left.descriptors), bar=0),
         Measured(title=f"{mode}: tasks", value=max(0, now.tasks - left.tasks), bar=0),
     )
+
+
+def _why(error: LoomError) -> str:
+    outcomes, reasons = {str(step.outcome) for step in error.steps}, {step.reason for step in error.steps}
+    if "circuit_open" in reasons:
+        return "a circuit was open"
+    return "the retry budget was used up" if "no_retry_budget" in outcomes else "every attempt failed"
 
 
 def _requests(counted: Sequence[Counted]) -> int:

@@ -14,6 +14,7 @@ from loomwire.application.state.stats import CallStats
 from loomwire.application.state.targets import TargetStates
 from loomwire.domain.config import ClientConfig, LLMConfig
 from loomwire.domain.errors import CapabilityError, LLMRateLimitError
+from loomwire.domain.policies import RetryPolicy
 from loomwire.domain.ports.counting import ITokenCounter
 from loomwire.domain.pricing import Usage
 from loomwire.domain.requests import LLMRequest
@@ -40,7 +41,8 @@ ASK = LLMRequest.of("How many tokens?", system="You are brief.")
 def over(name: str, dialect: str | None, base_url: str) -> LLMConfig:
     """Return a target of a row whose vendor listens at `base_url`."""
     key = (Secret("table-key"),)
-    return LLMConfig(type=name, model="m", dialect=dialect, base_url=base_url, keys=key, allow_private=True)
+    once = RetryPolicy(attempts=1)
+    return LLMConfig(type=name, model="m", dialect=dialect, base_url=base_url, keys=key, allow_private=True, retry=once)
 
 
 def counting(config: LLMConfig, pool: ConnectionPool, sink: RecordingSink | None = None) -> ITokenCounter:

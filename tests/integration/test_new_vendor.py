@@ -39,6 +39,7 @@ def folder(root: Path, dialect: str, base_url: str, quirks: object) -> Path:
     """Write the configuration of a new vendor; returns its folder."""
     text = FIVE_LINES.format(dialect=dialect, base_url=base_url, key=KEY, quirks=json.dumps(quirks))
     (root / "loomwire.yaml").write_text(text, encoding="utf-8")
+    (root / "once.yaml").write_text("defaults: {retry: {attempts: 1}}\n", encoding="utf-8")
     return root
 
 

@@ -40,7 +40,7 @@ def configured(where: Path, base_url: str, *, key: str | None = None, **client: 
         "version": 1,
         "providers": {"local": provider},
         "models": {"quick": {"provider": "local", "model": "m"}},
-        "clients": {"planner": {"models": ["quick"], **client}},
+        "clients": {"planner": {"models": ["quick"], "retry": {"attempts": 1}, **client}},
     }
     where.mkdir(parents=True, exist_ok=True)
     (where / "loomwire.yaml").write_text(json.dumps(described), encoding="utf-8")

@@ -40,8 +40,9 @@ def folder(
 
 
 def served(where: Path, base_url: str) -> Path:
-    """Write a configuration whose client `planner` asks a server on this machine, and return its folder."""
+    """Write a configuration whose client `planner` asks a server on this machine once, and return its folder."""
     provider: Mapping[str, JSON] = {
+        "retry": {"attempts": 1},
         "type": "custom",
         "dialect": "openai_chat",
         "base_url": base_url,

@@ -17,6 +17,7 @@ from openai import AsyncOpenAI
 
 from loomwire import ILLMClient, LLMConfig, LLMContainer, LLMRequest, LLMResponse
 from loomwire.domain.errors import LLMError
+from loomwire.domain.policies import RetryPolicy
 from loomwire.domain.pricing import Usage
 from loomwire.domain.tools import Tool
 from loomwire.domain.values import JSON, FrozenDict, ToolCall
@@ -98,7 +99,8 @@ def _joined(events: list[ChatCompletionChunk]) -> list[tuple[str, str, JSON]]:
 @asynccontextmanager
 async def clients(provider: FakeProvider) -> AsyncGenerator[tuple[ILLMClient, AsyncOpenAI], None]:
     """Yield our client and the SDK for one server."""
-    config = LLMConfig.custom("m", base_url=provider.base_url, allow_private=True, free=True)
+    once = RetryPolicy(attempts=1)
+    config = LLMConfig.custom("m", base_url=provider.base_url, allow_private=True, free=True, retry=once)
     container = await asyncio.to_thread(LLMContainer.of, {"c": config})
     sdk = AsyncOpenAI(api_key="k", base_url=provider.base_url, max_retries=0, _strict_response_validation=True)
     async with container, sdk:

@@ -32,6 +32,7 @@ class Entry:
         places: What the chain may connect to.
         further: Its embedder, reranker and token counter, built when they are first asked for.
         capabilities: What every target can do that a call may reach.
+        total_attempts: How often one call may be sent to all of them.
     """
 
     client: ILLMClient
@@ -41,6 +42,7 @@ class Entry:
     places: frozenset[Place]
     further: FurtherChains
     capabilities: ModelCapabilities
+    total_attempts: int
 
 
 class Generation:
@@ -166,7 +168,8 @@ def _built(number: int, source: ClientConfig, parts: Parts, resolved: _Resolved)
     config = replace(source, targets=known.targets)
     further = FurtherChains(source, parts, config)
     can = reduce(ModelCapabilities.common, (target.capabilities for target in config.targets))
-    return Entry(build_client(config, parts), config, source, number, known.places, further, can)
+    most = max(target.retry.total_attempts for target in config.targets)
+    return Entry(build_client(config, parts), config, source, number, known.places, further, can, most)
 
 
 @dataclass(frozen=True, slots=True)

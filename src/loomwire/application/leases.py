@@ -37,8 +37,8 @@ class Lease(Call):
     def __enter__(self) -> TypedTarget:
         self.begin()
         self._generation.lease()
-        config = self.entry.config
-        return TypedTarget(self.entry.client, config.total_s, self.entry.capabilities)
+        entry = self.entry
+        return TypedTarget(entry.client, entry.config.total_s, entry.capabilities, entry.total_attempts)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from loomwire.domain.errors import LLMTimeoutError
 from loomwire.domain.ports.clock import IClock
 
+GRACE_S: Final = 0.1
+"""Seconds in which the layers may end a call at its deadline themselves, with its steps, before it is cut off."""
+
 T = TypeVar("T")
 
 
-async def within(clock: IClock, at: float, reason: str, work: Callable[[], Awaitable[T]]) -> T:
+async def within(clock: IClock, at: float, reason: str, work: Callable[[], Awaitable[T]], grace_s: float = 0.0) -> T:
     """Await `work()` and cancel it at the instant `at`.
 
     Args:
@@ -19,6 +22,8 @@ async def within(clock: IClock, at: float, reason: str, work: Callable[[], Await
         at: Monotonic seconds.
         reason: The reason of the error when it is not done by then: deadline, attempt or ttft.
         work: Makes the awaitable; not called when the instant has passed already.
+        grace_s: Seconds after the instant before the work is cancelled, for work that keeps to the instant by itself:
+            what is cancelled cannot tell how far it came.
 
     Raises:
         LLMTimeoutError: The instant passed; the work has ended its clean-up by then.
@@ -27,7 +32,7 @@ async def within(clock: IClock, at: float, reason: str, work: Callable[[], Await
         raise _passed(reason)
     foreign: TimeoutError | None = None
     try:
-        async with clock.timeout_at(at):
+        async with clock.timeout_at(at + grace_s):
             try:
                 return await work()
             except TimeoutError as error:

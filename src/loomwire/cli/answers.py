@@ -50,10 +50,23 @@ def show_answer(response: LLMResponse[str], request: LLMRequest, *, as_json: boo
     if wrong is not None:
         show_error(wrong)
         raise click.exceptions.Exit(exit_code(wrong))
+    if response.degraded:
+        _show_stand_in(response)
+        return
     usage = response.usage
     cost = f"{response.cost.usd} USD" if isinstance(response.cost, Cost) else "cost unknown"
     tokens = f"{usage.input_tokens} in, {usage.output_tokens} out" if usage.known else "usage unknown"
     click.echo(f"{response.provider}/{response.model}: {tokens}, {cost}, finish {response.finish}", err=True)
+
+
+def _show_stand_in(response: LLMResponse[str]) -> None:
+    from loomwire.cli.output import show_block
+    from loomwire.domain.faults import FAULTS
+
+    # The last step is that of the stand-in, with the reason why no model answered.
+    fault = FAULTS[response.steps[-1].reason]
+    said = f"no model answered; these words are the stand-in of `on_exhausted`, mode {response.model}"
+    show_block(f"warning[{fault.code}]: {said}\n  meaning: {fault.meaning}\n  what to do: {fault.remedy}")
 
 
 def _unfit(response: LLMResponse[str]) -> OutputInvalidError | None:

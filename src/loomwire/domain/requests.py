@@ -131,6 +131,8 @@ class Bound:
         further: Whether another target can still be asked when this one fails.
         enter_by: The instant by which this target's whole answer, or the first event of its stream, has to be there, so
             that time is left for another one; infinity when nobody else is left.
+        patience_s: The longest wait that this target may ask for before it is asked again; after a longer one another
+            target is better, which could be asked now.
     """
 
     at: float
@@ -138,6 +140,7 @@ class Bound:
     sent: int = 0
     further: bool = False
     enter_by: float = math.inf
+    patience_s: float = math.inf
 
     @property
     def first_at(self) -> float:

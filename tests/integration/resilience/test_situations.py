@@ -28,9 +28,9 @@ from loomwire.testing.queued import Queued
 TEXT = "The harbour opens at seven, the market at eight, and the mill when there is wind."
 ONE = Reply(TEXT + " So says one.", usage=Usage(1000, 100))
 TWO = Reply(TEXT + " So says two.", usage=Usage(2000, 200))
-DEADLINE_S = 6.0
+DEADLINE_S = 8.0
 DEFAULTS: Mapping[str, JSON] = {
-    "timeouts": {"connect": 1, "ttft": 0.15, "idle": 0.15, "attempt": 0.15, "total": DEADLINE_S, "min_attempt": 0.05},
+    "timeouts": {"connect": 1, "ttft": 0.4, "idle": 0.4, "attempt": 0.4, "total": DEADLINE_S, "min_attempt": 0.05},
     "retry": {"attempts": 3, "base": 0.01, "throttle_base": 0.01},
 }
 PRICES: Mapping[str, JSON] = {"input_usd_per_mtok": 1, "output_usd_per_mtok": 10}
@@ -102,7 +102,7 @@ SITUATIONS: Mapping[str, Situation] = {
     "a 429 that names no wait is asked again": Situation([status(429)], End("one", (2, 0))),
     "a 429 that stays goes to the next": Situation([], End("two", (3, 1)), then=status(429)),
     "a 429 that asks for too long goes to the next at once": Situation(
-        [], End("two", (1, 1), most_s=2.0), then=status(429, 61.0)
+        [], End("two", (1, 1), most_s=4.0), then=status(429, 61.0)
     ),
     "one 500 is asked again": Situation([status(500)], End("one", (2, 0))),
     "a 503 that stays goes to the next": Situation([], End("two", (3, 1)), then=status(503)),
@@ -112,10 +112,10 @@ SITUATIONS: Mapping[str, Situation] = {
         [], End("two", (3, 1)), then=Fault("reset", ONE)
     ),
     "silence ends with the attempt's time and goes to the next": Situation(
-        [], End("two", (3, 1), most_s=2.0), then=Fault("hang", ONE)
+        [], End("two", (3, 1), most_s=4.0), then=Fault("hang", ONE)
     ),
     "a first token that comes too late is not waited for": Situation(
-        [], End("two", (3, 1), most_s=2.0), then=Reply("Late.", delay_s=1.0)
+        [], End("two", (3, 1), most_s=4.0), then=Reply("Late.", delay_s=1.0)
     ),
     "an answer that is cut is asked for again, a stream tells what it had": Situation(
         [Fault("cut_close", ONE)], End("one", (2, 0)), BROKEN

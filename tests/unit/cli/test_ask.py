@@ -3,6 +3,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from loomwire.domain.values import JSON
 from support.commands import loomwire
 from support.folders import SAMPLE, folder
@@ -14,6 +16,20 @@ def test_the_answer_goes_to_stdout_and_the_rest_to_stderr(tmp_path: Path) -> Non
     where = folder(tmp_path, [{"text": "Hello.", "usage": TWO_TOKENS}])
     ran = loomwire("ask", "planner", "Hi", "--config", where)
     assert ran == (0, "Hello.\n", "offline/helper: 5 in, 2 out, 0 USD, finish stop\n")
+
+
+@pytest.mark.parametrize("how", [(), ("--stream",), ("--json",)])
+def test_a_stand_in_is_never_shown_as_a_models_answer(tmp_path: Path, how: tuple[str, ...]) -> None:
+    exhausted: JSON = {"mode": "static", "text": "Later."}
+    client: JSON = {"models": ["helper"], "retry": {"attempts": 1}, "on_exhausted": exhausted}
+    where = folder(tmp_path, [{"error": "overloaded", "repeat": True}], clients={"planner": client})
+    ran = loomwire("ask", "planner", "Hi", *how, "--config", where)
+    assert (ran.code, "Later." in ran.out) == (0, True)
+    assert ran.err.splitlines() == [
+        "warning[TMP002]: no model answered; these words are the stand-in of `on_exhausted`, mode static",
+        "  meaning: The provider is overloaded.",
+        "  what to do: Retry later, or ask another model.",
+    ]
 
 
 def test_a_free_model_costs_nothing() -> None:

@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Mapping
 from functools import partial
 
-from loomwire.application.agents.binding.answers import as_json
+from loomwire.application.agents.binding.answers import as_json, check_size
 from loomwire.application.agents.binding.bound import BoundTool
 from loomwire.application.agents.outcomes import ToolOutcome, problems_told, told
 from loomwire.application.agents.threads import on_thread
@@ -46,6 +46,7 @@ async def called(tool: BoundTool, call: ToolCall, clock: IClock, bound: Bound | 
     began = clock.now()
     try:
         content = as_json(await trying.all(bound))
+        check_size(content, tool.policy.result_bytes)
     except Exception as error:  # noqa: BLE001  # the host's function may raise anything
         what = f"failed: {error.message}" if isinstance(error, ToolExecutionError) else _what(error, tool)
         failure = _failed(tool, error, what)

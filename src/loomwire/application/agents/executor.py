@@ -177,9 +177,7 @@ class AgentExecutor:
         if stop is not None:
             return journey.run(stop)
         asked = replace(journey.request.extended(Message.user(_FORM)), tool_choice="none")
-        answer = await typed.generate(asked)
-        journey.concluded(asked, answer)
-        return journey.run("answered", answer)
+        return journey.concluded(asked, await typed.generate(asked))
 
     async def _use(self, journey: Journey, tools: ToolPipeline) -> None:
         calls = journey.pending

@@ -62,17 +62,21 @@ class Journey:
         """Take in an answer, reasoning and signatures as they came."""
         self._count(response, self._estimated(response))
         self._turns.append(AgentTurn(response))
-        self.request = self.request.extended(response.message)
+        if not response.degraded:
+            self.request = self.request.extended(response.message)
         further = sends_of(response.steps) - 1
         if further > 0:
             # Retries of all answers together have one limit; an answer's first send is no retry.
             self.bound = replace(self.bound, sent=self.bound.sent + further)
             self.request = self.request.with_bound(self.bound)
 
-    def concluded(self, asked: LLMRequest, answer: LLMResponse[T]) -> None:
-        """Take in the answer that comes as an object."""
+    def concluded(self, asked: LLMRequest, answer: LLMResponse[T]) -> AgentRun[T]:
+        """Take in the answer that comes as an object, and return the run with it."""
         self._count(answer, 0)
+        if answer.degraded:
+            return self.run("degraded")
         self.request = asked.extended(answer.message)
+        return self.run("answered", answer)
 
     def used(self, outcomes: Sequence[ToolOutcome]) -> None:
         """Take in the results of the calls that were pending, in their order."""
@@ -86,6 +90,8 @@ class Journey:
 
     def ended_by(self, response: LLMResponse[str]) -> RunEnd:
         """Say how a run ends with an answer that calls no tool."""
+        if response.degraded:
+            return "degraded"
         if response.refusal is not None:
             return "refused"
         return _ENDS.get(response.finish or "", "answered")

@@ -19,11 +19,12 @@ T = TypeVar("T")
 Stop: TypeAlias = Literal["step_limit", "token_limit", "cost_limit", "unpriced", "call_limit", "repeating"]
 """A limit that ended a run."""
 
-RunEnd: TypeAlias = Literal["running", "answered", "cut", "filtered", "refused", "incomplete"] | Stop
+RunEnd: TypeAlias = Literal["running", "answered", "cut", "filtered", "refused", "incomplete", "degraded"] | Stop
 """Why a run ended; only `answered` has an answer.
 
 `cut`, `filtered`, `refused` and `incomplete` are last answers that the token limit of one answer, a content filter, the
-model itself or the provider's failure ended. `unpriced` is an answer whose cost nobody knows under a cost limit.
+model itself or the provider's failure ended. `degraded` is a stand-in of `on_exhausted` in place of an answer: its text
+is in the last turn, and not in the conversation. `unpriced` is an answer whose cost nobody knows under a cost limit.
 `running` is what an observer sees in between.
 """
 
@@ -33,6 +34,7 @@ _WORDS: Final[Mapping[RunEnd, str]] = {
     "filtered": "the provider's content filter stopped the last answer",
     "refused": "the model refused to answer",
     "incomplete": "the last answer is incomplete",
+    "degraded": "no model answered, and a stand-in is no answer",
     "step_limit": "the limit of steps was reached",
     "token_limit": "the limit of tokens was reached",
     "cost_limit": "the limit of cost was reached",

@@ -6,7 +6,7 @@ from contextlib import AbstractAsyncContextManager
 
 from typing_extensions import override
 
-from loomwire.application.scopes import within
+from loomwire.application.scopes import GRACE_S, within
 from loomwire.application.streaming import Streaming
 from loomwire.domain.ports.client import ILLMClient, LLMStream
 from loomwire.domain.ports.clock import IClock
@@ -16,6 +16,9 @@ from loomwire.domain.responses import LLMResponse
 
 class DeadlineClient(ILLMClient):
     """Fixes the deadline once and hands it down as `request.bound`; ends the call when it passes.
+
+    The layers below end at the deadline by themselves, since only they can tell how far the call came. What does not is
+    cut off 0.1 s later.
 
     Entering a stream is ended here too. While the caller reads, no scope is held over the caller's code: the leaf
     keeps the bound on every read.
@@ -38,7 +41,7 @@ class DeadlineClient(ILLMClient):
     async def generate(self, request: LLMRequest) -> LLMResponse[str]:
         bound = request.bound_for(self._clock.now(), self._total_s)
         bounded = request if request.bound is bound else request.with_bound(bound)
-        return await within(self._clock, bound.at, bound.reason, lambda: self._inner.generate(bounded))
+        return await within(self._clock, bound.at, bound.reason, lambda: self._inner.generate(bounded), GRACE_S)
 
     @override
     def stream(self, request: LLMRequest) -> AbstractAsyncContextManager[LLMStream]:
@@ -65,4 +68,4 @@ class _BoundedStreaming(Streaming):
     async def opened(self) -> LLMStream:
         bound = self._request.bound_for(self._clock.now(), self._total_s)
         inner = self._client.stream(self._request.with_bound(bound))
-        return await within(self._clock, bound.at, bound.reason, lambda: self.enter(inner))
+        return await within(self._clock, bound.at, bound.reason, lambda: self.enter(inner), GRACE_S)

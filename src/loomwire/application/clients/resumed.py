@@ -9,7 +9,7 @@ from types import TracebackType
 from typing_extensions import override
 
 from loomwire.application.resilience.restarts import Origin, Restarts
-from loomwire.application.scopes import within
+from loomwire.application.scopes import GRACE_S, within
 from loomwire.application.streaming import Streaming
 from loomwire.domain.errors import LLMError
 from loomwire.domain.events import StreamEvent, StreamRestarted
@@ -87,7 +87,7 @@ class _ResumedStreaming(Streaming):
         if self.is_left():
             return None
         stream, bound = self._begun, self.restarts.request.bound
-        begun = await (stream() if bound is None else within(self._clock, bound.at, bound.reason, stream))
+        begun = await (stream() if bound is None else within(self._clock, bound.at, bound.reason, stream, GRACE_S))
         if self.is_left():
             await self.leave()
             return None

@@ -20,8 +20,9 @@ class TimedClient(ILLMClient):
     """Ends an attempt after `attempt_s`, and a stream that shows nothing within `ttft_s`.
 
     Connecting, queueing and silence between two reads belong to the transport. An attempt that would outlast the
-    call's own bound is left to that bound, so that one timer does for both. Where another target waits for its turn
-    (`Bound.enter_by`) it ends the attempt earlier: seen from here that is the target's failure, not the caller's wish.
+    call's own bound ends with it and has its reason; ended here, the error tells of the attempt and of all before it.
+    Where another target waits for its turn (`Bound.enter_by`) it ends the attempt earlier: seen from here that is the
+    target's failure, not the caller's wish.
 
     Args:
         inner: The client below.
@@ -43,7 +44,7 @@ class TimedClient(ILLMClient):
         if given is not None:
             end = min(end, given.enter_by)
             if given.at <= end:
-                return await self._inner.generate(request)
+                return await within(self._clock, given.at, given.reason, lambda: self._inner.generate(request))
         bound = Bound(end, "attempt")
         narrowed = request.with_bound(bound)
         return await within(self._clock, bound.at, bound.reason, lambda: self._inner.generate(narrowed))

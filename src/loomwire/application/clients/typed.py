@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
@@ -14,7 +13,7 @@ from loomwire.domain.errors import LLMError, OutputInvalidError
 from loomwire.domain.ports.clock import IClock
 from loomwire.domain.ports.output import IOutputSchema
 from loomwire.domain.reports.steps import Step
-from loomwire.domain.requests import LLMRequest
+from loomwire.domain.requests import Bound, LLMRequest
 from loomwire.domain.responses import LLMResponse
 
 T = TypeVar("T")
@@ -40,10 +39,11 @@ class TypedLLMClient(Generic[T]):
     The prompt's words go to the request's system message if it has one, else to its last user message: a system message
     made here would displace the client's own.
 
-    An answer that does not fit is asked for again, `reasks` times at most and within the one deadline of the call, with
-    what was wrong. Usage, cost and steps of all answers are summed. Not asked again are an answer cut by the token
-    limit, a refusal, one stopped by a content filter, a stand-in (`degraded`), and a call of the request's own tools:
-    nobody here may run them. A host that wants tools and then an object runs the tools with `ILLMClient` first.
+    An answer that does not fit is asked for again, `reasks` times at most and within the one deadline and the
+    `total_attempts` of the call, with what was wrong. Usage, cost and steps of all answers are summed. Not asked again
+    are an answer cut by the token limit, a refusal, one stopped by a content filter, a stand-in (`degraded`), and a
+    call of the request's own tools: nobody here may run them. A host that wants tools and then an object runs the tools
+    with `ILLMClient` first.
 
     Args:
         source: Where each call leases its client.
@@ -93,7 +93,7 @@ class TypedLLMClient(Generic[T]):
         while True:
             started = self.clock.now()
             try:
-                response = await target.client.generate(asked.request)
+                response = await target.client.generate(spending.sent_before(asked.request, request.bound))
             except LLMError as error:
                 weaker = self._forms.demoted(asked, error, request, target.capabilities)
                 if weaker is None:
@@ -106,7 +106,7 @@ class TypedLLMClient(Generic[T]):
             read = self._read(asked, response)
             if not isinstance(read, Misfit):
                 return spending.total(read)
-            if reasks <= 0 or not read.again or self._left_s(request) < self.min_attempt_s:
+            if reasks <= 0 or not read.again or not self._may_send(target, request.bound, spending):
                 failure = read.error(self.schema.name, response)
                 spending.charge(failure)
                 raise failure
@@ -126,8 +126,11 @@ class TypedLLMClient(Generic[T]):
             problems = error.problems or ("$: the answer does not fit",)
             return Misfit(problems, again=not response.degraded, cause=error.original_error)
 
-    def _left_s(self, request: LLMRequest) -> float:
-        return math.inf if request.bound is None else request.bound.at - self.clock.now()
+    def _may_send(self, target: TypedTarget, bound: Bound | None, spending: Spending) -> bool:
+        if bound is None:
+            return True
+        in_time = bound.at - self.clock.now() >= self.min_attempt_s
+        return in_time and bound.sent + spending.sends < target.total_attempts
 
     def _step(self, outcome: str, reason: str, started: float, target: str = "") -> Step:
         return Step("typed", target, outcome, reason, latency_s=self.clock.now() - started)

@@ -123,12 +123,20 @@ def rotated(
         parts: What the chain is made from.
         leaf_of: Makes the leaf of the model with one key.
         name: What is done.
-        size: Returns the estimated tokens of a request; None charges no tokens, only requests.
+        size: Returns the estimated tokens of a request; None for what providers limit apart from the
+            model's other calls: the limits of those are not charged, and it does not slow them down.
     """
     # The first and no other, also where the chat falls back: vectors of two models have nothing to do with each other.
     single = replace(config, targets=config.targets[:1], weights=())
     options = options_of(single, parts.states)
-    keys = Keys(name=config.name, options=options, balance=config.balance, clock=parts.clock, draw=parts.draw)
+    keys = Keys(
+        name=config.name,
+        options=options,
+        balance=config.balance,
+        clock=parts.clock,
+        draw=parts.draw,
+        own_pace=size is None,
+    )
     chains = [_one_send(config.name, one, parts, leaf_of(one.config), name, size) for one in options]
     return Rotated(chains, keys)
 
@@ -150,7 +158,7 @@ def _one_send(
     # Inside retry, so that it counts real sends; the target's one circuit, whatever it is asked to do.
     chain = Guarded(chain, breaker_of(option), name)
     # Outside the breaker, so that nobody waits with a permit in hand; the lanes of the chat, which has the same limits.
-    for limit in limits_of(option, parts, 0):
+    for limit in limits_of(option, parts, 0) if size is not None else ():
         chain = Guarded(chain, limit, name, size)
     # The only retry there is.
     chain = Retried(chain, retries_of(config, parts))

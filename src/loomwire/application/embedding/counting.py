@@ -49,8 +49,8 @@ def build_counter(config: ClientConfig, parts: Parts) -> ITokenCounter:
         return Named(leaf.count, leaf)
 
     target = config.targets[0]
-    # The first and no other, also where the chat falls back: another model's tokens are other tokens. What is counted
-    # is not generated: it takes a request from the limits, and no tokens.
+    # The first and no other, also where the chat falls back: another model's tokens are other tokens. Providers
+    # limit counting apart from generating.
     chain: Asking[LLMRequest, TokenCount] = rotated(config, parts, leaf_of, "count_tokens")
     # From here on as in the pipeline of the client: what is counted is what would be sent.
     # But for the warning, of which the client says the only one.

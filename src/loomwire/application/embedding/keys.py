@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
@@ -13,6 +14,7 @@ from loomwire.application.resilience.delays import sends_of
 from loomwire.application.resilience.round import LAYER, all_failed, why_not
 from loomwire.application.selection.options import Option
 from loomwire.domain.errors import LLMError, LoomError
+from loomwire.domain.faults import ErrorCategory
 from loomwire.domain.policies import BalancePolicy
 from loomwire.domain.ports.clock import IClock
 from loomwire.domain.reports.steps import Step
@@ -32,6 +34,8 @@ class Keys:
         balance: The client's rule: where equal ones are to be asked in their order, so are the keys.
         clock: The time.
         draw: Gives a number from 0 to 1, to decide among keys that are equally busy.
+        own_pace: The provider limits these sends apart from others to the model: one that is throttled says nothing
+            of those.
     """
 
     name: str
@@ -39,6 +43,7 @@ class Keys:
     balance: BalancePolicy
     clock: IClock
     draw: Callable[[], float]
+    own_pace: bool = False
 
     def ordered(self) -> list[Option]:
         """Return the keys in the order in which a send should try them: the least busy first."""
@@ -92,7 +97,8 @@ class Rotated(Generic[Q, A]):
         try:
             return await self._chains[option](request)
         except LoomError as error:
-            option.resting.failed(error, self._keys.clock.now())
+            if not (self._keys.own_pace and error.category is ErrorCategory.RATE_LIMIT):
+                option.resting.failed(error, self._keys.clock.now())
             raise
         finally:
             option.load.left()
@@ -164,8 +170,11 @@ class _Turn(Generic[Q]):
     def _tell_below(self) -> None:
         bound = self._bound
         if bound is not None and (self._left or self._errors):
-            sent = bound.sent + sends_of(self._steps)
-            self.request = self.request.with_bound(replace(bound, sent=sent, further=bool(self._left)))
+            sent, now = bound.sent + sends_of(self._steps), self._keys.clock.now()
+            free = any(not one.resting.left_s(now) for one in self._left)
+            # A wait that one key has to keep is none of another's.
+            told = replace(bound, sent=sent, further=bool(self._left), patience_s=0.0 if free else math.inf)
+            self.request = self.request.with_bound(told)
 
     def _note(self, error: LLMError, step: Step | None = None) -> None:
         self._steps += error.steps if step is None else (*error.steps, step)

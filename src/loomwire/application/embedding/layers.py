@@ -10,7 +10,7 @@ from typing import Generic, Protocol, Self, TypeVar
 from typing_extensions import override
 
 from loomwire.application.guard import Guard, OperationName, Outcome
-from loomwire.application.scopes import within
+from loomwire.application.scopes import GRACE_S, within
 from loomwire.application.state.pacing.measured import SizedOperation
 from loomwire.domain.config import LLMConfig
 from loomwire.domain.errors import LLMError, LoomError
@@ -111,7 +111,7 @@ class Deadlined(Generic[Q, A]):
         """Ask within the deadline."""
         bound = request.bound_for(self._clock.now(), self._total_s)
         bounded = request.with_bound(bound)
-        return await within(self._clock, bound.at, bound.reason, lambda: self._inner(bounded))
+        return await within(self._clock, bound.at, bound.reason, lambda: self._inner(bounded), GRACE_S)
 
     @override
     def __repr__(self) -> str:
@@ -119,7 +119,7 @@ class Deadlined(Generic[Q, A]):
 
 
 class Limited(Generic[Q, A]):
-    """Ends one send after `attempt_s`; the sooner bound of the call itself is left to the call.
+    """Ends one send after `attempt_s`; what would outlast the call's own bound ends with that.
 
     Args:
         inner: The layer below.
@@ -139,7 +139,8 @@ class Limited(Generic[Q, A]):
         """Ask within the limit."""
         bound = Bound(self._clock.now() + self._timeouts.attempt_s, "attempt")
         if request.bound is not None and request.bound.at <= bound.at:
-            return await self._inner(request)
+            call = request.bound
+            return await within(self._clock, call.at, call.reason, lambda: self._inner(request))
         narrowed = request.with_bound(bound)
         return await within(self._clock, bound.at, bound.reason, lambda: self._inner(narrowed))
 

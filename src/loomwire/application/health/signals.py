@@ -50,6 +50,8 @@ def circuit_open(facts: Facts) -> Sign | None:
     wait = "" if status.retry_after_s is None else f" for another {_seconds(status.retry_after_s)}"
     fault = CODES.get(status.error)
     why = f" after {status.error} ({fault.reason}): {fault.meaning} {fault.remedy}" if fault is not None else "."
+    if status.reason == "forced":
+        why = f", because an operator decided so: `loomwire breaker reset {status.name}` closes it."
     advice = f"The circuit of {status.name} opened {_seconds(status.since_s)} ago{why}"
     return Sign("circuit_open", HealthState.UNHEALTHY, f"{advice} Nothing is sent to {facts.config.target}{wait}.")
 
@@ -130,11 +132,9 @@ def throttled(facts: Facts) -> Sign | None:
         return None
     config = facts.config
     wait = f" for another {_seconds(paused_s)}" if paused_s else ""
-    limit = config.rate or config.provider_rate
-    now = "" if limit is None or limit.rpm is None else f" from {limit.rpm}"
     advice = (
-        f"{config.target} is throttled{wait}: lower `rate.rpm`{now} for it, so that calls wait here and are not "
-        "refused there, or add a key or another model."
+        f"{config.target} is throttled{wait}: {_ask_it_less(config)}, so that calls wait here and are not refused "
+        "there, or add a key or another model."
     )
     return Sign("throttled", HealthState.DEGRADED, advice)
 
@@ -145,8 +145,8 @@ def limited(facts: Facts) -> Sign | None:
     if not waiting or max(lane.fill for lane in facts.lanes) < _FULL:
         return None
     advice = (
-        f"{waiting} calls wait for the configured rate limit of {facts.config.target}: raise `rate` if the provider "
-        "allows more, or add another model."
+        f"{waiting} calls wait for the rate limit that `limits` sets for {facts.config.target}: raise it if the "
+        "provider allows more, or add another model."
     )
     return Sign("limited", HealthState.DEGRADED, advice)
 
@@ -224,6 +224,16 @@ def _about_the_key(config: LLMConfig, reason: str, numbers: str) -> str:
         "quota_exhausted": f"The money or quota of the key at {place} is used up ({code}): top up the account of "
         f"{name}, raise its limit there, or use another key.",
     }[reason]
+
+
+def _ask_it_less(config: LLMConfig) -> str:
+    # Limits have the names that the configuration gives to models and providers; ours of a model is not known here.
+    own, shared = config.rate, config.provider_rate
+    if own is not None and own.rpm is not None:
+        return f"lower the model's `rpm` in `limits` from {own.rpm}"
+    if shared is not None and shared.rpm is not None:
+        return f"lower `limits.{config.name}.rpm` from {shared.rpm}"
+    return f"set `limits.{config.name}.rpm`"
 
 
 def _instead(facts: Facts) -> str:

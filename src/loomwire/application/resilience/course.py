@@ -175,6 +175,8 @@ class Course(Generic[Q]):
         wait_s = next_delay(retries.policy, error, sent, left_s=retries.left_s(bound), draw=retries.draw)
         if isinstance(wait_s, GiveUp):
             return wait_s
+        if bound is not None and (error.retry_after or 0.0) > bound.patience_s:
+            return GiveUp.WAIT
         # Paid last, so that a retry which is not made for another reason costs nothing.
         cost = 2.0 if error.category is ErrorCategory.TIMEOUT else 1.0
         bucket = retries.allowance.take(cost, retries.clock.now(), further=bound is not None and bound.further)

@@ -13,13 +13,16 @@ from loomwire.application.selection.options import Option
 from loomwire.application.selection.table import Rules, rule_of
 from loomwire.application.state.panics import Gate
 from loomwire.domain.errors import AllTargetsFailedError, LLMError, LoomError
-from loomwire.domain.policies import BalancePolicy
+from loomwire.domain.policies import BalancePolicy, BalanceRule
 from loomwire.domain.ports.clock import IClock
 from loomwire.domain.reports.steps import Step
 from loomwire.domain.requests import Bound, LLMRequest
 from loomwire.domain.responses import LLMResponse
 
 LAYER: Final = "fallback"
+
+# Rules that leave it open who answers; the others prefer somebody.
+_AMONG_EQUALS: Final[frozenset[BalanceRule]] = frozenset({"weighted", "least_busy", "latency"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,13 +121,14 @@ class Round:
         if self.steps:
             sent += sends_of(self.steps)
         targets = {option.target, *[one.target for one in self._left]}
+        now = self._terms.clock.now()
         if len(targets) > 1:
-            now = self._terms.clock.now()
             share_s = (bound.at - now) / len(targets)
             enter_by = now + max(share_s, option.config.timeouts.min_attempt_s)
         elif not further and sent == bound.sent:
             return self._request
-        return self._request.with_bound(Bound(bound.at, bound.reason, sent, further, enter_by))
+        patience_s = self._patience_s(option, now) if further else math.inf
+        return self._request.with_bound(Bound(bound.at, bound.reason, sent, further, enter_by, patience_s))
 
     def goes_on(self, option: Option, error: LoomError) -> bool:
         """Take a failure, and return whether another target is to be looked for; else the error has all steps now."""
@@ -153,6 +157,15 @@ class Round:
             return all_failed(self._terms.name, errors, self.steps, self._rejected)
         errors[0].steps = self.steps
         return errors[0]
+
+    def _patience_s(self, option: Option, now: float) -> float:
+        # The next call would pass over a target that asks for a wait, and so does this one: at once for an equal one,
+        # and for one that the operator put behind it when the wait is longer than any of our own.
+        free = [one.candidate.group for one in self._left if not one.rest_s(now)]
+        if not free:
+            return math.inf
+        same = option.candidate.group in free or rule_of(self._terms.balance, self._request.priority) in _AMONG_EQUALS
+        return 0.0 if same else option.config.retry.max_delay_s
 
     def _ordered(self, kept: tuple[Option, ...]) -> list[Option]:
         terms, priority = self._terms, self._request.priority

@@ -10,6 +10,7 @@ import random
 import time
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
+from functools import partial
 from typing import ParamSpec, TypeAlias, TypeGuard, TypeVar, overload
 
 from loomwire.application.resilience.delays import GiveUp, Sent, delay, next_delay, sends_of
@@ -65,31 +66,34 @@ class Retry:
         return self._async(function) if _is_async(function) else self._sync(function)
 
     def _async(self, function: Callable[P, Awaitable[T]]) -> Callable[P, Coroutine[object, None, T]]:
-        clock = self.clock
-        sleep = asyncio.sleep if clock is None else clock.sleep
-
         @functools.wraps(function)
         async def retried(*args: P.args, **kwargs: P.kwargs) -> T:
-            tries = _Tries(self)
-            while True:
-                try:
-                    return await function(*args, **kwargs)
-                except Exception as error:
-                    wait_s = tries.failed(error)
-                    if wait_s is None:
-                        raise
-                # Outside the handler, or the next failure would carry this one as its context.
-                await sleep(wait_s)
+            return await self._awaited(_Tries(self), partial(function, *args, **kwargs))
 
         return retried
 
-    def _sync(self, function: Callable[P, T]) -> Callable[P, T]:
+    async def _awaited(
+        self, tries: _Tries, begin: Callable[[], Awaitable[T]], begun: Awaitable[T] | None = None
+    ) -> T:
+        sleep = asyncio.sleep if self.clock is None else self.clock.sleep
+        while True:
+            try:
+                return await (begin() if begun is None else begun)
+            except Exception as error:
+                wait_s = tries.failed(error)
+                if wait_s is None:
+                    raise
+            begun = None
+            # Outside the handler, or the next failure would carry this one as its context.
+            await sleep(wait_s)
+
+    def _sync(self, function: Callable[P, object]) -> Callable[P, object]:
         @functools.wraps(function)
-        def retried(*args: P.args, **kwargs: P.kwargs) -> T:
+        def retried(*args: P.args, **kwargs: P.kwargs) -> object:
             tries = _Tries(self)
             while True:
                 try:
-                    return function(*args, **kwargs)
+                    result = function(*args, **kwargs)
                 except Exception as error:
                     wait_s = tries.failed(error)
                     if wait_s is None:
@@ -97,6 +101,11 @@ class Retry:
                     if _in_loop():
                         error.add_note("with_retry did not wait: a sync function was called inside a running loop")
                         raise
+                else:
+                    if not inspect.iscoroutine(result):
+                        return result
+                    # `lambda: client.generate(request)` has done nothing yet: what counts is how its coroutine ends.
+                    return self._awaited(tries, partial(_finished, partial(function, *args, **kwargs)), result)
                 self.pause(wait_s)
 
         return retried
@@ -209,6 +218,11 @@ def with_retry(
 def _is_async(function: Callable[P, object]) -> TypeGuard[Callable[P, Awaitable[object]]]:
     # An object with an async __call__ is no coroutine function by itself.
     return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(getattr(function, "__call__", None))  # noqa: B004
+
+
+async def _finished(function: Callable[[], object]) -> object:
+    result = function()
+    return await result if inspect.isawaitable(result) else result
 
 
 def _in_loop() -> bool:

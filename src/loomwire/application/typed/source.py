@@ -19,11 +19,13 @@ class TypedTarget:
         client: The chain to ask. It keeps to `request.bound`.
         total_s: Seconds for a call whose request has no deadline.
         capabilities: What every model behind it can do, so that the question fits whoever answers.
+        total_attempts: How often one call is sent at most, further questions included.
     """
 
     client: ILLMClient
     total_s: float
     capabilities: ModelCapabilities
+    total_attempts: int = 8
 
 
 class TypedSource(Protocol):

@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TypeVar
 
+from loomwire.application.resilience.delays import sends_of
 from loomwire.domain.errors import LLMError
 from loomwire.domain.pricing import FREE, Charge, Cost, Usage
 from loomwire.domain.reports.steps import Step
+from loomwire.domain.requests import Bound, LLMRequest
 from loomwire.domain.responses import LLMResponse
 from loomwire.domain.values import JSONObject
 
@@ -35,6 +37,22 @@ class Spending:
     def note(self, *steps: Step) -> None:
         """Keep steps that no answer carries."""
         self._steps += steps
+
+    @property
+    def sends(self) -> int:
+        """How often something was sent so far."""
+        return sends_of(self._steps)
+
+    def sent_before(self, request: LLMRequest, bound: Bound | None) -> LLMRequest:
+        """Return a request that tells the layers below how often its call was sent.
+
+        Args:
+            request: What to send next.
+            bound: The call's bound, as it was before the first send.
+        """
+        if bound is None or not self._steps:
+            return request
+        return request.with_bound(replace(bound, sent=bound.sent + self.sends))
 
     def total(self, response: LLMResponse[T]) -> LLMResponse[T]:
         """Return the last answer with what all of them spent."""

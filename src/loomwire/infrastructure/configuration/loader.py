@@ -27,6 +27,7 @@ from loomwire.infrastructure.configuration.checks.controls import control_proble
 from loomwire.infrastructure.configuration.checks.references import reference_problems
 from loomwire.infrastructure.configuration.checks.replays import replay_problems
 from loomwire.infrastructure.configuration.checks.seal import is_sealed_file, seal_problems
+from loomwire.infrastructure.configuration.checks.sharing import sharing_problems
 from loomwire.infrastructure.configuration.checks.targets import TargetCheck, TargetReader
 from loomwire.infrastructure.configuration.documents import MAX_BYTES
 from loomwire.infrastructure.configuration.environment import Overrides, find_overrides, overlay, read_dotenv
@@ -134,7 +135,10 @@ class ConfigLoader:
         if settings is None or any(problem.severity == "error" for problem in found):
             # What keeps a file from being read is no content, and is news all the same.
             return ConfigReading(_with_problems(digest, found), None, found, watched)
-        snapshot = replace(_snapshot(settings, words, memory), digest=digest, warnings=found)
+        snapshot = _snapshot(settings, words, memory)
+        shared = map(without_controls, sharing_problems(words.tree, words.values, snapshot.clients))
+        found = tuple(sorted([*found, *_first(shared)], key=_order))
+        snapshot = replace(snapshot, digest=digest, warnings=found)
         memory.keep()
         return ConfigReading(digest, snapshot, found, watched)
 

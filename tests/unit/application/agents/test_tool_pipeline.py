@@ -145,10 +145,10 @@ async def test_the_models_mistakes_are_told_to_the_model_and_run_nothing() -> No
 async def test_a_result_that_is_too_large_is_told_to_the_model_and_never_sent() -> None:
     tools = Tools()
     tool = BoundTool.of(double, SCHEMAS, policy=ToolPolicy(result_bytes=1))
-    small, large = (await tools.pipeline(tool).call(calls("double", n=n)) for n in (4, 5))
-    assert small.results[0].content == 8
-    assert large.results[0].content == "The tool failed: the result has 2 bytes, more than 1"
-    assert large.errors[0].hint == "Return less, or raise ToolPolicy.result_bytes."
+    asked = (ToolCall("a", "double", {"n": 4}), ToolCall("b", "double", {"n": 5}))
+    run = await tools.pipeline(tool).call(asked)
+    assert [result.content for result in run.results] == [8, "The tool failed: the result has 2 bytes, more than 1"]
+    assert run.errors[0].hint == "Return less, or raise ToolPolicy.result_bytes."
     with pytest.raises(LLMValidationError, match="result_bytes"):
         ToolPolicy(result_bytes=0)
 

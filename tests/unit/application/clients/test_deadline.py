@@ -1,15 +1,19 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
 from loomwire.application.clients.deadline import DeadlineClient
+from loomwire.application.scopes import GRACE_S
 from loomwire.domain.errors import LLMTimeoutError, StreamInterruptedError
 from loomwire.domain.ports.client import ILLMClient
 from loomwire.domain.requests import Bound, LLMRequest
 from loomwire.testing import FakeClock, ScriptedClient
 from support.chains import HI, hanging
+from support.falling import at, client_of, falling, told
+from support.retrying import ended
 
 
 async def entered(client: ILLMClient, request: LLMRequest = HI) -> None:
@@ -18,10 +22,10 @@ async def entered(client: ILLMClient, request: LLMRequest = HI) -> None:
         pass
 
 
-async def test_a_call_ends_at_the_configured_total() -> None:
+async def test_a_call_that_does_not_end_at_the_configured_total_is_cut_off_a_moment_later() -> None:
     clock = FakeClock(100.0)
     call = asyncio.create_task(DeadlineClient(hanging(), total_s=9.0, clock=clock).generate(HI))
-    await clock.advance(8.999)
+    await clock.advance(9.0 + GRACE_S - 0.001)
     assert not call.done()
     await clock.advance(0.001)
     with pytest.raises(LLMTimeoutError) as caught:
@@ -34,7 +38,7 @@ async def test_a_call_ends_at_the_configured_total() -> None:
 async def test_entering_a_stream_ends_at_the_deadline_too() -> None:
     clock = FakeClock()
     entering = asyncio.create_task(entered(DeadlineClient(hanging(), total_s=9.0, clock=clock)))
-    await clock.advance(9.0)
+    await clock.advance(9.0 + GRACE_S)
     with pytest.raises(LLMTimeoutError) as caught:
         await entering
     assert caught.value.reason == "deadline"
@@ -91,3 +95,22 @@ async def test_reading_on_after_the_deadline_fails_with_what_came_so_far() -> No
     assert caught.value.reason == "deadline"
     assert caught.value.partial_text == "one "
     assert leaf.open_streams == 0
+
+
+@pytest.mark.parametrize("asked", ["plain", "stream"])
+async def test_a_call_that_ends_at_its_deadline_tells_whom_it_asked(asked: str) -> None:
+    made = falling(client_of(at("a/x"), at("b/y")), {"a/x": hanging(), "b/y": hanging()})
+    request = replace(HI, deadline_s=4.0)
+    call = made.client.generate(request) if asked == "plain" else entered(made.client, request)
+    with pytest.raises(LLMTimeoutError) as caught:
+        await ended(made.clock, call)
+    assert caught.value.reason == "deadline"
+    assert told(caught.value) == (
+        "attempt a/x failed attempt",
+        "retry a/x attempts_used attempt",
+        "fallback a/x failed attempt",
+        "attempt b/y failed deadline",
+    )
+    assert made.clock.now() == 4.0
+    # The caller's wish says nothing about the target.
+    assert [made.states.circuit(target).is_closed for target in made.config.targets] == [True, True]

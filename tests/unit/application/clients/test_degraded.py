@@ -136,7 +136,7 @@ async def test_what_is_wrong_with_the_call_itself_is_raised(how: str) -> None:
 async def test_a_passed_deadline_is_answered_for() -> None:
     made = Made(hanging(), total_s=10.0)
     response = await ended(made.clock, made.client.generate(HI))
-    assert (response.degraded, told(response)) == (True, ("degraded stood_in deadline",))
+    assert (response.degraded, told(response)) == (True, ("attempt a/x failed deadline", "degraded stood_in deadline"))
 
 
 async def test_cancellation_is_never_answered_for() -> None:

@@ -375,6 +375,14 @@ async def test_it_asks_as_often_as_allowed(reasks: int, sends: int) -> None:
     assert len(stage.client.requests) == sends
 
 
+@pytest.mark.parametrize(("before", "sends"), [(0, 8), (6, 2), (7, 1), (9, 1)])
+async def test_no_call_is_sent_more_often_than_it_may_be_however_often_it_asks(before: int, sends: int) -> None:
+    stage = Stage(*[says("three")] * 20, reasks=19)
+    error = await stage.failure(replace(ASK, bound=Bound(160.0, sent=before)))
+    assert isinstance(error, OutputInvalidError)
+    assert len(stage.client.requests) == sends
+
+
 async def test_a_decoder_without_reasons_still_gives_one() -> None:
     error = await Stage(says("three"), reasks=0, schema=Number(problems=())).failure()
     assert error.problems == ("$: the answer does not fit",)
@@ -384,7 +392,7 @@ async def test_a_decoder_without_reasons_still_gives_one() -> None:
 async def test_one_deadline_holds_for_all_answers() -> None:
     stage = Stage(says("three"), says())
     await stage.typed.generate(replace(ASK, deadline_s=5.0))
-    assert [request.bound for request in stage.client.requests] == [Bound(105.0)] * 2
+    assert [request.bound for request in stage.client.requests] == [Bound(105.0), Bound(105.0, sent=1)]
     stage = Stage(says())
     assert (await stage.asked()).bound == Bound(160.0)
 
@@ -399,7 +407,8 @@ async def test_nothing_is_asked_again_with_hardly_any_time_left(took: float, sen
 
 async def test_a_bound_that_is_there_stays() -> None:
     stage = Stage(says("three"), says())
-    assert (await stage.asked(replace(ASK, bound=Bound(103.0, "attempt")))).bound == Bound(103.0, "attempt")
+    asked = await stage.asked(replace(ASK, bound=Bound(103.0, "attempt", sent=2)))
+    assert asked.bound == Bound(103.0, "attempt", sent=3)
 
 
 @pytest.mark.parametrize(

@@ -156,7 +156,7 @@ async def test_the_layers_below_know_what_was_sent_and_whether_a_key_is_left() -
     await rotated(ASK.with_bound(Bound(100.0, sent=3)))
     bounds = [leaf.requests[0].bound for leaf in keys.values()]
     # Nothing observes the leaves here, so nothing notes that the first was sent to.
-    assert bounds == [Bound(100.0, sent=3, further=True), Bound(100.0, sent=3)]
+    assert bounds == [Bound(100.0, sent=3, further=True, patience_s=0.0), Bound(100.0, sent=3)]
     await rotated(ASK)
     assert keys["k2"].requests[1].bound is None
     assert repr(rotated) == "Rotated(2) > Playlist()"

@@ -11,6 +11,7 @@ from typing_extensions import override
 from loomwire.application.embedding.chains import build_reranker
 from loomwire.application.embedding.counting import build_counter
 from loomwire.application.pipeline import Parts
+from loomwire.application.selection.options import options_of
 from loomwire.application.state.pacing.statistics import LaneStatistics
 from loomwire.domain.config import ClientConfig
 from loomwire.domain.counting.counts import TokenCount
@@ -127,14 +128,29 @@ async def test_a_reranker_reads_the_query_with_every_document() -> None:
     assert lanes(made)["m"].tokens == (answer.usage.total_tokens if answer.usage.known else 30)
 
 
-async def test_counting_takes_a_request_and_no_tokens_and_its_own_limits_are_not_the_models() -> None:
+async def test_counting_has_limits_of_its_own_and_takes_nothing_from_the_models() -> None:
     made, _ = counting_parts(Told())
     target = replace(sent_to(), rate=WIDE)
     counter = build_counter(ClientConfig(name="teller", targets=(target,)), made)
-    await counter.count(HI)
-    assert (lanes(made)["m"].requests, lanes(made)["m"].tokens) == (1, 0)
     assert (await counter.count(HI)).rate_limits == NONE_LEFT
-    assert (lanes(made)["m"].requests, lanes(made)["m"].tokens) == (2, 0)
+    assert lanes(made) == {}
+
+
+class Throttled(WordCounter):
+    """Is asked for counts too often."""
+
+    @override
+    async def count(self, request: LLMRequest) -> TokenCount:
+        raise LLMRateLimitError("slow down", retry_after=120.0)
+
+
+async def test_a_count_that_is_throttled_lets_the_chat_go_on() -> None:
+    made, _ = counting_parts(Throttled())
+    config = ClientConfig(name="teller", targets=(sent_to(),))
+    with pytest.raises(LLMRateLimitError):
+        await build_counter(config, made).count(HI)
+    (option,) = options_of(config, made.states)
+    assert option.resting.left_s(made.clock.now()) == 0
 
 
 async def test_failures_open_the_circuit_that_the_chat_has() -> None:

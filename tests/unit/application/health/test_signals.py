@@ -176,9 +176,20 @@ CASES: Mapping[str, tuple[Facts, str, HealthState, tuple[str, ...]]] = {
         known((1, "RAT001"), rests=(KeyRest(1, 4.0, "throttled"),), config=replace(MODEL, rate=RatePolicy(rpm=60))),
         "throttled",
         HealthState.DEGRADED,
-        ("throttled for another 4 s", "lower `rate.rpm` from 60"),
+        ("throttled for another 4 s", "lower the model's `rpm` in `limits` from 60"),
     ),
-    "throttled a moment ago": (known((1, "RAT001")), "throttled", HealthState.DEGRADED, ("is throttled: lower",)),
+    "throttled in spite of the provider's limit": (
+        known((1, "RAT001"), config=replace(MODEL, rate=RatePolicy(tpm=5), provider_rate=RatePolicy(rpm=90))),
+        "throttled",
+        HealthState.DEGRADED,
+        ("lower `limits.vendor.rpm` from 90",),
+    ),
+    "throttled a moment ago": (
+        known((1, "RAT001")),
+        "throttled",
+        HealthState.DEGRADED,
+        ("is throttled: set `limits.vendor.rpm`",),
+    ),
     "the rate limit stands still": (
         known(lanes=(replace(LANE, paused_s=150.0),)),
         "throttled",
@@ -189,7 +200,7 @@ CASES: Mapping[str, tuple[Facts, str, HealthState, tuple[str, ...]]] = {
         known(lanes=(replace(LANE, fill=1.0, waiting=7),)),
         "limited",
         HealthState.DEGRADED,
-        ("7 calls wait", "raise `rate`"),
+        ("7 calls wait", "that `limits` sets for vendor/big-1: raise it"),
     ),
     "slow by the operator's word": (
         known(

@@ -7,7 +7,7 @@ import functools
 import inspect
 import math
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
 import pytest
 
@@ -224,6 +224,29 @@ async def test_partials_and_objects_with_an_async_call_are_async_too() -> None:
 
     assert await with_retry(AT_ONCE)(functools.partial(Fetch().__call__, "!"))() == "done!"
     assert await with_retry(AT_ONCE)(Fetch())("?") == "done?"
+
+
+async def test_a_function_that_only_returns_a_coroutine_is_tried_again_too() -> None:
+    def begin(work: Work) -> Awaitable[str]:
+        return work.later()
+
+    work, wrong = Work(ConnectionError(), ConnectionError()), Work(ConnectionError(), KeyError("x"))
+    assert await with_retry(AT_ONCE)(begin)(work) == "done"
+    with pytest.raises(KeyError):
+        await with_retry(AT_ONCE)(begin)(wrong)
+    assert (work.asked, wrong.asked) == (3, 2)
+
+
+async def test_a_function_may_return_a_coroutine_at_one_try_and_a_result_at_the_next() -> None:
+    work = Work(ConnectionError(), ConnectionError())
+    ways: Iterator[Callable[[], object]] = iter([work.later, work.now, work.now])
+
+    def begin() -> object:
+        return next(ways)()
+
+    begun = with_retry(AT_ONCE)(begin)()
+    assert inspect.isawaitable(begun)
+    assert (await begun, work.asked) == ("done", 3)
 
 
 def test_generators_are_refused_because_nothing_can_be_taken_back() -> None:

@@ -550,6 +550,15 @@ def test_retries_inside_their_own_block_are_attempts(folder: Folder) -> None:
     assert [problem.suggestion for problem in found] == ["attempts"]
 
 
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [("rate: {rpm: 5}", "rpm"), ("rpm: 5", "rpm"), ("limits: {concurrency: 5}", "concurrency")],
+)
+def test_a_limit_of_speed_at_a_model_is_shown_its_place(folder: Folder, written: str, meant: str) -> None:
+    found = folder.problems(GOOD.replace("model: m", f"model: m, {written}"), KEY)
+    assert [problem.suggestion for problem in found] == [f"limits.quick.{meant}"]
+
+
 def test_a_file_full_of_nonsense_is_refused_without_explaining_all_of_it(folder: Folder) -> None:
     text = GOOD + "".join(f"key{number}: 1\n" for number in range(20_000))
     found = folder.problems(text, KEY)

@@ -14,9 +14,12 @@ from typing import Final
 from uuid import UUID
 
 from loomwire.domain.errors import ToolExecutionError
+from loomwire.domain.estimates.tokens import part_bytes
+from loomwire.domain.messages import ToolResult
 from loomwire.domain.values import JSON
 
 _MAX_DEPTH: Final = 64
+_MAX_BITS: Final = 14_000  # Python writes no number of more than 4,300 digits.
 _AS_TEXT = (Decimal, UUID, PurePath)
 _DATED = (date, datetime, time)
 
@@ -27,10 +30,26 @@ def as_json(value: object) -> JSON:
     Dates and times become ISO texts, enumerations their values, decimals, UUIDs and paths texts.
 
     Raises:
-        ToolExecutionError: It holds something that is no JSON, such as bytes, infinity or itself; the message names
-            the type and not the value.
+        ToolExecutionError: It holds something that is no JSON, such as bytes, infinity or itself, or that nobody could
+            write as JSON; the message names the type and not the value.
     """
     return _json(value, 0)
+
+
+def check_size(content: JSON, most: int) -> None:
+    """Refuse a result that would be too much for the next request, which could not be sent with it.
+
+    Args:
+        content: The result as JSON.
+        most: How many bytes of UTF-8 it may have.
+
+    Raises:
+        ToolExecutionError: It has more.
+    """
+    size = part_bytes(ToolResult("", content, ""))
+    if size > most:
+        message = f"the result has {size} bytes, more than {most}"
+        raise ToolExecutionError(message, hint="Return less, or raise ToolPolicy.result_bytes.")
 
 
 def _json(value: object, depth: int) -> JSON:
@@ -39,7 +58,7 @@ def _json(value: object, depth: int) -> JSON:
     if isinstance(value, Enum):
         return _json(value.value, depth + 1)
     if value is None or isinstance(value, str | int):
-        return value
+        return _writable(value)
     if isinstance(value, float) and math.isfinite(value):
         return value
     if isinstance(value, _DATED):
@@ -47,6 +66,23 @@ def _json(value: object, depth: int) -> JSON:
     if isinstance(value, _AS_TEXT):
         return str(value)
     return _structure(value, depth + 1)
+
+
+def _writable(value: str | int | None) -> str | int | None:
+    # Found here it is one tool's failure, which the model is told of; in the next request it would end the run.
+    if isinstance(value, str):
+        if not value.isascii():
+            try:
+                value.encode()
+            except UnicodeEncodeError:
+                raise _unwritable("text with half a surrogate pair") from None
+    elif value is not None and value.bit_length() > _MAX_BITS:
+        raise _unwritable("number of thousands of digits")
+    return value
+
+
+def _unwritable(what: str) -> ToolExecutionError:
+    return ToolExecutionError(f"the result holds a {what}, which cannot be written as JSON", hint="Correct the tool.")
 
 
 def _structure(value: object, depth: int) -> JSON:
@@ -71,7 +107,5 @@ def _listed(value: Iterable[object], depth: int) -> JSON:
 
 
 def _key(key: object) -> str:
-    if isinstance(key, str):
-        return key
     made = _json(key, 0)
     return made if isinstance(made, str) else json.dumps(made)

@@ -14,7 +14,7 @@ from loomwire.application.agents.binding.schema_check import SchemaCheck
 from loomwire.application.agents.binding.signatures import arguments_type
 from loomwire.application.resilience.circuit_breaker import CircuitBreaker
 from loomwire.domain.errors import LLMValidationError, OutputInvalidError
-from loomwire.domain.policies import BreakerPolicy, RetryPolicy
+from loomwire.domain.policies import MIB, BreakerPolicy, RetryPolicy
 from loomwire.domain.ports.output import IOutputSchema, IOutputSchemas
 from loomwire.domain.tools import Tool
 from loomwire.domain.values import JSONObject
@@ -33,19 +33,24 @@ class ToolPolicy:
         retries: When the function is called again after connections and timeouts that failed, and errors of loomwire
             that say so. Only for what may be done twice; None calls it once.
         breaker: When it is left alone for a while.
+        result_bytes: How large a result may be, in bytes of JSON. The model is told of a larger one that it is too
+            large: sent, it would fill the context window or be refused, and end the run.
 
     Raises:
-        LLMValidationError: The timeout is no positive number of seconds.
+        LLMValidationError: The timeout is no positive number of seconds, or no result would be small enough.
     """
 
     timeout_s: float = 60.0
     retries: RetryPolicy | None = None
     breaker: BreakerPolicy = field(default_factory=BreakerPolicy)
+    result_bytes: int = MIB
 
     def __post_init__(self) -> None:
-        """Refuse a time in which nothing could be done, or that never ends."""
+        """Refuse a time in which nothing could be done, or that never ends, and a size that nothing has."""
         if not 0 < self.timeout_s < math.inf:
             raise LLMValidationError("a tool's timeout_s must be a positive number of seconds", hint="Correct it.")
+        if self.result_bytes < 1:
+            raise LLMValidationError("a tool's result_bytes must be at least 1", hint="Correct it.")
 
 
 _USUAL = ToolPolicy()

@@ -45,6 +45,7 @@ _NUMBERS: Final = frozenset({"int_type", "float_type", "bool_type", "is_instance
 _OURS: Final = frozenset({"exhausted", "function", "url", "version"})
 _HARMLESS = "Nothing breaks: it will count as soon as a release acts on it."
 _CLASSES: Final = {"Secret": "a text", "Decimal": "a number", "True": "true", "False": "false"}
+_RATES: Final = ("rpm", "tpm", "concurrency", "rate")
 _RETRIES: Final = ("max_retries", "num_retries", "retries", "max_attempts")
 _BAD_HEADER = "a header's name must be letters, digits and `-`, and none of the transport's own"
 _BAD_NAME = "a name must begin with a small letter and go on with at most 63 small letters, digits, `-` and `_`"
@@ -139,7 +140,7 @@ def _missing(path: KeyPath, tree: ConfigTree) -> Iterator[Problem]:
 def _unknown(path: KeyPath, tree: ConfigTree) -> Problem:
     key, above = str(path[-1]), path[:-1]
     keys = known_keys(above)
-    meant = _alias(key, keys) or nearest(key, keys)
+    meant = _limit(key, above) or _alias(key, keys) or nearest(key, keys)
     # A level too high is as common as a letter too many: `temperature` instead of `parameters.temperature`.
     deeper = (f"{block}.{near}" for block in keys if (near := nearest(key, known_keys((*above, block)))))
     meant = meant or next(deeper, None)
@@ -156,6 +157,12 @@ def _alias(key: str, keys: Collection[str]) -> str | None:
         return "attempts"
     bare = key.removeprefix("supports_")
     return nearest(bare, keys) if bare != key else None
+
+
+def _limit(key: str, above: KeyPath) -> str | None:
+    # The `limits` of a provider are sizes; how fast it may be asked stands in a section of its own.
+    is_there = len(above) >= 2 and above[0] in ("providers", "models") and above[2:] in ((), ("limits",))
+    return f"limits.{above[1]}.{'rpm' if key == 'rate' else key}" if is_there and key in _RATES else None
 
 
 def _quotes_hint(kind: str, value: Plain, *, is_injected: bool) -> str | None:

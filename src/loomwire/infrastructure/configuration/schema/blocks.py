@@ -306,10 +306,11 @@ class Exhausted(Block):
 
     @model_validator(mode="after")
     def _is_whole(self) -> Self:
-        if (self.mode == "static") != (self.text is not None):
-            raise PydanticCustomError("exhausted", "mode static needs `text`, and only it")
-        if (self.mode == "callable") != (self.function is not None):
-            raise PydanticCustomError("exhausted", "mode callable needs `function`, and only it")
+        for mode, key, given in (("static", "text", self.text), ("callable", "function", self.function)):
+            if self.mode == mode and given is None:
+                raise PydanticCustomError("exhausted", f"mode {mode} needs `{key}`")
+            if self.mode != mode and given is not None:
+                raise PydanticCustomError("exhausted", f"`{key}` is for mode {mode} only")
         return self
 
 

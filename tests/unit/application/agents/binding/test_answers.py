@@ -78,7 +78,11 @@ def test_what_is_no_json_is_an_error_that_names_the_type_only(value: object) -> 
     assert "secret" not in str(caught.value)
 
 
-@pytest.mark.parametrize("value", ["half \ud800", {"\udfff": 1}, 10**5000, -(10**5000), {10**5000: 1}])
+@pytest.mark.parametrize(
+    "value",
+    ["half \ud800", {"\udfff": 1}, 10**5000, -(10**5000), {10**5000: 1}],
+    ids=["text", "key", "number", "negative", "number as key"],
+)
 def test_what_cannot_be_written_as_json_is_an_error_of_the_tool_and_not_of_the_next_request(value: object) -> None:
     with pytest.raises(ToolExecutionError, match="cannot be written as JSON"):
         as_json(value)
