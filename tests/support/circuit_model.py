@@ -57,6 +57,7 @@ class Account:
     streak: int = 0
     answers: int = 0
     slow_answers: int = 0
+    failures: int = 0
     given: int = 0
     back: int = 0
     seen: list[tuple[int, bool, bool]] = field(default_factory=list)
@@ -65,7 +66,7 @@ class Account:
         """Begin another life."""
         self.state, self.since, self.until = state, now, -math.inf
         self.life += 1
-        self.streak = self.answers = self.slow_answers = self.given = self.back = 0
+        self.streak = self.answers = self.slow_answers = self.failures = self.given = self.back = 0
         if state == "closed":
             self.seen.clear()
 
@@ -161,7 +162,7 @@ class CircuitModel:
 
     def book(self, item: Given, ending: str, *, slow: bool) -> None:
         """Write an ending into the account."""
-        account, policy = self.account, self.policy
+        account = self.account
         overtaken = max(item.number - account.back, 0)
         account.back += not item.leased
         if ending == "ignored":
@@ -171,24 +172,33 @@ class CircuitModel:
             account.streak = account.streak + 1 if ending == "failed" else 0
             if self.should_open(ending, overtaken, slow=slow):
                 self.open()
-        elif ending == "failed":
+        else:
+            self.probed(ending, slow=slow)
+
+    def probed(self, ending: str, *, slow: bool) -> None:
+        """Write the ending of a probe into the account."""
+        account, policy = self.account, self.policy
+        if ending == "failed":
+            account.failures += 1
+            if account.answers == 0 or account.failures == policy.probes:
+                self.open()
+            return
+        account.answers += 1
+        account.slow_answers += slow
+        if account.answers < policy.probes:
+            return
+        if account.slow_answers >= policy.slow_rate * account.answers:
             self.open()
         else:
-            account.answers += 1
-            account.slow_answers += slow
-            if account.answers == policy.probes:
-                if account.slow_answers >= policy.slow_rate * account.answers:
-                    self.open()
-                else:
-                    self.closings += 1
-                    account.become("closed", self.now)
+            self.closings += 1
+            account.become("closed", self.now)
 
     def should_open(self, ending: str, overtaken: int, *, slow: bool) -> bool:
         """Whether the closed circuit has seen enough."""
         calls, failures, slow_calls = self.counts()
         enough = calls >= self.policy.min_calls
         row = self.account.streak >= max(self.policy.consecutive, overtaken) and not self.is_chance(calls, failures)
-        fails = row or (enough and failures / (calls + overtaken) >= 0.5)
+        fails = row or (enough and failures / (calls + overtaken) >= 0.5 and self.is_rare(calls, failures))
         too_slow = enough and slow_calls / calls >= self.policy.slow_rate
         return (ending == "failed" and (fails or too_slow)) or (slow and too_slow)
 
@@ -198,6 +208,14 @@ class CircuitModel:
         before = calls - min(streak, failures)
         failed = max(failures - streak, 0)
         return before >= self.policy.min_calls and (failed / before) ** streak > 1e-7
+
+    def is_rare(self, calls: int, failures: int) -> bool:
+        """Whether that many failures are rare of what fails 30 times in 100, by Chernoff's bound as a product."""
+        share = failures / calls
+        chance: float = 0.3**calls
+        if failures < calls:
+            chance = ((0.3 / share) ** share * (0.7 / (1 - share)) ** (1 - share)) ** calls
+        return chance <= 1e-3
 
     def open(self) -> None:
         """Open in the account, unless an operator keeps it closed."""

@@ -172,7 +172,7 @@ class LLMRequest:
 
     Raises:
         LLMValidationError: No message, a tool name twice, an unknown forced tool, a deadline that is not positive, or
-            another word for `resume`.
+            another word for `resume` or `priority`.
     """
 
     messages: tuple[Message, ...]
@@ -196,9 +196,12 @@ class LLMRequest:
             raise LLMValidationError("messages must not be empty", hint="Give at least one message.")
         if self.deadline_s is not None and not 0 < self.deadline_s < math.inf:
             raise LLMValidationError("deadline_s must be a positive number of seconds", hint="Correct deadline_s.")
+        # Untyped callers may misspell them, and would learn so when a stream breaks, or never.
         if self.resume not in _RESUMES:
-            # Untyped callers may misspell it, and would learn so only when a stream breaks.
             raise LLMValidationError(f"resume must be one of {_RESUMES}, not {self.resume!r}", hint="Correct resume.")
+        if self.priority not in _PRIORITIES:
+            wrong = f"priority must be one of {_PRIORITIES}, not {self.priority!r}"
+            raise LLMValidationError(wrong, hint="Correct priority.")
         if self.tools:
             self._check_tools()
         elif self.tool_choice not in ("auto", "none"):
@@ -307,6 +310,7 @@ def refuse_no_request(given: object, call: str) -> None:
 
 
 _RESUMES = ("never", "restart")
+_PRIORITIES = ("balanced", "cost", "speed", "quality")
 _PUT: Mapping[str, Callable[[object, object], None]] = {
     field.name: LLMRequest.__dict__[field.name].__set__ for field in fields(LLMRequest)
 }

@@ -146,6 +146,13 @@ def test_another_word_for_resume_is_refused_before_a_stream_breaks() -> None:
         LLMRequest.of("Hello", resume=misspelt["resume"])
 
 
+def test_another_word_for_priority_is_refused_and_not_taken_for_balanced() -> None:
+    # As code without type checks reads it from somewhere.
+    misspelt: Mapping[str, Literal["cost"]] = json.loads('{"priority": "cheap"}')
+    with pytest.raises(LLMValidationError, match="priority must be one of"):
+        LLMRequest((Message.user("Hello"),), priority=misspelt["priority"])
+
+
 def test_a_request_has_the_promised_fields_and_defaults() -> None:
     promised = {
         "messages": MISSING,

@@ -135,7 +135,7 @@ class Journey:
             error.metadata = {**error.metadata, "spent": spent}
 
     def _count(self, response: LLMResponse[T], tokens: int) -> None:
-        self._answers += 1
+        self._answers += not response.degraded
         self._tokens += response.usage.total_tokens if response.usage.known else tokens
         self._usage += response.usage
         self._cost += response.cost

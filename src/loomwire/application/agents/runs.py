@@ -101,7 +101,7 @@ class AgentRun(Generic[T]):
     @property
     def spent(self) -> JSONObject:
         """What it used and cost, as JSON for logs."""
-        answers = sum(turn.response is not None for turn in self.turns)
+        answers = sum(turn.response is not None and not turn.response.degraded for turn in self.turns)
         return {**spent_on(answers, self.usage, self.cost), "ended": self.ended}
 
 

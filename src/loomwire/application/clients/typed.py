@@ -19,6 +19,7 @@ from loomwire.domain.responses import LLMResponse
 T = TypeVar("T")
 
 MIN_ATTEMPT_S = 0.25
+_STOOD_IN = "No model answered, see the steps; what on_exhausted gives in its place is no object of the type."
 
 
 @dataclass(frozen=True)  # generic: CPython 3.11 cannot slot a frozen generic class
@@ -124,7 +125,8 @@ class TypedLLMClient(Generic[T]):
             return response.with_output(self.schema.decode(answer_text(response)))
         except OutputInvalidError as error:
             problems = error.problems or ("$: the answer does not fit",)
-            return Misfit(problems, again=not response.degraded, cause=error.original_error)
+            hint = _STOOD_IN if response.degraded else None
+            return Misfit(problems, again=not response.degraded, hint=hint, cause=error.original_error)
 
     def _may_send(self, target: TypedTarget, bound: Bound | None, spending: Spending) -> bool:
         if bound is None:

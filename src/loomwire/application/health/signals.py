@@ -118,7 +118,7 @@ def failing(facts: Facts) -> Sign | None:
         return None
     (code, _), *_ = Counter(lately.failures).most_common(1)
     fault = CODES.get(code)
-    why = "" if fault is None else f": {fault.meaning} {fault.remedy}"
+    why = "." if fault is None else f": {fault.meaning} {fault.remedy}"
     much = f"{len(lately.failures)} of the last {lately.calls} calls of {facts.config.target} failed"
     return Sign(
         "failing", HealthState.UNHEALTHY if rate < BAD else HealthState.DEGRADED, f"{much}, most with {code}{why}"

@@ -175,7 +175,7 @@ class Course(Generic[Q]):
         wait_s = next_delay(retries.policy, error, sent, left_s=retries.left_s(bound), draw=retries.draw)
         if isinstance(wait_s, GiveUp):
             return wait_s
-        if bound is not None and (error.retry_after or 0.0) > bound.patience_s:
+        if self._asks_for_too_much(error):
             return GiveUp.WAIT
         # Paid last, so that a retry which is not made for another reason costs nothing.
         cost = 2.0 if error.category is ErrorCategory.TIMEOUT else 1.0
@@ -184,6 +184,9 @@ class Course(Generic[Q]):
             return GiveUp.BUDGET
         self._paid = ((bucket, cost),)
         return wait_s
+
+    def _asks_for_too_much(self, error: LoomError) -> bool:
+        return self._bound is not None and (error.retry_after or 0.0) > self._bound.patience_s
 
     def _refund(self) -> None:
         for bucket, cost in self._paid:

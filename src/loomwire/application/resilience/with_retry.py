@@ -72,9 +72,7 @@ class Retry:
 
         return retried
 
-    async def _awaited(
-        self, tries: _Tries, begin: Callable[[], Awaitable[T]], begun: Awaitable[T] | None = None
-    ) -> T:
+    async def _awaited(self, tries: _Tries, begin: Callable[[], Awaitable[T]], begun: Awaitable[T] | None = None) -> T:
         sleep = asyncio.sleep if self.clock is None else self.clock.sleep
         while True:
             try:

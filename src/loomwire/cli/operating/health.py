@@ -28,8 +28,8 @@ def health(config: Path, socket: Path | None, *, look: bool, as_json: bool) -> N
     """Say how well every provider and model of DIR (default: config) does, why, since when, and what to do about it.
 
     Processes that run on DIR are asked when `control.socket` is set there: they know how their calls ended. Else every
-    provider is looked at once, which asks no model and costs nothing. Exit code 0, 3 when the configuration is not
-    valid, 6 when a client has no model left that can be asked.
+    provider is looked at once, which asks no model and costs nothing, unless `health.paid_probe` allows it. Exit code
+    0, 3 when the configuration is not valid, 6 when a client has no model left that can be asked.
     """
     from loomwire.cli.operating.asking import ask, processes
     from loomwire.cli.output import show_json

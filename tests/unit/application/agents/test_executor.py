@@ -299,6 +299,7 @@ async def test_the_words_of_a_stand_in_are_never_put_into_the_models_mouth() -> 
     world = World(said("", look()), replace(said("Later."), degraded=True), said("A coat."))
     first = await world.agent().run(ASK)
     assert [message.role for message in first.messages] == ["user", "assistant", "tool"]
+    assert (first.turns[-1].response, first.spent["answers"]) == (replace(said("Later."), degraded=True), 1)
     assert (await world.agent().run(LLMRequest(first.messages))).output == "A coat."
 
 

@@ -436,8 +436,10 @@ async def test_a_stand_in_is_taken_when_it_fits_and_never_asked_again() -> None:
     stage = Stage(says(degraded=True))
     assert (await stage.typed.generate(ASK)).degraded
     stage = Stage(says("Sorry.", degraded=True), says())
-    await stage.failure()
+    error = await stage.failure()
     assert len(stage.client.requests) == 1
+    # The prompt and the type are not to blame.
+    assert "on_exhausted" in error.hint
 
 
 @pytest.mark.parametrize(("name", "told"), [("weather", "weather"), ("made_up", "unknown ones")])

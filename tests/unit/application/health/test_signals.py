@@ -87,6 +87,12 @@ CASES: Mapping[str, tuple[Facts, str, HealthState, tuple[str, ...]]] = {
         HealthState.UNHEALTHY,
         ("opened 12 s ago. Nothing is sent to vendor/big-1.",),
     ),
+    "opened by an operator": (
+        known(circuit=replace(OPEN, reason="forced", error="")),
+        "circuit_open",
+        HealthState.UNHEALTHY,
+        ("opened 12 s ago, because an operator decided so: `loomwire breaker reset vendor/big-1` closes it.",),
+    ),
     "isolated": (
         known(circuit=status(CircuitState.OPEN, "isolated")),
         "isolated",
@@ -170,7 +176,7 @@ CASES: Mapping[str, tuple[Facts, str, HealthState, tuple[str, ...]]] = {
         known((9, "XYZ001"), *((float(ago), "") for ago in range(8, 0, -1))),
         "failing",
         HealthState.DEGRADED,
-        ("1 of the last 9 calls of vendor/big-1 failed, most with XYZ001",),
+        ("1 of the last 9 calls of vendor/big-1 failed, most with XYZ001.",),
     ),
     "throttled": (
         known((1, "RAT001"), rests=(KeyRest(1, 4.0, "throttled"),), config=replace(MODEL, rate=RatePolicy(rpm=60))),

@@ -103,10 +103,13 @@ class BoundTool:
             breaker: A circuit breaker to share with other code; one of its own unless given.
 
         Raises:
-            LLMValidationError: A parameter has no type, cannot be given by name, or its type has no JSON Schema; or
-                the name is none that providers accept.
+            LLMValidationError: It is no function; a parameter has no type, cannot be given by name, or its type has no
+                JSON Schema; or the name is none that providers accept.
         """
         inner = _inner(function)
+        if not callable(inner):
+            what = f"a tool is a function with types, or a bound one, not {type(inner).__name__}"
+            raise LLMValidationError(what, hint="Give every tool as an argument of its own.")
         called = name or str(getattr(inner, "__name__", type(inner).__name__))
         schema: IOutputSchema[object] = schemas.schema_for(arguments_type(function, called))
         tool = Tool(called, description or inspect.getdoc(inner) or "", schema.schema)

@@ -29,8 +29,8 @@ class Circuit:
     them where failures are common, so that it does not open by chance: see `reason_to_open`). Open,
     it refuses for `open_s`, doubled every time it opens again, 20 % more or less, never above `open_max_s`; it begins
     with `open_s` again when it was closed for a whole window. Then it is half open: at most `probes` calls at once,
-    whose `probes`-th answer closes it and whose first failure opens it. When as many of those answers were slow as
-    would open a closed circuit, it opens too.
+    whose `probes`-th answer closes it; a failure before the first answer opens it, after that the `probes`-th does.
+    When as many of those answers were slow as would open a closed circuit, it opens too.
 
     Every change of state begins a new generation, and a permit of an earlier one changes nothing any more, but it is
     still one of the `probes` until it is given back. A probe's permit is leased: when it was not given back in time
@@ -68,7 +68,7 @@ class Circuit:
         self._draw = draw
         self._lock = threading.Lock()
         self._window = Window(policy.window_s, policy.buckets)
-        self._streak = self._trips = self._proofs = self._slow_proofs = 0
+        self._streak = self._trips = self._proofs = self._slow_proofs = self._disproofs = 0
         self._probes: dict[Permit, float] = {}
         self._generation = 0
         # Of this life: what gives permits their numbers, without a lock, and how many of them came back.
@@ -119,8 +119,7 @@ class Circuit:
                 return None
             self._error = error
             if permit.leased:
-                # A call sent in spite of an open circuit proves nothing new by failing.
-                return self._opened(now, "probe_failed") if self._state is _HALF_OPEN else None
+                return self._disproved(now)
             self._streak += 1
             self._window.add(now, failed=True, slow=self._is_slow(permit, now))
             overtaken = min(max(permit.number - self._ended, 0), MOST_OVERTAKEN)
@@ -292,6 +291,15 @@ class Circuit:
         self._become(_CLOSED, "recovered", now)
         return _CLOSED
 
+    def _disproved(self, now: float) -> CircuitState | None:
+        # A call sent in spite of an open circuit proves nothing new by failing.
+        if self._state is not _HALF_OPEN:
+            return None
+        self._disproofs += 1
+        # The first verdict decides alone, so that an outage costs one probe; what answered may fail now and then.
+        is_ill = self._proofs == 0 or self._disproofs >= self.policy.probes
+        return self._opened(now, "probe_failed") if is_ill else None
+
     def _opened(self, now: float, reason: str) -> CircuitState | None:
         if self.hold:
             return None
@@ -311,7 +319,7 @@ class Circuit:
     def _decide(self, hold: Hold, state: CircuitState, reason: str, for_s: float | None = None) -> None:
         with self._lock:
             now = self._now()
-            self.hold = ""
+            self.hold = self._error = ""
             tripped_at = self.tripped_at
             if state is _OPEN and not hold:
                 self._opened(now, reason)
@@ -327,7 +335,7 @@ class Circuit:
         self._generation += 1
         self._state, self._reason, self._since = state, reason, now
         self._entry = self._generation if state is _CLOSED else None
-        self._streak = self._proofs = self._slow_proofs = 0
+        self._streak = self._proofs = self._slow_proofs = self._disproofs = 0
         self._until = self._spare_until = -math.inf
         self._is_timed = False
         self._numbers, self._ended = count(), 0

@@ -308,9 +308,9 @@ class Exhausted(Block):
     def _is_whole(self) -> Self:
         for mode, key, given in (("static", "text", self.text), ("callable", "function", self.function)):
             if self.mode == mode and given is None:
-                raise PydanticCustomError("exhausted", f"mode {mode} needs `{key}`")
+                raise PydanticCustomError("exhausted", "mode {mode} needs `{key}`", {"mode": mode, "key": key})
             if self.mode != mode and given is not None:
-                raise PydanticCustomError("exhausted", f"`{key}` is for mode {mode} only")
+                raise PydanticCustomError("exhausted", "`{key}` is for mode {mode} only", {"mode": mode, "key": key})
         return self
 
 

@@ -202,6 +202,13 @@ def test_functions_that_no_model_could_call_are_refused_when_they_are_bound() ->
     assert "tool name '<lambda>' must be" in refusal(lambda: None)
 
 
+def test_what_is_no_function_is_told_apart_from_a_bad_signature() -> None:
+    with pytest.raises(LLMValidationError, match="not list") as caught:
+        # what a host without mypy may write
+        BoundTool.of([nothing], SCHEMAS)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    assert caught.value.hint == "Give every tool as an argument of its own."
+
+
 def test_a_tool_with_a_schema_of_its_own_gets_its_arguments_as_they_are() -> None:
     tool = Tool("find", parameters={"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]})
     bound = BoundTool.given(tool, Shop().find)

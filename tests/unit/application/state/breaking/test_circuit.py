@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -132,24 +133,69 @@ def test_a_row_of_eight_opens_what_hardly_ever_failed_however_much_it_answered()
     assert bench.reason == "consecutive"
 
 
-def test_half_of_ten_calls_failing_opens_it_but_not_half_of_nine() -> None:
+def test_nine_of_ten_calls_failing_open_it_but_not_nine_of_nine_below_the_least() -> None:
+    bench = Bench(BreakerPolicy(consecutive=100))
+    bench.fail(4)
+    bench.succeed()
+    bench.fail(4)
+    assert bench.state is CLOSED
+    bench.fail()
+    assert bench.reason == "failure_rate"
+
+
+def test_half_of_the_calls_failing_opens_it_once_that_is_no_chance() -> None:
     bench = Bench()
-    for _ in range(4):
+    turns = 0
+    while bench.state is CLOSED:
         bench.succeed()
         bench.fail()
-    bench.succeed()
+        turns += 1
+    # Of what fails three times in ten, five of ten fail one time in seven, and forty of eighty never.
+    assert (bench.reason, turns) == ("failure_rate", 40)
+
+
+def test_three_failures_in_ten_never_open_it() -> None:
+    bench = Bench()
+    dice = random.Random(1)
+    for _ in range(20_000):
+        bench.fail() if dice.random() < 0.3 else bench.succeed()
+        bench.clock.move(0.01)
+    assert (bench.state, bench.circuit.status().trips) == (CLOSED, 0)
+
+
+def test_a_rate_of_nothing_means_any_failure() -> None:
+    bench = Bench(BreakerPolicy(failure_rate=0.0))
+    bench.succeed(10)
     assert bench.state is CLOSED
     bench.fail()
     assert bench.reason == "failure_rate"
 
 
 def test_an_answer_never_opens_it_though_it_fills_the_window() -> None:
-    bench = Bench(BreakerPolicy(min_calls=3))
+    bench = Bench(BreakerPolicy(min_calls=8, consecutive=100))
+    bench.fail(7)
+    bench.succeed()
+    assert bench.state is CLOSED
+    bench.fail(2)
+    assert bench.reason == "failure_rate"
+
+
+def test_a_probe_that_fails_first_opens_it_and_one_that_fails_after_an_answer_does_not() -> None:
+    bench = Bench()
+    bench.half_open()
+    bench.fail()
+    assert (bench.state, bench.reason) == (OPEN, "probe_failed")
+    bench.clock.move(bench.circuit.wait_s() or 0)
+    bench.succeed()
+    bench.fail(2)
+    assert bench.state is CircuitState.HALF_OPEN
+    bench.fail()
+    assert (bench.state, bench.reason) == (OPEN, "probe_failed")
+    bench.clock.move(bench.circuit.wait_s() or 0)
+    bench.succeed(2)
     bench.fail(2)
     bench.succeed()
     assert bench.state is CLOSED
-    bench.fail()
-    assert bench.reason == "failure_rate"
 
 
 def test_what_left_the_window_does_not_count() -> None:
@@ -384,6 +430,14 @@ def test_isolate_refuses_everything_until_it_is_reset() -> None:
     assert not bench.circuit.recover("model_recovered")
     bench.circuit.reset()
     assert (bench.state, bench.reason) == (CLOSED, "reset")
+
+
+def test_what_an_operator_decides_is_no_ones_error() -> None:
+    for decide in (Circuit.force_open, Circuit.force_closed, Circuit.isolate, Circuit.reset):
+        bench = Bench()
+        bench.fail(8)
+        decide(bench.circuit)
+        assert bench.circuit.status().error == ""
 
 
 def test_force_closed_keeps_it_closed_and_goes_on_counting() -> None:
