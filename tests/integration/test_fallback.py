@@ -106,3 +106,19 @@ async def test_a_typed_call_asks_in_a_way_that_fits_every_model_it_may_reach(tmp
         trip = await container.typed(Trip, "planner").generate(LLMRequest.of("How long?"))
     assert trip.output == Trip(days=3)
     assert len(two.requests) == 1
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["plain", "stream"])
+async def test_a_key_that_has_to_wait_half_a_minute_is_left_for_the_other_one_at_once(
+    tmp_path: Path, *, stream: bool
+) -> None:
+    throttled = HttpReply(429, {"error": {"message": "slow down"}}, headers={"retry-after": "30"})
+    async with (
+        FakeProvider(throttled, then="from one") as one,
+        FakeProvider(then="from two") as two,
+        LLMContainer.aopen(written(tmp_path, one, two), watch=False) as container,
+    ):
+        answer = await said(container.llm_client("planner"), stream=stream)
+    assert answer.text == "from one"
+    assert sum(step.waited_s for step in answer.steps) == 0
+    assert list(two.requests) == []

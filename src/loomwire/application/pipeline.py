@@ -175,7 +175,13 @@ def limits_of(option: Option, parts: Parts, answer_tokens: int | None) -> Iterat
     config = option.config
     for key, policy in _rates(option):
         lane = parts.states.slots.lane(key, policy)
-        yield Limit(lane, provider=config.name, model=config.model, answer_tokens=answer_tokens)
+        yield Limit(
+            lane,
+            provider=config.name,
+            model=config.model,
+            answer_tokens=answer_tokens,
+            min_attempt_s=config.timeouts.min_attempt_s,
+        )
 
 
 def _rates(option: Option) -> Iterator[tuple[LaneKey, RatePolicy]]:

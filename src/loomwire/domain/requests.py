@@ -133,6 +133,7 @@ class Bound:
             that time is left for another one; infinity when nobody else is left.
         patience_s: The longest wait that this target may ask for before it is asked again; after a longer one another
             target is better, which could be asked now.
+        share_s: How long this target had from the beginning until `enter_by`; infinity without that.
     """
 
     at: float
@@ -141,6 +142,7 @@ class Bound:
     further: bool = False
     enter_by: float = math.inf
     patience_s: float = math.inf
+    share_s: float = math.inf
 
     @property
     def first_at(self) -> float:

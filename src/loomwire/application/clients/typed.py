@@ -84,17 +84,17 @@ class TypedLLMClient(Generic[T]):
         """
         check_request(request, self.mode)
         with self.source.lease() as target:
-            bounded = request.bounded(self.clock.now(), target.total_s)
-            return await self._converse(target, bounded)
+            bound = request.bound_for(self.clock.now(), target.total_s)
+            return await self._converse(target, request.with_bound(bound), bound)
 
-    async def _converse(self, target: TypedTarget, request: LLMRequest) -> LLMResponse[T]:
+    async def _converse(self, target: TypedTarget, request: LLMRequest, bound: Bound) -> LLMResponse[T]:
         asked = self._forms.asked(request, self.mode, target.capabilities)
         spending = Spending()
         reasks = self.reasks
         while True:
             started = self.clock.now()
             try:
-                response = await target.client.generate(spending.sent_before(asked.request, request.bound))
+                response = await target.client.generate(spending.sent_before(asked.request, bound))
             except LLMError as error:
                 weaker = self._forms.demoted(asked, error, request, target.capabilities)
                 if weaker is None:
@@ -107,7 +107,7 @@ class TypedLLMClient(Generic[T]):
             read = self._read(asked, response)
             if not isinstance(read, Misfit):
                 return spending.total(read)
-            if reasks <= 0 or not read.again or not self._may_send(target, request.bound, spending):
+            if reasks <= 0 or not read.again or not self._may_send(target, bound, spending):
                 failure = read.error(self.schema.name, response)
                 spending.charge(failure)
                 raise failure
@@ -128,9 +128,7 @@ class TypedLLMClient(Generic[T]):
             hint = _STOOD_IN if response.degraded else None
             return Misfit(problems, again=not response.degraded, hint=hint, cause=error.original_error)
 
-    def _may_send(self, target: TypedTarget, bound: Bound | None, spending: Spending) -> bool:
-        if bound is None:
-            return True
+    def _may_send(self, target: TypedTarget, bound: Bound, spending: Spending) -> bool:
         in_time = bound.at - self.clock.now() >= self.min_attempt_s
         return in_time and bound.sent + spending.sends < target.total_attempts
 

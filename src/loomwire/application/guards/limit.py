@@ -46,13 +46,23 @@ class Limit(Guard):
         provider: The target's provider, for errors and steps.
         model: The target's model.
         answer_tokens: What to charge for an answer when the request sets no `max_tokens`: the target's own maximum.
+        min_attempt_s: Nobody waits for a turn that would come with fewer seconds left for the answer.
     """
 
-    __slots__ = ("answer_tokens", "lane", "model", "provider", "target")
+    __slots__ = ("answer_tokens", "lane", "min_attempt_s", "model", "provider", "target")
 
-    def __init__(self, lane: Lane, *, provider: str = "", model: str = "", answer_tokens: int | None = None) -> None:
+    def __init__(
+        self,
+        lane: Lane,
+        *,
+        provider: str = "",
+        model: str = "",
+        answer_tokens: int | None = None,
+        min_attempt_s: float = 0.0,
+    ) -> None:
         """Keep what every operation of this place has in common."""
         self.lane = lane
+        self.min_attempt_s = min_attempt_s
         self.provider = provider
         self.model = model
         self.target = f"{provider}/{model}" if provider else ""
@@ -104,7 +114,7 @@ class LimitedOperation(Outcome):
         until, urgency = math.inf, 1
         if isinstance(operation, Measured):
             urgency = operation.urgency
-            until = math.inf if operation.bound is None else operation.bound.first_at
+            until = math.inf if operation.bound is None else operation.bound.first_at - guard.min_attempt_s
         asked = guard.lane.now()
         try:
             return await guard.lane.wait(tokens, until=until, urgency=urgency)

@@ -117,18 +117,18 @@ class Round:
         bound = self._request.bound
         if bound is None:
             return self._request
-        further, sent, enter_by = bool(self._left), bound.sent, math.inf
+        further, sent, enter_by, share_s = bool(self._left), bound.sent, math.inf, math.inf
         if self.steps:
             sent += sends_of(self.steps)
         targets = {option.target, *[one.target for one in self._left]}
         now = self._terms.clock.now()
         if len(targets) > 1:
-            share_s = (bound.at - now) / len(targets)
-            enter_by = now + max(share_s, option.config.timeouts.min_attempt_s)
+            share_s = max((bound.at - now) / len(targets), option.config.timeouts.min_attempt_s)
+            enter_by = now + share_s
         elif not further and sent == bound.sent:
             return self._request
         patience_s = self._patience_s(option, now) if further else math.inf
-        return self._request.with_bound(Bound(bound.at, bound.reason, sent, further, enter_by, patience_s))
+        return self._request.with_bound(Bound(bound.at, bound.reason, sent, further, enter_by, patience_s, share_s))
 
     def goes_on(self, option: Option, error: LoomError) -> bool:
         """Take a failure, and return whether another target is to be looked for; else the error has all steps now."""

@@ -55,6 +55,8 @@ class Retry:
     def __call__(self, function: Callable[P, object]) -> Callable[P, object]:
         """Return the function with retries; it keeps its name, its signature and its kind, sync or async.
 
+        One that returns a coroutine, such as a lambda, is judged by how the coroutine ends, and called again.
+
         Raises:
             LLMValidationError: It is a generator function: what was delivered cannot be taken back.
         """

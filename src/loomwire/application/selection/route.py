@@ -10,7 +10,7 @@ from loomwire.application.selection.narrowing import Needs, narrowed
 from loomwire.application.selection.options import Option, options_of
 from loomwire.application.selection.table import Rules, rule_of
 from loomwire.application.state.targets import TargetStates
-from loomwire.domain.config import ClientConfig
+from loomwire.domain.config import ClientConfig, LLMConfig
 from loomwire.domain.ports.selector import Candidate, Load
 from loomwire.domain.requests import LLMRequest
 from loomwire.domain.values import JSON
@@ -113,17 +113,31 @@ def route(config: ClientConfig, states: TargetStates, request: LLMRequest, *, st
     ways.sort(key=lambda way: way[1].rest_s)
     return Route(
         rule_of(config.balance, request.priority),
-        tuple(Kept(option.candidate, load, _remark(option, load, now)) for option, load in ways),
+        tuple(Kept(option.candidate, load, _remark(option, load, now, needs)) for option, load in ways),
         tuple(Dropped(unfit.option.candidate, unfit.words) for unfit in dropped),
         panic=_is_panic(kept),
     )
 
 
-def _remark(option: Option, load: Load, now: float) -> str:
+def _remark(option: Option, load: Load, now: float, needs: Needs) -> str:
+    remarks = _rest(option, load, now), _misfit(option.config, needs)
+    return ", ".join(filter(None, remarks))
+
+
+def _rest(option: Option, load: Load, now: float) -> str:
     if not load.rest_s:
         return "warming up" if load.share < 1 else ""
     reason = option.resting.reason(now) or "circuit_open"
     return f"resting: {reason}" if load.rest_s == math.inf else f"resting for {load.rest_s:.1f} s: {reason}"
+
+
+def _misfit(config: LLMConfig, needs: Needs) -> str:
+    # `narrowed` keeps somebody when nobody fits.
+    unmet = needs.unmet_by(config)
+    if unmet is not None:
+        return f"{unmet}, and so cannot any other: the call is refused"
+    long = needs.too_long_for(config)
+    return "" if long is None else f"{long}, and none has a larger one: asked all the same, since that is an estimate"
 
 
 def _is_panic(kept: Sequence[Option]) -> bool:

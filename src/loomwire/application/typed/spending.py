@@ -43,14 +43,14 @@ class Spending:
         """How often something was sent so far."""
         return sends_of(self._steps)
 
-    def sent_before(self, request: LLMRequest, bound: Bound | None) -> LLMRequest:
+    def sent_before(self, request: LLMRequest, bound: Bound) -> LLMRequest:
         """Return a request that tells the layers below how often its call was sent.
 
         Args:
             request: What to send next.
             bound: The call's bound, as it was before the first send.
         """
-        if bound is None or not self._steps:
+        if not self._steps:
             return request
         return request.with_bound(replace(bound, sent=bound.sent + self.sends))
 

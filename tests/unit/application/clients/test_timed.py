@@ -106,3 +106,38 @@ async def test_a_stream_has_to_begin_earlier_where_another_target_waits_and_may_
     leaf = ScriptedClient("Hello.", clock=clock)
     await entered(TimedClient(leaf, timeouts=LIMITS, clock=clock), HI.with_bound(Bound(13.0, enter_by=12.0)))
     assert leaf.requests[0].bound == Bound(13.0, enter_by=12.0)
+
+
+@pytest.mark.parametrize("how", ["plain", "stream"])
+@pytest.mark.parametrize(
+    ("given", "trips"),
+    [
+        (Bound(99.0, enter_by=14.0, share_s=4.0), True),
+        (Bound(99.0, enter_by=12.0, share_s=4.0), True),
+        (Bound(99.0, enter_by=11.9, share_s=4.0), False),
+        # Ended by the attempt's own limit, however long the share is.
+        (Bound(99.0, enter_by=60.0, share_s=900.0), True),
+        (Bound(99.0), True),
+    ],
+    ids=["whole share", "half of it", "less", "own limit", "no share"],
+)
+async def test_a_target_that_got_hardly_any_of_its_share_has_not_failed(given: Bound, how: str, *, trips: bool) -> None:
+    clock = FakeClock(10.0)
+    client = TimedClient(hanging(), timeouts=TimeoutPolicy(attempt_s=5.0), clock=clock)
+    asked = HI.with_bound(given)
+    attempt = asyncio.ensure_future(client.generate(asked) if how == "plain" else entered(client, asked))
+    await clock.advance(5.0)
+    with pytest.raises(LLMTimeoutError) as caught:
+        await attempt
+    assert (caught.value.reason, caught.value.disposition.trips_breaker) == ("attempt", trips)
+    assert caught.value.disposition.falls_back
+
+
+async def test_a_first_token_that_comes_too_late_is_the_targets_failure_whatever_its_share_is() -> None:
+    clock = FakeClock(10.0)
+    client = TimedClient(hanging(), timeouts=LIMITS, clock=clock)
+    entering = asyncio.create_task(entered(client, HI.with_bound(Bound(99.0, enter_by=12.5, share_s=50.0))))
+    await clock.advance(2.0)
+    with pytest.raises(LLMTimeoutError) as caught:
+        await entering
+    assert (caught.value.reason, caught.value.disposition.trips_breaker) == ("ttft", True)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import math
 from contextlib import suppress
+from dataclasses import replace
 
 import pytest
 
@@ -13,6 +14,7 @@ from loomwire.application.state.pacing.lane import Lane
 from loomwire.application.state.pacing.measured import MeasuredOperation
 from loomwire.application.state.pacing.statistics import LaneStatistics
 from loomwire.domain.errors import (
+    LLMError,
     LLMNetworkError,
     LLMRateLimitError,
     LLMTimeoutError,
@@ -26,7 +28,9 @@ from loomwire.domain.pricing import FREE, NO_USAGE, Usage
 from loomwire.domain.requests import Bound, LLMRequest, Parameters, Priority
 from loomwire.domain.responses import RateLimits
 from loomwire.testing import FakeClock, Reply, ScriptedClient
-from support.chains import turns
+from support.chains import HI, hanging, turns
+from support.falling import at, client_of, falling
+from support.retrying import ended
 
 # 40 bytes are 10 tokens of input, and the answer may have 90.
 ASKED = LLMRequest(LLMRequest.of("a" * 40).messages, parameters=Parameters(max_tokens=90))
@@ -199,6 +203,22 @@ async def test_a_call_in_line_gives_up_at_its_bound() -> None:
             await late
     assert caught.value.steps[0].latency_s == 0
     assert caught.value.steps[0].waited_s == 3
+
+
+async def test_nobody_waits_for_a_turn_that_would_leave_no_time_for_an_answer() -> None:
+    leaf = hanging()
+    config = replace(at("a/x"), rate=RatePolicy(concurrency=1))
+    made = falling(client_of(config), {"a/x": leaf})
+
+    async def failure(deadline_s: float) -> LLMError:
+        with pytest.raises(LLMTimeoutError) as caught:
+            await made.client.generate(replace(HI, deadline_s=deadline_s))
+        return caught.value
+
+    first, second = await ended(made.clock, asyncio.gather(failure(0.9), failure(1.0)))
+    assert (first.reason, second.reason) == ("deadline", "queue")
+    assert [(step.layer, step.waited_s) for step in second.steps] == [("limit", 0.75)]
+    assert len(leaf.requests) == 1
 
 
 async def test_who_wants_speed_passes_who_does_not() -> None:

@@ -12,7 +12,7 @@ from loomwire.domain.capabilities import ModelCapabilities
 from loomwire.domain.config import ClientConfig
 from loomwire.domain.errors import LLMAuthenticationError
 from loomwire.domain.policies import BalancePolicy, BreakerPolicy
-from loomwire.domain.requests import Priority
+from loomwire.domain.requests import LLMRequest, Priority
 from loomwire.testing import FakeClock
 from support.chains import HI
 from support.falling import at, client_of
@@ -84,6 +84,15 @@ def test_a_route_tells_who_warms_up() -> None:
 @pytest.mark.parametrize(("priority", "rule"), [("speed", "latency"), ("cost", "cost"), ("quality", "ordered")])
 def test_a_route_names_the_rule_that_the_priority_prefers(priority: Priority, rule: str) -> None:
     assert route(CONFIG, known()[0], replace(HI, priority=priority)).rule == rule
+
+
+def test_a_route_tells_why_somebody_is_kept_although_nobody_fits() -> None:
+    small = ModelCapabilities(context_window=1, supports_streaming=False)
+    config = replace(CONFIG, targets=(replace(at("d/m"), capabilities=small),))
+    (kept,) = route(config, known(config)[0], LLMRequest.of("Hello, how are you?")).kept
+    assert kept.remark.endswith("window of 1, and none has a larger one: asked all the same, since that is an estimate")
+    (kept,) = route(config, known(config)[0], HI, streamed=True).kept
+    assert kept.remark == ("cannot do what the request needs: streaming, and so cannot any other: the call is refused")
 
 
 def test_a_route_as_json_has_no_key_and_no_infinity() -> None:

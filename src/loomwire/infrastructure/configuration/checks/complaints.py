@@ -161,8 +161,10 @@ def _alias(key: str, keys: Collection[str]) -> str | None:
 
 def _limit(key: str, above: KeyPath) -> str | None:
     # The `limits` of a provider are sizes; how fast it may be asked stands in a section of its own.
-    is_there = len(above) >= 2 and above[0] in ("providers", "models") and above[2:] in ((), ("limits",))
-    return f"limits.{above[1]}.{'rpm' if key == 'rate' else key}" if is_there and key in _RATES else None
+    is_there = len(above) == 2 or (len(above) == 3 and above[2] == "limits")
+    if key not in _RATES or not is_there or above[0] not in ("providers", "models"):
+        return None
+    return f"limits.{above[1]}.{'rpm' if key == 'rate' else key}"
 
 
 def _quotes_hint(kind: str, value: Plain, *, is_injected: bool) -> str | None:
