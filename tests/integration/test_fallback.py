@@ -28,7 +28,7 @@ models:
   big: {{provider: one, model: big}}
   small: {{provider: two, model: small, capabilities: {{json_schema: false}}}}
 clients:
-  planner: {{models: [big, small], balance: ordered, retry: {{attempts: 1}}}}
+  planner: {{models: [big, small], balance: ordered, retry: {{attempts: {attempts}}}}}
 defaults:
   balance: {{policy: ordered}}
 end: true
@@ -48,9 +48,10 @@ def by_key(request: ReceivedRequest) -> HttpReply | str:
     return "from one"
 
 
-def written(folder: Path, one: FakeProvider, two: FakeProvider) -> Path:
+def written(folder: Path, one: FakeProvider, two: FakeProvider, attempts: int = 1) -> Path:
     """Write the configuration."""
-    (folder / "loomwire.yaml").write_text(YAML.format(one=one.base_url, two=two.base_url), encoding="utf-8")
+    text = YAML.format(one=one.base_url, two=two.base_url, attempts=attempts)
+    (folder / "loomwire.yaml").write_text(text, encoding="utf-8")
     return folder
 
 
@@ -116,7 +117,7 @@ async def test_a_key_that_has_to_wait_half_a_minute_is_left_for_the_other_one_at
     async with (
         FakeProvider(throttled, then="from one") as one,
         FakeProvider(then="from two") as two,
-        LLMContainer.aopen(written(tmp_path, one, two), watch=False) as container,
+        LLMContainer.aopen(written(tmp_path, one, two, attempts=3), watch=False) as container,
     ):
         answer = await said(container.llm_client("planner"), stream=stream)
     assert answer.text == "from one"
