@@ -15,6 +15,7 @@ from typing_extensions import override
 from loomwire import CapabilityError, LLMConfig, LLMContainer, LLMError, LLMRequest, LLMResponse, Message, ToolResult
 from loomwire.domain.capabilities import ModelCapabilities
 from loomwire.domain.events import Finished, TextDelta
+from loomwire.domain.policies import RetryPolicy
 from loomwire.domain.ports.client import ILLMClient
 from loomwire.domain.ports.pool import IConnectionPool
 from loomwire.domain.pricing import Cost, Prices, Usage
@@ -36,7 +37,8 @@ def perplexity(base_url: str) -> LLMConfig:
 
 def in_prose(base_url: str) -> LLMConfig:
     can = ModelCapabilities(supports_tools=False)
-    return LLMConfig.vllm("m", base_url=base_url, allow_private=True, capabilities=can)
+    once = RetryPolicy(attempts=1)
+    return LLMConfig.vllm("m", base_url=base_url, allow_private=True, capabilities=can, retry=once)
 
 
 @asynccontextmanager

@@ -80,6 +80,10 @@ StreamEvent: TypeAlias = (
 """Everything a stream can deliver."""
 
 
+CallOutcome: TypeAlias = Literal["answered", "failed", "cancelled", "abandoned"]
+"""How a call or an attempt ended."""
+
+
 @dataclass(frozen=True, slots=True)
 class CallRecord:
     """What observers learn of a call or of one attempt: numbers and names, never a prompt, an answer or a key.
@@ -106,7 +110,7 @@ class CallRecord:
     client: str
     provider: str
     model: str
-    outcome: Literal["answered", "failed", "cancelled", "abandoned"]
+    outcome: CallOutcome
     latency_s: float
     code: str = ""
     usage: Usage | None = None

@@ -6,21 +6,19 @@ import asyncio
 import logging
 from collections.abc import Sequence
 from types import TracebackType
-from typing import Literal, Self, TypeAlias
+from typing import Literal, Self
 
 from typing_extensions import override
 
 from loomwire.application.guard import Guard, Operation, Outcome
 from loomwire.application.state.stats import Tally
 from loomwire.domain.errors import LoomError
-from loomwire.domain.events import CallRecord
+from loomwire.domain.events import CallOutcome, CallRecord
 from loomwire.domain.faults import FAULTS
 from loomwire.domain.ports.clock import IClock
-from loomwire.domain.ports.events import IEventSink
+from loomwire.domain.ports.events import IEventSink, ISelectiveSink
 from loomwire.domain.pricing import Charge, Usage
 from loomwire.domain.reports.steps import Step
-
-Ending: TypeAlias = Literal["answered", "failed", "cancelled", "abandoned"]
 
 _log = logging.getLogger("loomwire.observe")
 
@@ -41,7 +39,19 @@ class Observe(Guard):
         clock: For the latency.
     """
 
-    __slots__ = ("_complained", "client", "clock", "level", "model", "provider", "sinks", "tally", "target")
+    __slots__ = (
+        "_complained",
+        "_selective",
+        "_takes_all",
+        "client",
+        "clock",
+        "level",
+        "model",
+        "provider",
+        "sinks",
+        "tally",
+        "target",
+    )
 
     def __init__(
         self,
@@ -62,12 +72,18 @@ class Observe(Guard):
         self.target = f"{provider}/{model}" if provider else ""
         self.tally = tally
         self.sinks = tuple(sinks)
+        self._selective = tuple(sink for sink in self.sinks if isinstance(sink, ISelectiveSink))
+        self._takes_all = len(self._selective) < len(self.sinks)
         self.clock = clock
         self._complained = _NOTHING
 
     @override
     def around(self, operation: Operation) -> _Observation:
         return _Observation(self, operation)
+
+    def is_heard(self, outcome: CallOutcome) -> bool:
+        """Return whether anybody would look at a record of an operation that ended so."""
+        return self._takes_all or any(sink.wants(outcome) for sink in self._selective)
 
     def tell(self, record: CallRecord) -> None:
         """Hand a record to every sink, each on its own risk."""
@@ -134,7 +150,7 @@ class _Observation(Outcome):
         guard = self._guard
         latency = guard.clock.now() - self._started
         if self._used is not None:
-            outcome: Ending = "answered"
+            outcome: CallOutcome = "answered"
             guard.tally.answered(latency, self._used[0], self._used[1])
         elif self._stood_in is not None or self._error is not None:
             outcome = "failed"
@@ -142,14 +158,14 @@ class _Observation(Outcome):
         else:
             outcome = "cancelled" if kind is not None and issubclass(kind, asyncio.CancelledError) else "abandoned"
             guard.tally.left(cancelled=outcome == "cancelled")
-        if guard.sinks:
+        if guard.is_heard(outcome):
             guard.tell(self._record(outcome, latency))
 
     @property
     def _code(self) -> str:
         return self._error.code if self._error else self._stood_in or ""
 
-    def _record(self, outcome: Ending, latency: float) -> CallRecord:
+    def _record(self, outcome: CallOutcome, latency: float) -> CallRecord:
         guard, operation, error = self._guard, self._operation, self._error
         usage, cost, model = self._used or (None, None, error.model if error else None)
         return CallRecord(

@@ -120,10 +120,10 @@ class Round:
         further, sent, enter_by, share_s = bool(self._left), bound.sent, math.inf, math.inf
         if self.steps:
             sent += sends_of(self.steps)
-        targets = {option.target, *[one.target for one in self._left]}
         now = self._terms.clock.now()
-        if len(targets) > 1:
-            share_s = max((bound.at - now) / len(targets), option.config.timeouts.min_attempt_s)
+        if any(one.target != option.target for one in self._left):
+            targets = len({option.target, *[one.target for one in self._left]})
+            share_s = max((bound.at - now) / targets, option.config.timeouts.min_attempt_s)
             enter_by = now + share_s
         elif not further and sent == bound.sent:
             return self._request

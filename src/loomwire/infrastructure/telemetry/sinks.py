@@ -7,15 +7,15 @@ from typing import final
 
 from typing_extensions import override
 
-from loomwire.domain.events import CallRecord
-from loomwire.domain.ports.events import IEventSink
+from loomwire.domain.events import CallOutcome, CallRecord
+from loomwire.domain.ports.events import ISelectiveSink
 from loomwire.domain.pricing import Cost
 
 _LOGGER = logging.getLogger("loomwire.calls")
 
 
 @final
-class LoggingSink(IEventSink):
+class LoggingSink(ISelectiveSink):
     """Writes one line per record to the logger `loomwire.calls`: INFO for failures, DEBUG for everything else.
 
     The line holds names, numbers and codes as `key=value`, never a prompt, an answer, a tenant or a session. Names
@@ -27,9 +27,16 @@ class LoggingSink(IEventSink):
 
     @override
     def emit(self, record: CallRecord) -> None:
-        level = logging.INFO if record.outcome == "failed" else logging.DEBUG
-        if _LOGGER.isEnabledFor(level):
-            _LOGGER.log(level, "%s", _line(record))
+        if self.wants(record.outcome):
+            _LOGGER.log(_level(record.outcome), "%s", _line(record))
+
+    @override
+    def wants(self, outcome: CallOutcome) -> bool:
+        return _LOGGER.isEnabledFor(_level(outcome))
+
+
+def _level(outcome: CallOutcome) -> int:
+    return logging.INFO if outcome == "failed" else logging.DEBUG
 
 
 def _line(record: CallRecord) -> str:

@@ -6,10 +6,12 @@ import logging
 import pytest
 from typing_extensions import override
 
+from loomwire.application.guards.observe import Observe
+from loomwire.application.state.stats import CallStats
 from loomwire.domain.errors import LLMNetworkError, LLMRateLimitError, LLMTimeoutError, StreamInterruptedError
-from loomwire.domain.events import CallRecord
+from loomwire.domain.events import CallOutcome, CallRecord
 from loomwire.domain.ports.client import ILLMClient
-from loomwire.domain.ports.events import IEventSink
+from loomwire.domain.ports.events import IEventSink, ISelectiveSink
 from loomwire.domain.pricing import Cost, Usage
 from loomwire.domain.requests import LLMRequest
 from loomwire.domain.responses import LLMResponse
@@ -207,3 +209,31 @@ async def test_a_sink_that_raises_does_not_replace_the_calls_own_error() -> None
     client, _ = chain_of(ScriptedClient(LLMRateLimitError("slow down")), sinks=[BrokenSink()])
     with pytest.raises(LLMRateLimitError):
         await client.generate(HI)
+
+
+class Picky(ISelectiveSink):
+    """Takes failures only, and says so."""
+
+    def __init__(self) -> None:
+        self.taken: list[CallRecord] = []
+
+    @override
+    def wants(self, outcome: CallOutcome) -> bool:
+        return outcome == "failed"
+
+    @override
+    def emit(self, record: CallRecord) -> None:
+        self.taken.append(record)
+
+
+def test_no_record_is_made_that_nobody_would_look_at() -> None:
+    picky = Picky()
+    clock = FakeClock()
+
+    def heard(*sinks: IEventSink) -> tuple[bool, bool]:
+        observe = Observe("call", client="c", tally=CallStats().tally("c"), clock=clock, sinks=sinks)
+        return observe.is_heard("answered"), observe.is_heard("failed")
+
+    assert heard() == (False, False)
+    assert heard(picky) == (False, True)
+    assert heard(picky, RecordingSink()) == (True, True)
