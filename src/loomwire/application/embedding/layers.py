@@ -201,8 +201,7 @@ class Guarded(Generic[Q, A]):
 
     def _tell(self, outcome: Outcome, answer: A) -> None:
         outcome.answered(answer.usage, answer.cost, answer.model)
-        # Vendors limit the counting of tokens apart from everything else, and say what is left of that.
-        if answer.rate_limits is not None and self._name != "count_tokens":
+        if answer.rate_limits is not None:
             outcome.heard(answer.rate_limits)
 
 

@@ -44,6 +44,13 @@ async def test_a_target_without_parameters_passes_the_request_on_as_it_is() -> N
     assert leaf.requests[0] is HI
 
 
+async def test_a_request_that_says_everything_itself_is_passed_on_as_it_is() -> None:
+    leaf = ScriptedClient("a")
+    asked = LLMRequest.of("Hi", parameters=Parameters(temperature=0.5))
+    await FittedClient(leaf, with_parameters(Parameters(temperature=1.0))).generate(asked)
+    assert leaf.requests[0] is asked
+
+
 async def test_equal_but_empty_parameters_change_nothing() -> None:
     leaf = ScriptedClient("a")
     asked = LLMRequest.of("Hi", parameters=Parameters(seed=1))

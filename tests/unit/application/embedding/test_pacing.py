@@ -10,9 +10,12 @@ from typing_extensions import override
 
 from loomwire.application.embedding.chains import build_reranker
 from loomwire.application.embedding.counting import build_counter
+from loomwire.application.embedding.layers import Guarded, Named
+from loomwire.application.guards.limit import Limit
 from loomwire.application.pipeline import Parts
 from loomwire.application.selection.options import options_of
 from loomwire.application.state.pacing.statistics import LaneStatistics
+from loomwire.application.state.slots import LaneKey
 from loomwire.domain.config import ClientConfig
 from loomwire.domain.counting.counts import TokenCount
 from loomwire.domain.errors import CircuitOpenError, LLMRateLimitError, LLMTemporaryError
@@ -126,6 +129,16 @@ async def test_a_reranker_reads_the_query_with_every_document() -> None:
     # 10 and 10, and 40 and 60 of the documents: 120 bytes. The reranker of the test tells no usage.
     answer = await reranker.rerank(RerankRequest.of("q" * 10, "d" * 40, "e" * 60))
     assert lanes(made)["m"].tokens == (answer.usage.total_tokens if answer.usage.known else 30)
+
+
+async def test_what_nobody_can_measure_takes_a_request_and_no_tokens() -> None:
+    made = parts_of(Fixed(Watched()))
+    lane = made.states.slots.lane(LaneKey("vendor", "", "m"), WIDE)
+    leaf = Watched()
+    paced = Guarded(Named(leaf.embed, leaf), Limit(lane), "embeddings")
+    answer = await paced(ASK)
+    spent = answer.usage.total_tokens if answer.usage.known else 0
+    assert (lanes(made)["m"].requests, lanes(made)["m"].tokens) == (1, spent)
 
 
 async def test_counting_has_limits_of_its_own_and_takes_nothing_from_the_models() -> None:
