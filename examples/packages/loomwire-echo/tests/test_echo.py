@@ -28,6 +28,7 @@ from loomwire import (
     ToolResult,
     Usage,
 )
+from loomwire.domain.policies import RetryPolicy
 from loomwire.domain.ports.pool import IConnectionPool
 from loomwire.testing import FAULTS, Failure, FakeProvider, Fault, Reply
 from loomwire.testing.contracts.client import ClientContract
@@ -40,7 +41,11 @@ USAGE = Usage(120, 34, cache_read_tokens=20, reasoning_tokens=4)
 
 
 def target(provider: FakeProvider) -> LLMConfig:
-    return LLMConfig.of("echo", "canyon-1", api_key="echo-key-1234", base_url=provider.base_url, allow_private=True)
+    # Once, so that every fault shows how it ends and not how the next attempt does.
+    once = RetryPolicy(attempts=1)
+    return LLMConfig.of(
+        "echo", "canyon-1", api_key="echo-key-1234", base_url=provider.base_url, allow_private=True, retry=once
+    )
 
 
 @asynccontextmanager
