@@ -10,13 +10,12 @@ from typing_extensions import override
 
 from loomwire.application.generation import Entry, Generation
 from loomwire.application.lifecycle.calls import Call, Calls
-from loomwire.application.streaming import Streaming
+from loomwire.application.streaming import Streaming, WrappedStream
 from loomwire.application.typed.source import TypedTarget
-from loomwire.domain.errors import ClientRemovedError, LLMError
+from loomwire.domain.errors import ClientRemovedError
 from loomwire.domain.events import StreamEvent
 from loomwire.domain.ports.client import LLMStream
 from loomwire.domain.requests import LLMRequest
-from loomwire.domain.responses import LLMResponse
 
 
 class Lease(Call):
@@ -96,33 +95,18 @@ class LeasedStreaming(Streaming):
                 lease.__exit__(kind, error, trace)
 
 
-class _LeasedStream(LLMStream):
+class _LeasedStream(WrappedStream):
     """A stream whose reads are ended when closing does not wait for it any longer; between them nothing is."""
 
-    __slots__ = ("_inner", "_lease")
+    __slots__ = ("_lease",)
 
     def __init__(self, inner: LLMStream, lease: Lease) -> None:
-        self._inner = inner
+        super().__init__(inner)
         self._lease = lease
 
     @override
     def __aiter__(self) -> AsyncIterator[StreamEvent]:
-        return _Reading(self._inner.__aiter__(), self._lease)
-
-    @property
-    @override
-    def response(self) -> LLMResponse[str]:
-        return self._inner.response
-
-    @property
-    @override
-    def error(self) -> LLMError | None:
-        return self._inner.error
-
-    @property
-    @override
-    def finished(self) -> bool:
-        return self._inner.finished
+        return _Reading(self.inner.__aiter__(), self._lease)
 
 
 class _Reading(AsyncIterator[StreamEvent]):

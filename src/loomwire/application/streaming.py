@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 
 from typing_extensions import override
 
-from loomwire.domain.errors import LLMValidationError
+from loomwire.domain.errors import LLMError, LLMValidationError
+from loomwire.domain.events import StreamEvent
 from loomwire.domain.ports.client import LLMStream
+from loomwire.domain.responses import LLMResponse
 
 
 class Streaming(AbstractAsyncContextManager[LLMStream]):
@@ -50,3 +53,32 @@ class Streaming(AbstractAsyncContextManager[LLMStream]):
         entered, self._entered = self._entered, None
         if entered is not None:
             await entered.__aexit__(kind, error, trace)
+
+
+class WrappedStream(LLMStream):
+    """A stream that is the inner one in everything; wrappers override what they change. Iterating costs nothing."""
+
+    __slots__ = ("inner",)
+
+    def __init__(self, inner: LLMStream) -> None:
+        """Stand for `inner`."""
+        self.inner = inner
+
+    @override
+    def __aiter__(self) -> AsyncIterator[StreamEvent]:
+        return self.inner.__aiter__()
+
+    @property
+    @override
+    def response(self) -> LLMResponse[str]:
+        return self.inner.response
+
+    @property
+    @override
+    def error(self) -> LLMError | None:
+        return self.inner.error
+
+    @property
+    @override
+    def finished(self) -> bool:
+        return self.inner.finished

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 
@@ -10,9 +10,8 @@ from typing_extensions import override
 
 from loomwire.application.resilience.round import Round, Terms
 from loomwire.application.selection.options import Option
-from loomwire.application.streaming import Streaming
-from loomwire.domain.errors import LLMError, LoomError
-from loomwire.domain.events import StreamEvent
+from loomwire.application.streaming import Streaming, WrappedStream
+from loomwire.domain.errors import LoomError
 from loomwire.domain.ports.client import ILLMClient, LLMStream
 from loomwire.domain.reports.steps import Step
 from loomwire.domain.requests import LLMRequest
@@ -153,33 +152,19 @@ class _FallbackStreaming(Streaming):
                 broken.steps = (*self._steps, *broken.steps)
 
 
-class _NotedStream(LLMStream):
+class _NotedStream(WrappedStream):
     """A stream with the steps of what came before it on its response."""
 
-    __slots__ = ("_inner", "_steps")
+    __slots__ = ("_steps",)
 
     def __init__(self, inner: LLMStream, steps: tuple[Step, ...]) -> None:
-        self._inner = inner
+        super().__init__(inner)
         self._steps = steps
-
-    @override
-    def __aiter__(self) -> AsyncIterator[StreamEvent]:
-        return self._inner.__aiter__()
 
     @property
     @override
     def response(self) -> LLMResponse[str]:
-        response = self._inner.response
+        response = self.inner.response
         for step in reversed(self._steps):
             response = response.with_step(step)
         return response
-
-    @property
-    @override
-    def error(self) -> LLMError | None:
-        return self._inner.error
-
-    @property
-    @override
-    def finished(self) -> bool:
-        return self._inner.finished

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 
@@ -10,9 +9,8 @@ from typing_extensions import override
 
 from loomwire.application.guard import Guard, Outcome
 from loomwire.application.state.pacing.measured import MeasuredOperation
-from loomwire.application.streaming import Streaming
+from loomwire.application.streaming import Streaming, WrappedStream
 from loomwire.domain.errors import LLMError, LoomError
-from loomwire.domain.events import StreamEvent
 from loomwire.domain.ports.client import ILLMClient, LLMStream
 from loomwire.domain.requests import LLMRequest
 from loomwire.domain.responses import LLMResponse
@@ -118,33 +116,19 @@ class _GuardedStreaming(Streaming):
             _tell(outcome, stream.response)
 
 
-class _JudgedStream(LLMStream):
+class _JudgedStream(WrappedStream):
     """The inner stream, with the guard's step on its response. Iterating costs nothing extra."""
 
-    __slots__ = ("_inner", "_outcome")
+    __slots__ = ("_outcome",)
 
     def __init__(self, inner: LLMStream, outcome: Outcome) -> None:
-        self._inner = inner
+        super().__init__(inner)
         self._outcome = outcome
-
-    @override
-    def __aiter__(self) -> AsyncIterator[StreamEvent]:
-        return self._inner.__aiter__()
 
     @property
     @override
     def response(self) -> LLMResponse[str]:
-        response = self._inner.response
+        response = self.inner.response
         if self._outcome.step is None:
             _tell(self._outcome, response)
         return response if self._outcome.step is None else response.with_step(self._outcome.step)
-
-    @property
-    @override
-    def error(self) -> LLMError | None:
-        return self._inner.error
-
-    @property
-    @override
-    def finished(self) -> bool:
-        return self._inner.finished

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 
 from typing_extensions import override
 
 from loomwire.application.resilience.course import Course, Retries
-from loomwire.application.streaming import Streaming
-from loomwire.domain.errors import LLMError, LoomError
-from loomwire.domain.events import StreamEvent
+from loomwire.application.streaming import Streaming, WrappedStream
+from loomwire.domain.errors import LoomError
 from loomwire.domain.ports.client import ILLMClient, LLMStream
 from loomwire.domain.reports.steps import Step
 from loomwire.domain.requests import LLMRequest
@@ -122,30 +120,16 @@ class _RetryingStreaming(Streaming):
                 broken.steps = (*self._steps, *broken.steps)
 
 
-class _RetriedStream(LLMStream):
+class _RetriedStream(WrappedStream):
     """A stream that came after failed attempts, with their steps on its response."""
 
-    __slots__ = ("_course", "_inner")
+    __slots__ = ("_course",)
 
     def __init__(self, inner: LLMStream, course: Course[LLMRequest]) -> None:
-        self._inner = inner
+        super().__init__(inner)
         self._course = course
-
-    @override
-    def __aiter__(self) -> AsyncIterator[StreamEvent]:
-        return self._inner.__aiter__()
 
     @property
     @override
     def response(self) -> LLMResponse[str]:
-        return self._course.told(self._inner.response)
-
-    @property
-    @override
-    def error(self) -> LLMError | None:
-        return self._inner.error
-
-    @property
-    @override
-    def finished(self) -> bool:
-        return self._inner.finished
+        return self._course.told(self.inner.response)
