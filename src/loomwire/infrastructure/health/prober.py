@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final, final
 
 from loomwire.domain.config import LLMConfig
@@ -15,36 +15,16 @@ from loomwire.domain.ports.clock import IClock
 from loomwire.domain.ports.pool import IConnectionPool, WireRequest
 from loomwire.domain.reports.reach import Reach
 from loomwire.domain.requests import Bound, LLMRequest, Parameters
-from loomwire.domain.responses import RateLimits
 from loomwire.infrastructure.health.looks import Ask, Look, Seen, look_of
+from loomwire.infrastructure.providers.operating.lines import Line, line_to
 from loomwire.infrastructure.providers.rows.kinds import DialectType, ProviderType
-from loomwire.infrastructure.providers.speech import dialect_of, speech
 from loomwire.infrastructure.providers.table import DIALECTS, PROVIDERS
-from loomwire.infrastructure.providers.wire.dialect import Dialect
-from loomwire.infrastructure.providers.wire.exchange.headers import HiddenHeaders, request_headers
+from loomwire.infrastructure.providers.wire.exchange.asking import Noted
 from loomwire.infrastructure.providers.wire.exchange.unary import Exchanges
 
 _NO_SUCH_PATH: Final = frozenset({404, 405, 501})
 _OTHERWISE: Final = frozenset({"model", "invalid_request", "unsupported", "protocol", "unknown"})
 _LOADING: Final = 503
-
-
-@dataclass(slots=True)
-class _Head:
-    """What headers say, which nobody asks here."""
-
-    request_id: str | None = None
-    rate_limits: RateLimits | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class _Line:
-    """An open line to one provider."""
-
-    config: LLMConfig
-    dialect: Dialect
-    headers: HiddenHeaders
-    bound: Bound
 
 
 @final
@@ -98,20 +78,16 @@ class HealthProber:
             async with self._clock.timeout_at(bound.at):
                 look = look_of(target.type, target.dialect or row.dialect)
                 if look:
-                    return await self._listened(await asyncio.to_thread(self._line, target, row, bound), look)
+                    return await self._listened(await self._line(target, row, bound), look)
                 return await self._paid(target, bound) if policy.paid_probe else Reach()
         except TimeoutError:
             return _failed(llm_error("attempt", f"no answer within {policy.timeout_s:g} s (health.timeout)"), "")
 
-    def _line(self, config: LLMConfig, row: ProviderType, bound: Bound) -> _Line:
+    async def _line(self, config: LLMConfig, row: ProviderType, bound: Bound) -> Line:
         # On a thread: the dialect may have to be imported.
-        target = self._factory.resolved(config)
-        spoken = speech(config, row, self._dialects)
-        dialect = dialect_of(spoken, self._dialects)
-        headers = request_headers(target, dialect, spoken.auth or row.auth, "application/json")
-        return _Line(target, dialect, headers, bound)
+        return await asyncio.to_thread(line_to, config, row, bound, self._factory, self._dialects)
 
-    async def _listened(self, line: _Line, look: Look) -> Reach:
+    async def _listened(self, line: Line, look: Look) -> Reach:
         first, *others = look
         began = self._clock.now()
         try:
@@ -127,7 +103,7 @@ class HealthProber:
             seen = seen.with_more(more)
         return replace(reach, models=seen.models, loaded=seen.loaded)
 
-    def _refused(self, line: _Line, first: Ask, error: LoomError) -> Reach:
+    def _refused(self, line: Line, first: Ask, error: LoomError) -> Reach:
         base_url, path = _place(line.config.base_url or "", first.path)
         asked = _shown(base_url, path)
         if error.status in _NO_SUCH_PATH:
@@ -136,13 +112,13 @@ class HealthProber:
         loads = line.config.type == "llamacpp" and error.status == _LOADING
         return replace(_failed(error, asked), loaded=() if loads else None)
 
-    async def _asked(self, line: _Line, ask: Ask) -> tuple[str, Seen]:
+    async def _asked(self, line: Line, ask: Ask) -> tuple[str, Seen]:
         base_url, path = _place(line.config.base_url or "", ask.path)
         request = WireRequest(path, line.headers, b"", None, line.bound, "GET")
         signed = line.dialect.signed(request, base_url, line.config)
         there = replace(line.config, base_url=base_url)
         try:
-            body = await Exchanges(there, line.dialect, self._pool, self._clock, None).fetched(signed, _Head())
+            body = await Exchanges(there, line.dialect, self._pool, self._clock, None).fetched(signed, Noted())
             return _shown(base_url, path), ask.read(body)
         except LoomError as error:
             if ask.otherwise is None or error.reason not in _OTHERWISE:

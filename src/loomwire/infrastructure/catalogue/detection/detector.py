@@ -16,15 +16,13 @@ from loomwire.domain.ports.client import ILLMClientFactory
 from loomwire.domain.ports.clock import IClock
 from loomwire.domain.ports.pool import IConnectionPool, WireRequest
 from loomwire.domain.requests import Bound
-from loomwire.domain.responses import RateLimits
 from loomwire.infrastructure.catalogue.detected import Asked, DetectedFacts, Listed
 from loomwire.infrastructure.catalogue.detection.listings import Listing, listing_of
 from loomwire.infrastructure.catalogue.detection.native import ollama_show
+from loomwire.infrastructure.providers.operating.lines import Line, line_to
 from loomwire.infrastructure.providers.rows.kinds import DialectType, ProviderType
-from loomwire.infrastructure.providers.speech import dialect_of, speech
 from loomwire.infrastructure.providers.table import DIALECTS, PROVIDERS
-from loomwire.infrastructure.providers.wire.dialect import Dialect
-from loomwire.infrastructure.providers.wire.exchange.headers import HiddenHeaders, request_headers
+from loomwire.infrastructure.providers.wire.exchange.asking import Noted
 from loomwire.infrastructure.providers.wire.exchange.unary import Exchanges
 from loomwire.infrastructure.providers.wire.request_body import encoded
 
@@ -55,24 +53,6 @@ class Detection:
     by: str = ""
     news: bool = False
     error: LoomError | None = None
-
-
-@dataclass(slots=True)
-class _Head:
-    """What headers say, which nobody asks here."""
-
-    request_id: str | None = None
-    rate_limits: RateLimits | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class _Line:
-    """An open line to one provider."""
-
-    config: LLMConfig
-    dialect: Dialect
-    headers: HiddenHeaders
-    bound: Bound
 
 
 @final
@@ -170,15 +150,11 @@ class CapabilityDetector:
         known = {} if earlier is None else earlier.models
         return [known.get(each.id, each) if each.capabilities == _NOTHING else each for each in found]
 
-    def _line(self, config: LLMConfig, policy: DetectionPolicy) -> _Line:
-        target = self._factory.resolved(config)
-        row = self._providers[config.type]
-        spoken = speech(config, row, self._dialects)
-        dialect = dialect_of(spoken, self._dialects)
-        headers = request_headers(target, dialect, spoken.auth or row.auth, "application/json")
-        return _Line(target, dialect, headers, Bound(self._clock.now() + policy.timeout_s, "attempt"))
+    def _line(self, config: LLMConfig, policy: DetectionPolicy) -> Line:
+        bound = Bound(self._clock.now() + policy.timeout_s, "attempt")
+        return line_to(config, self._providers[config.type], bound, self._factory, self._dialects)
 
-    async def _listed(self, line: _Line, listing: Listing, models: Sequence[str]) -> tuple[str, list[Listed]]:
+    async def _listed(self, line: Line, listing: Listing, models: Sequence[str]) -> tuple[str, list[Listed]]:
         found: list[Listed] = []
         try:
             found = await self._pages(line, listing)
@@ -192,7 +168,7 @@ class CapabilityDetector:
             return f"GET {_shown(line, listing.path)}", found
         return f"POST {_shown(line, listing.each)}", await self._each(line, listing.each, found, models)
 
-    async def _each(self, line: _Line, path: str, found: Sequence[Listed], models: Sequence[str]) -> list[Listed]:
+    async def _each(self, line: Line, path: str, found: Sequence[Listed], models: Sequence[str]) -> list[Listed]:
         """Return a listing with what is said of each configured model."""
         known = {each.id: each for each in found}
         base_url, below = _place(line.config.base_url or "", path)
@@ -208,7 +184,7 @@ class CapabilityDetector:
                 known[name] = ollama_show(answer, name)
         return list(known.values())
 
-    async def _pages(self, line: _Line, listing: Listing) -> list[Listed]:
+    async def _pages(self, line: Line, listing: Listing) -> list[Listed]:
         base_url, path = _place(line.config.base_url or "", listing.path)
         found: list[Listed] = []
         asked = {""}
@@ -224,7 +200,7 @@ class CapabilityDetector:
             asked.add(further)
         return found
 
-    async def _body(self, line: _Line, request: WireRequest, base_url: str) -> bytes:
+    async def _body(self, line: Line, request: WireRequest, base_url: str) -> bytes:
         """Return the body of a good answer.
 
         Raises:
@@ -232,7 +208,7 @@ class CapabilityDetector:
         """
         asked = line.dialect.signed(request, base_url, line.config)
         there = replace(line.config, base_url=base_url)
-        return await Exchanges(there, line.dialect, self._pool, self._clock, None).fetched(asked, _Head())
+        return await Exchanges(there, line.dialect, self._pool, self._clock, None).fetched(asked, Noted())
 
     def _listing(self, config: LLMConfig) -> Listing | None:
         try:
@@ -257,7 +233,7 @@ def _place(base_url: str, path: str) -> tuple[str, str]:
     return base_url.removesuffix("/v1").removesuffix("/v2"), below
 
 
-def _shown(line: _Line, path: str) -> str:
+def _shown(line: Line, path: str) -> str:
     base_url, below = _place(line.config.base_url or "", path)
     own = base_url.partition("://")[2].partition("/")
     return f"{own[1]}{own[2]}{below.partition('?')[0]}"
