@@ -262,6 +262,7 @@ class Lane:
             woken = self._serve(now)
             if waiter.grant is None and not waiter.gone and now >= waiter.until:
                 self._dismiss(waiter)
+                woken += self._serve(now)
             elif waiter.due <= now:
                 waiter.due = now + _PATIENCE_S + (now - waiter.asked)
         self._wake([other for other in woken if other is not waiter])

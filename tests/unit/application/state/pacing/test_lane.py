@@ -188,6 +188,21 @@ async def test_who_waits_for_a_slot_gives_up_when_its_time_is_over() -> None:
     assert lane.statistics().waiting == 0
 
 
+async def test_who_gives_up_lets_the_next_one_go_in_the_same_moment() -> None:
+    clock = FakeClock()
+    lane = Lane(RatePolicy(tpm=1), clock)
+    lane.pause(0.1)
+    until = clock.now() + 0.5
+    tasks = await queued(lane.wait(1, until=until), lane.wait(0), lane.wait(1, until=until, urgency=0))
+    await clock.advance(0.2)
+    assert served(tasks) == [False, False, True]
+    await clock.advance(0.3)
+    with pytest.raises(LLMTimeoutError):
+        await tasks[0]
+    await turns(5)
+    assert served(tasks) == [True, True, True]
+
+
 async def test_a_pause_holds_everybody_and_sends_those_away_who_cannot_wait_that_long() -> None:
     clock = FakeClock()
     lane = Lane(RatePolicy(concurrency=1), clock)
