@@ -22,6 +22,7 @@ from loomwire.testing import FakeClock
 _EVERY_S: Final = 0.02
 _BAD: Final = "endpoint_0"
 _FIRST: Final = 50
+_MANY: Final = 1_000
 _HI: Final = LLMRequest.of("hi")
 
 
@@ -112,13 +113,15 @@ async def _balanced(calls: int, bad: str) -> _Balanced:
 async def balance(calls: int) -> Sequence[Measured]:
     """Make so many calls, 50 a second, in four worlds: all is well, or the first endpoint fails, is slow, is dead."""
     each = calls // 4
+    # Of a few hundred calls it is the third slowest, which two or three probes of the dead one decide.
+    bar = 1.3 if each >= _MANY else None
     well = await _balanced(each, "fine")
     measured: list[Measured] = []
     for bad, words in (("fails", "fails in 5 ms"), ("slow", "takes ten times as long"), ("dead", "is dead")):
         found = await _balanced(each, bad)
         measured += [
             Measured(title=f"one {words}: its share of the traffic", value=found.later * 100, unit="%", bar=5.0),
-            Measured(title=f"one {words}: p99 over all being well", value=found.p99_s / well.p99_s, unit="x", bar=1.3),
+            Measured(title=f"one {words}: p99 over all being well", value=found.p99_s / well.p99_s, unit="x", bar=bar),
             Measured(title=f"one {words}: calls without an answer", value=found.failed, bar=0),
         ]
     return measured

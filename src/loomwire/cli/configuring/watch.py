@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 UNDONE_S: Final = 0.1
 """Between two looks whether a bad edit was undone: then nothing comes into force, and no listener is told."""
 
+# A signal that comes just before the thread begins to wait interrupts nothing: it is seen at the next look.
+_SIGNAL_S: Final = 0.25
+
 
 @click.command(short_help="Say what every edit does, as it is made.")
 @config_option
@@ -161,9 +164,9 @@ def heard(inbox: Inbox, teller: Teller) -> Callable[[], None] | None:
     """Wait for what is to be told next; None at the end."""
     while True:
         try:
-            return inbox.get(timeout=UNDONE_S if teller.knows_bad else None)
+            return inbox.get(timeout=UNDONE_S if teller.knows_bad else _SIGNAL_S)
         except queue.Empty:
-            if teller.is_undone:
+            if teller.knows_bad and teller.is_undone:
                 return teller.undone
 
 
