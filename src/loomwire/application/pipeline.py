@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from loomwire.application.clients.deadline import DeadlineClient
 from loomwire.application.clients.degraded import DegradedClient
@@ -19,6 +20,7 @@ from loomwire.application.clients.timed import TimedClient
 from loomwire.application.guards.breaker import Breaker
 from loomwire.application.guards.limit import Limit
 from loomwire.application.guards.observe import Observe
+from loomwire.application.memory.gate import MemoryGate
 from loomwire.application.resilience.course import Retries
 from loomwire.application.resilience.restarts import Origin
 from loomwire.application.resilience.round import Terms
@@ -35,6 +37,9 @@ from loomwire.domain.ports.clock import IClock
 from loomwire.domain.ports.embedding import IEmbeddingFactory
 from loomwire.domain.ports.events import IEventSink
 
+if TYPE_CHECKING:
+    from loomwire.application.state.caches import CacheStates
+
 
 @dataclass(frozen=True, slots=True)
 class Parts:
@@ -47,6 +52,8 @@ class Parts:
         states: What is known of targets, which outlives every chain too.
         sinks: Who is told of calls and attempts.
         embedding: Makes the leaves that embed and rerank; None where nobody does.
+        caches: What is known of caches, which outlives every chain; None keeps nothing.
+        gate: Whether calls may begin while memory is short.
         draw: Gives a number from 0 to 1, for rules that draw lots and for delays.
     """
 
@@ -56,6 +63,8 @@ class Parts:
     states: TargetStates
     sinks: Sequence[IEventSink] = ()
     embedding: IEmbeddingFactory | None = None
+    caches: CacheStates | None = None
+    gate: MemoryGate = field(default_factory=MemoryGate)
     draw: Callable[[], float] = random.random
 
 

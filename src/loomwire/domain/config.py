@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Self, Unpack
 
+from loomwire.domain.caching.policies import CachePolicy, MemoryPolicy
 from loomwire.domain.capabilities import ModelCapabilities
 from loomwire.domain.configured.settings import LLMSettings
 from loomwire.domain.errors import LLMValidationError
@@ -299,6 +300,7 @@ class ClientConfig:
         weights: For policy `weighted`, one number for each target, more than 0; empty for equal ones.
         content_filter_fallback: What one target's content filter refused, the next one may be asked.
         on_exhausted: What happens when no target answered.
+        cache: Which answers are kept, and for how long.
 
     Raises:
         LLMValidationError: Weights that are not one positive number for each target.
@@ -312,6 +314,7 @@ class ClientConfig:
     weights: tuple[float, ...] = ()
     content_filter_fallback: bool = False
     on_exhausted: ExhaustedPolicy = RAISE
+    cache: CachePolicy = CachePolicy()
 
     def __post_init__(self) -> None:
         """Refuse weights by which nobody could choose."""
@@ -338,6 +341,8 @@ class Snapshot:
         health: How targets without traffic are looked after.
         drain_s: How long calls in flight may go on when the container closes, in seconds.
         control_socket: Beside which path a running process can be asked; None is nowhere.
+        memory: What happens when the process grows.
+        cleanup_s: Seconds between two clean-ups of what is kept; 0 is never.
     """
 
     digest: str
@@ -352,6 +357,8 @@ class Snapshot:
     health: HealthPolicy = HealthPolicy()
     drain_s: float = 30.0
     control_socket: str | None = None
+    memory: MemoryPolicy = MemoryPolicy()
+    cleanup_s: float = 60.0
 
 
 def same_model(one: LLMConfig, other: LLMConfig) -> bool:

@@ -325,13 +325,13 @@ class ExhaustedPolicy:
     """What a client does when none of its targets answered.
 
     Attributes:
-        mode: raise: the error goes to the caller; static: `text` is the answer; callable: `function` makes it. Both are
-            marked as degraded.
+        mode: raise: the error goes to the caller; static: `text` is the answer; callable: `function` makes it;
+            stale_cache: what was kept for the request, however old. All but the first are marked as degraded.
         text: The answer of mode `static`.
         function: `module:function` of mode `callable`; it takes the request and the error, and returns a text.
     """
 
-    mode: Literal["raise", "static", "callable"] = "raise"
+    mode: Literal["raise", "stale_cache", "static", "callable"] = "raise"
     text: str = ""
     function: str = ""
 
