@@ -21,6 +21,13 @@ _MIB: Final = 1024 * 1024
 _YEAR_S: Final = 86_400 * 365
 
 
+def _check(block: str, **ranges: tuple[float | None, float, float]) -> None:
+    for name, (value, low, high) in ranges.items():
+        if value is not None and not low <= value <= high:
+            limits = f"{low:g} or more" if high == math.inf else f"{low:g} to {high:g}"
+            raise LLMValidationError(f"{block}: {name} must be {limits}, not {value}")
+
+
 @dataclass(frozen=True, slots=True)
 class MemoryLevel:
     """Entries in the memory of this process.
@@ -182,10 +189,3 @@ class MemoryPolicy:
             shares = f"{self.soft}, {self.high}, {self.critical}"
             raise LLMValidationError(f"memory: soft, high and critical must rise from 0 to 1, not {shares}")
         _check("memory", interval_s=(self.interval_s, 0.001, 86_400), limit_bytes=(self.limit_bytes, 1, math.inf))
-
-
-def _check(block: str, **ranges: tuple[float | None, float, float]) -> None:
-    for name, (value, low, high) in ranges.items():
-        if value is not None and not low <= value <= high:
-            limits = f"{low:g} or more" if high == math.inf else f"{low:g} to {high:g}"
-            raise LLMValidationError(f"{block}: {name} must be {limits}, not {value}")
