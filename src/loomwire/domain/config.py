@@ -301,6 +301,7 @@ class ClientConfig:
         content_filter_fallback: What one target's content filter refused, the next one may be asked.
         on_exhausted: What happens when no target answered.
         cache: Which answers are kept, and for how long.
+        embedder: The model that embeds questions, for `cache.semantic`; None without it.
 
     Raises:
         LLMValidationError: Weights that are not one positive number for each target.
@@ -315,6 +316,7 @@ class ClientConfig:
     content_filter_fallback: bool = False
     on_exhausted: ExhaustedPolicy = RAISE
     cache: CachePolicy = CachePolicy()
+    embedder: LLMConfig | None = None
 
     def __post_init__(self) -> None:
         """Refuse weights by which nobody could choose."""

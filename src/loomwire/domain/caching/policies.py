@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 from loomwire.domain.errors import LLMValidationError
 from loomwire.domain.values import Secret
-
-if TYPE_CHECKING:
-    from loomwire.domain.config import LLMConfig
 
 KeepRule: TypeAlias = Literal["off", "deterministic_only", "always"]
 EvictionRule: TypeAlias = Literal["lru", "lfu", "ttl"]
@@ -77,10 +74,9 @@ Level: TypeAlias = MemoryLevel | DiskLevel | RedisLevel
 
 @dataclass(frozen=True, slots=True)
 class SemanticPolicy:
-    """Answers to questions that mean the same. Off unless it is configured.
+    """Answers to questions that mean the same. Off unless it is configured; `ClientConfig.embedder` embeds them.
 
     Attributes:
-        embedder: The model that embeds questions.
         threshold: Least cosine similarity of two questions, 0 to 1; the second gate is asked after it.
         shadow: Only count what it would have answered, and how often it would have been right.
         entries: How many questions are remembered.
@@ -88,7 +84,6 @@ class SemanticPolicy:
         timeout_s: For embedding one question; what takes longer is a miss.
     """
 
-    embedder: LLMConfig
     threshold: float = 0.95
     shadow: bool = True
     entries: int = 10_000
