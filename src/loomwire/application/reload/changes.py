@@ -11,6 +11,7 @@ from itertools import chain
 from typing import Final, Literal, Self, TypeAlias
 from urllib.parse import urlsplit
 
+from loomwire.domain.caching.policies import DiskLevel, MemoryLevel, RedisLevel
 from loomwire.domain.config import ClientConfig, LLMConfig, Snapshot, same_client, same_model
 from loomwire.domain.policies import RatePolicy
 from loomwire.domain.values import JSON, JSONObject
@@ -25,7 +26,16 @@ _PICO: Final = 1_000_000
 _BLOCKS: Final = ("timeouts", "retry", "retry_budget", "breaker", "limits", "pool")
 """What a client may have of its own, beside its models."""
 
-_ELSEWHERE: Final = {"drain": "defaults.shutdown.drain", "control_socket": "control.socket"}
+_ELSEWHERE: Final = {
+    "drain": "defaults.shutdown.drain",
+    "control_socket": "control.socket",
+    "cleanup": "cache.cleanup",
+    **{name: f"memory.{name}" for name in ("soft", "high", "critical")},
+    "limit_bytes": "memory.limit",
+    "memory_interval": "memory.interval",
+}
+_KEPT: Final = ("scope", "truncated", "equivalent")
+_LEVELS: Final[Mapping[type, str]] = {MemoryLevel: "memory", DiskLevel: "disk", RedisLevel: "redis"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,14 +120,22 @@ def changes(old: Snapshot, new: Snapshot) -> tuple[Change, ...]:
 
 def _surroundings(old: Snapshot, new: Snapshot) -> Iterator[Change]:
     """Yield what differs and is of no client; no chain is built anew for it."""
-    before, after = (
-        {**asdict(each.health), "drain_s": each.drain_s, "control_socket": each.control_socket} for each in (old, new)
-    )
+    before, after = (dict(_around(each)) for each in (old, new))
     for name, value in before.items():
         if value != after[name]:
             key = name.removesuffix("_s")
             path = _ELSEWHERE.get(key, f"health.{key}")
             yield Change(kind="changed", path=path, old=value, new=after[name])
+
+
+def _around(snapshot: Snapshot) -> Iterator[tuple[str, JSON]]:
+    yield from asdict(snapshot.health).items()
+    yield "drain_s", snapshot.drain_s
+    yield "control_socket", snapshot.control_socket
+    yield "cleanup_s", snapshot.cleanup_s
+    for name, value in asdict(snapshot.memory).items():
+        # Health has an interval too.
+        yield ("memory_interval_s" if name == "interval_s" else name), value
 
 
 def rebuilt(old: Snapshot, new: Snapshot) -> tuple[str, ...]:
@@ -189,6 +207,7 @@ class _View:
         # What only repeats the model is the model's, and connections are its provider's.
         yield from (item for item in own.items() if known.get(item[0]) != item[1] and not item[0].startswith("pool."))
         yield from _choosing(client, names)
+        yield from _kept(client)
 
 
 def _choosing(client: ClientConfig, names: list[str]) -> Iterator[tuple[str, _Fact]]:
@@ -204,6 +223,22 @@ def _choosing(client: ClientConfig, names: list[str]) -> Iterator[tuple[str, _Fa
         yield "on_exhausted.text", _Fact(exhausted.text, hidden=True)
     if exhausted.function:
         yield "on_exhausted.function", _Fact(exhausted.function, exhausted.function)
+
+
+def _kept(client: ClientConfig) -> Iterator[tuple[str, _Fact]]:
+    """Yield which answers a client keeps, and where."""
+    for name in ("mode", "ttl_s", "ttl_jitter", "max_entry", "swr_s", "stale_if_error_s", *_KEPT):
+        value = getattr(client.cache, name)
+        yield f"cache.{name.removesuffix('_s')}", _Fact(value, value)
+    levels = client.cache.levels
+    # The address of a server may hold a password.
+    shown = [_LEVELS[type(level)] for level in levels]
+    yield "cache.levels", _Fact(levels, [*shown])
+    semantic, embedder = client.cache.semantic, client.embedder
+    for name, value in asdict(semantic).items() if semantic is not None else ():
+        yield f"cache.semantic.{name.removesuffix('_s')}", _Fact(value, value)
+    if embedder is not None:
+        yield "cache.semantic.model", _Fact(embedder, embedder.target)
 
 
 def _section(section: str, before: _View, after: _View) -> Iterator[Change]:

@@ -17,6 +17,7 @@ from loomwire.domain.config import LLMConfig, Snapshot
 from loomwire.domain.errors import ConfigError, ConfigRejectedError
 from loomwire.domain.ports.config import ConfigReading
 from loomwire.domain.reports.problems import Problem
+from loomwire.infrastructure.configuration.checks.caches import cache_problems
 from loomwire.infrastructure.configuration.checks.catalogues import CatalogueCheck, catalogue_problems
 from loomwire.infrastructure.configuration.checks.complaints import (
     problems_of,
@@ -40,6 +41,7 @@ from loomwire.infrastructure.configuration.files import (
 )
 from loomwire.infrastructure.configuration.injection import Injector
 from loomwire.infrastructure.configuration.options import OPTIONS, OptionCheck, OptionReader
+from loomwire.infrastructure.configuration.reading.keeping import memory_policy
 from loomwire.infrastructure.configuration.reading.memory import Memory
 from loomwire.infrastructure.configuration.reading.tuning import health_policy
 from loomwire.infrastructure.configuration.reading.words import Words
@@ -126,6 +128,7 @@ class ConfigLoader:
         problems += _first(replay_problems(words.tree, words.values, words.folder, memory.complaint))
         problems += catalogue_problems(words.tree, words.values, words.folder, self._catalogue_check)
         problems += control_problems(words.tree, words.values, words.folder)
+        problems += _first(cache_problems(words.tree, words.values, words.folder))
         known = {problem.path for problem in problems if problem.severity == "error"}
         targets = TargetReader(words.tree, self._target_check, known)
         problems += _first(targets.problems(settings, words.values, words.options.values))
@@ -254,6 +257,8 @@ def _snapshot(settings: Settings, words: Words, memory: Memory) -> Snapshot:
         health=health_policy(settings.defaults.health, settings.health),
         drain_s=settings.defaults.shutdown.drain,
         control_socket=control_socket(settings.control, words.folder),
+        memory=memory_policy(settings.defaults.memory, settings.memory),
+        cleanup_s=settings.cache.cleanup,
     )
 
 

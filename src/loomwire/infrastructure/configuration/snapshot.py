@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeAlias
@@ -22,6 +22,7 @@ from loomwire.domain.policies import (
 from loomwire.domain.pricing import Prices
 from loomwire.domain.requests import NO_PARAMETERS, Parameters
 from loomwire.domain.values import JSON, NO_JSON, FrozenDict, JSONObject
+from loomwire.infrastructure.configuration.reading.keeping import CacheReader
 from loomwire.infrastructure.configuration.reading.memory import Memory
 from loomwire.infrastructure.configuration.reading.tuning import balance_policy, exhausted_policy, rate_policy, tuned
 from loomwire.infrastructure.configuration.scalars import Plain, freeze
@@ -89,7 +90,10 @@ def resolved_clients(
     """
     before: Mapping[str, ClientConfig] = {} if memory.before is None else memory.before.clients
     raw = _section(values, "clients")
-    balance = _section(values, "defaults").get("balance")
+    usual = _section(values, "defaults")
+    above = [usual.get("balance"), usual.get("cache"), values.get("cache")]
+    inherits = any(block is not None for block in above)
+    caches = CacheReader(settings.defaults.cache, settings.cache, folder)
     alike: _Alike = {}
 
     def client(name: str, entity: entities.Client) -> ClientConfig:
@@ -97,9 +101,11 @@ def resolved_clients(
         recorded = "" if entity.replay is None else memory.recorded(folder / entity.replay)
         return memory.clients.entry(
             name,
-            raw.get(name) if balance is None else [raw.get(name), balance],
-            tuple(models[model] for model in entity.models),
-            lambda: _client(name, entity, settings.defaults, models, (folder, recorded), alike),
+            [raw.get(name), *above] if inherits else raw.get(name),
+            (*(models[model] for model in entity.models), *_embedders(entity, models)),
+            lambda: _kept(
+                _client(name, entity, settings.defaults, models, (folder, recorded), alike), entity, caches, models
+            ),
             before.get(name),
             recorded,
         )
@@ -184,6 +190,20 @@ def _client(
         content_filter_fallback=client.content_filter_fallback,
         on_exhausted=exhausted_policy(client.on_exhausted),
     )
+
+
+def _kept(
+    client: ClientConfig, entity: entities.Client, caches: CacheReader, models: Mapping[str, LLMConfig]
+) -> ClientConfig:
+    """Return a client with what it keeps."""
+    embedder = next(_embedders(entity, models), None)
+    return replace(client, cache=caches.policy(entity.cache), embedder=embedder)
+
+
+def _embedders(entity: entities.Client, models: Mapping[str, LLMConfig]) -> Iterator[LLMConfig]:
+    semantic = None if entity.cache is None else entity.cache.semantic
+    if semantic is not None:
+        yield models[semantic.model]
 
 
 def _strict(config: LLMConfig, *, strict: bool) -> LLMConfig:

@@ -165,18 +165,18 @@ def test_every_number_has_a_unit() -> None:
 
 
 def test_reserved_keys_say_so() -> None:
-    paths = ["properties.budgets", "$defs.Client.properties.cache", "$defs.Defaults.properties.memory"]
+    paths = ["properties.budgets", "$defs.Client.properties.pool", "properties.state"]
     for path in paths:
         description = str(mapping(SCHEMA, *path.split("."))["description"])
         assert description.endswith("(Reserved: this release does not act on it yet.)")
     shared = str(mapping(SCHEMA, "$defs", "Defaults", "properties", "ledger")["description"])
     assert shared == "How spending is written down. (Reserved: this release does not act on it yet.)"
-    partly = mapping(SCHEMA, "$defs", "Client", "properties", "on_exhausted")["description"]
-    assert str(partly).endswith("(Reserved in part: no answer is kept.)")
+    partly = mapping(SCHEMA, "$defs", "Provider", "properties", "pool")["description"]
+    assert str(partly).endswith("(Reserved in part: HTTP/1.1 is spoken.)")
 
 
 def test_keys_in_force_are_not_called_reserved() -> None:
-    blocks = {"Client": ("retry", "breaker", "balance", "models"), "Defaults": ("rate", "health", "shutdown", "retry")}
+    blocks = {"Client": ("retry", "breaker", "balance", "models", "cache", "on_exhausted"), "Defaults": ("rate", "health", "shutdown", "retry")}
     for owner, names in blocks.items():
         for name in names:
             assert "Reserved" not in str(mapping(SCHEMA, "$defs", owner, "properties", name)["description"])

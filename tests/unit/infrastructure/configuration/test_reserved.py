@@ -26,15 +26,10 @@ clients:
 
 REFUSED = [
     "budgets: {all: {scope: tenant, period: month, limit_usd: 5, kind: soft}}",
-    "cache: {ttl: 5}",
-    "cache: {mode: always}",
-    "memory: {limit: 512MiB}",
     "events: {to: stderr}",
     "hooks: {before: x}",
     "plugins: {a: {}}",
     "state: {kind: redis}",
-    "defaults: {cache: {mode: deterministic_only}}",
-    "defaults: {memory: {soft: 0.5}}",
 ]
 WARNED = [
     "defaults: {ledger: {durability: power}}",
@@ -47,8 +42,9 @@ SILENT = [
     "limits: {}",
     "limits: {near: {rpm: 100, tpm: 1000, concurrency: 3}}",
     "cache: {}",
-    "cache: {mode: off}",
-    'cache: {mode: "off"}',
+    "cache: {strategy: lfu, disk: {path: run/cache.sqlite}, cleanup: 0}",
+    "memory: {limit: 512MiB, interval: 1}",
+    "defaults: {cache: always, memory: {soft: 0.5}}",
     "health: {}",
     "health: {interval: 5}",
     "state: {}",
@@ -82,9 +78,10 @@ def test_asking_for_what_happens_anyway_is_fine(folder: Folder, line: str) -> No
     ("words", "severity"),
     [
         ("pool: {from: [quick], select: cost}", "error"),
-        ("cache: {mode: always}", "error"),
-        ("on_exhausted: stale_cache", "error"),
-        ("on_exhausted: {mode: stale_cache}", "error"),
+        ("cache: {mode: always}", None),
+        ("cache: off", None),
+        ("on_exhausted: stale_cache", None),
+        ("on_exhausted: {mode: stale_cache}, cache: off", "error"),
         ("on_exhausted: raise", None),
         ("on_exhausted: {mode: static, text: Later.}", None),
         ("balance: cost", None),
@@ -113,7 +110,8 @@ def test_the_same_warning_comes_once_and_says_how_often(folder: Folder) -> None:
 
 
 def test_every_error_comes_with_its_own_place(folder: Folder) -> None:
-    text = TEXT.replace("[quick]", "[quick], cache: {mode: always}").replace("[slow]", "[slow], cache: {mode: always}")
+    pools = ("pool: {from: [quick]}", "pool: {from: [slow]}")
+    text = TEXT.replace("[quick]", f"[quick], {pools[0]}").replace("[slow]", f"[slow], {pools[1]}")
     assert [problem.line for problem in folder.problems(text)] == [8, 9]
 
 
@@ -127,8 +125,10 @@ def test_a_key_and_several_keys_do_not_go_together(folder: Folder) -> None:
     [
         ("hooks: x", ["CFG014"]),
         ("budgets: 5", ["CFG014"]),
-        ("cache: [1]", ["CFG014"]),
-        ("cache: {mode: sometimes}", ["CFG014", "CFG012"]),
+        ("cache: [1]", ["CFG011"]),
+        ("cache: {strategy: sometimes}", ["CFG012"]),
+        ("cache: {mode: always}", ["CFG010"]),
+        ("memory: {soft: 0.9, high: 0.8}", ["CFG012"]),
         ("defaults: {retry: 5}", ["CFG011"]),
         ("defaults: {retry: {attempts: 9}}", ["CFG012"]),
         ("defaults: {balance: ordred}", ["CFG012"]),

@@ -26,8 +26,8 @@ def reference_problems(
     """
     for name, provider in _section(values, "providers").items():
         path = ("providers", name)
-        yield from _unknown_names(tree, (*path, "type"), provider.get("type"), known_types, "provider type")
-        yield from _unknown_names(tree, (*path, "dialect"), provider.get("dialect"), known_dialects, "dialect")
+        yield from unknown_names(tree, (*path, "type"), provider.get("type"), known_types, "provider type")
+        yield from unknown_names(tree, (*path, "dialect"), provider.get("dialect"), known_dialects, "dialect")
         if provider.get("api_key") is not None and provider.get("keys"):
             yield tree.problem("out_of_range", "cannot stand beside `api_key`", (*path, "keys"), at="key")
     if not tree.is_broken:  # what seems to be missing may stand where we did not get
@@ -37,7 +37,7 @@ def reference_problems(
 def _name_problems(tree: ConfigTree, values: Mapping[str, Plain]) -> Iterator[Problem]:
     providers, models = _section(values, "providers"), _section(values, "models")
     for name, model in models.items():
-        yield from _unknown_names(tree, ("models", name, "provider"), model.get("provider"), providers, "provider")
+        yield from unknown_names(tree, ("models", name, "provider"), model.get("provider"), providers, "provider")
     for name, client in _section(values, "clients").items():
         yield from _client_problems(tree, name, client, models)
     for name, limit in _section(values, "limits").items():
@@ -54,7 +54,7 @@ def _client_problems(
     path = ("clients", name, "models")
     if isinstance(wanted, list):
         for place, model in enumerate(wanted):
-            yield from _unknown_names(tree, (*path, place), model, models, "model")
+            yield from unknown_names(tree, (*path, place), model, models, "model")
         if not wanted:
             yield tree.problem("out_of_range", "must name at least one model", path)
         yield from _weight_problems(tree, name, client.get("balance"), [str(model) for model in wanted])
@@ -73,7 +73,7 @@ def _weight_problems(tree: ConfigTree, name: str, balance: Plain, wanted: list[s
         yield tree.problem("out_of_range", "only policy weighted has weights", path, at="key", hint=hint)
         return
     for model in weights:
-        yield from _unknown_names(tree, (*path, model), model, wanted, "model of this client", at_key=True)
+        yield from unknown_names(tree, (*path, model), model, wanted, "model of this client", at_key=True)
     missing = next((model for model in wanted if model not in weights), None)
     # One that is missing beside one that nobody knows is most likely the same mistake.
     if missing is not None and all(model in wanted for model in weights):
@@ -93,16 +93,26 @@ def _limit_problems(
         which = "Add `kind: provider` or `kind: model`."
         yield tree.problem("missing_key", "a provider and a model have this name", path, at="key", hint=which)
     elif kind == "provider":
-        yield from _unknown_names(tree, path, name, providers, "provider", at_key=True)
+        yield from unknown_names(tree, path, name, providers, "provider", at_key=True)
     elif kind == "model":
-        yield from _unknown_names(tree, path, name, models, "model", at_key=True)
+        yield from unknown_names(tree, path, name, models, "model", at_key=True)
     else:
-        yield from _unknown_names(tree, path, name, [*providers, *models], "provider or model", at_key=True)
+        yield from unknown_names(tree, path, name, [*providers, *models], "provider or model", at_key=True)
 
 
-def _unknown_names(
+def unknown_names(
     tree: ConfigTree, path: KeyPath, name: Plain, known: Collection[str], what: str, *, at_key: bool = False
 ) -> Iterator[Problem]:
+    """Yield a problem when nothing has a name.
+
+    Args:
+        tree: Knows the places.
+        path: Where the name stands.
+        name: The name; what is no text is the schema's to say.
+        known: Names that something has.
+        what: What should have it.
+        at_key: The name is a key.
+    """
     if not isinstance(name, str) or name in known or path in tree.failed:
         return
     if tree.is_injected(path) and not at_key:

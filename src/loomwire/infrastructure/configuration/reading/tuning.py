@@ -76,12 +76,12 @@ def tuned(config: LLMConfig, said: Tuning, pool: blocks.Pool | None = None) -> L
         return config
     return replace(
         config,
-        timeouts=_over(config.timeouts, said.timeouts, _TIMEOUTS),
-        retry=_over(config.retry, said.retry, _RETRY),
-        retry_budget=_over(config.retry_budget, said.retry_budget, _RETRY_BUDGET),
-        breaker=_over(config.breaker, said.breaker, _BREAKER),
-        limits=_over(config.limits, said.limits, _LIMITS),
-        pool=_over(config.pool, pool, _POOL),
+        timeouts=over(config.timeouts, said.timeouts, _TIMEOUTS),
+        retry=over(config.retry, said.retry, _RETRY),
+        retry_budget=over(config.retry_budget, said.retry_budget, _RETRY_BUDGET),
+        breaker=over(config.breaker, said.breaker, _BREAKER),
+        limits=over(config.limits, said.limits, _LIMITS),
+        pool=over(config.pool, pool, _POOL),
     )
 
 
@@ -91,10 +91,10 @@ def balance_policy(defaults: blocks.Balance, said: blocks.ClientBalance | None) 
     Whoever lists models means their order, so a rule for all of them is the client's own word; the defaults' one holds
     among equal ones.
     """
-    inherited = _over(BalancePolicy(equals=defaults.policy), defaults, _BALANCE)
+    inherited = over(BalancePolicy(equals=defaults.policy), defaults, _BALANCE)
     if said is None:
         return inherited
-    policy = _over(inherited, said, _BALANCE)
+    policy = over(inherited, said, _BALANCE)
     return replace(policy, policy=said.policy, equals=said.policy) if "policy" in said.model_fields_set else policy
 
 
@@ -105,18 +105,16 @@ def rate_policy(defaults: blocks.Rate, said: entities.RateLimit) -> RatePolicy:
 
 def exhausted_policy(said: blocks.Exhausted) -> ExhaustedPolicy:
     """Return what a client does when no target answered."""
-    # Stale answers are refused by the reserved keys until answers are kept.
-    mode = "raise" if said.mode == "stale_cache" else said.mode
-    return ExhaustedPolicy(mode, said.text or "", said.function or "")
+    return ExhaustedPolicy(said.mode, said.text or "", said.function or "")
 
 
 def health_policy(defaults: blocks.Health, said: blocks.Health | None) -> HealthPolicy:
     """Return how targets without traffic are looked after."""
-    policy = _over(HealthPolicy(), defaults, _HEALTH)
-    return _over(policy, said, _HEALTH)
+    policy = over(HealthPolicy(), defaults, _HEALTH)
+    return over(policy, said, _HEALTH)
 
 
-def _over(policy: P, block: blocks.Block | None, names: Mapping[str, str]) -> P:
+def over(policy: P, block: blocks.Block | None, names: Mapping[str, str]) -> P:
     """Return a policy with what a block says in its place."""
     said = set[str]() if block is None else block.model_fields_set & names.keys()
     return replace(policy, **{names[name]: getattr(block, name) for name in said}) if said else policy

@@ -171,22 +171,6 @@ class Rate(Block):
     burst_s: Pause = Field(default=1.0, description="How much of a limit may be used at once.")
 
 
-class Cache(Block):
-    """Which answers are kept and for how long."""
-
-    mode: Literal["off", "deterministic_only", "always"] = Field(
-        default="deterministic_only", description="deterministic_only: with temperature 0 or a seed."
-    )
-    l1_bytes: Size = Field(default=64 * MIB, description="Memory for answers.")
-    ttl: Seconds = Field(default=3600.0, description="How long an answer is good.")
-    ttl_jitter: Share = Field(default=0.1, description="By how much lifetimes are spread.")
-    max_entry: Size = Field(default=MIB, description="Largest answer that is kept.")
-    swr: Pause = Field(default=0.0, description="How long an old answer is given while a new one is fetched.")
-    stale_if_error: Pause = Field(
-        default=0.0, description="How long an old answer is given when no new one can be had."
-    )
-
-
 class Ledger(Block):
     """How spending is written down."""
 
@@ -248,19 +232,6 @@ class Shutdown(Block):
     """How the container closes."""
 
     drain: Pause = Field(default=30.0, description="How long calls in flight may go on.")
-
-
-class Memory(Block):
-    """What happens when the process grows."""
-
-    limit: Size | None = Field(
-        default=None,
-        description="Most memory of the process; null takes the container's limit, else a quarter of the machine.",
-    )
-    soft: Share = Field(default=0.7, description="Share of the limit at which caches shrink.")
-    high: Share = Field(default=0.8, description="Share of the limit at which caches are off.")
-    critical: Share = Field(default=0.9, description="Share of the limit at which new calls are refused.")
-    interval: Seconds = Field(default=5.0, description="Between two looks.")
 
 
 class Reload(Block):

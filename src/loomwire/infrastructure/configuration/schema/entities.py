@@ -15,7 +15,6 @@ from loomwire.domain.values import Secret
 from loomwire.infrastructure.configuration.schema.blocks import (
     Block,
     Breaker,
-    Cache,
     ClientBalanceBlock,
     Count,
     Exhausted,
@@ -26,6 +25,7 @@ from loomwire.infrastructure.configuration.schema.blocks import (
     Timeouts,
     WireSizes,
 )
+from loomwire.infrastructure.configuration.schema.keeping import ClientCacheBlock
 
 NAME_PATTERN: Final = "^[a-z][a-z0-9_-]{0,63}$"
 _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")
@@ -248,7 +248,7 @@ class Client(Tuned):
     strict_capabilities: bool | None = Field(
         default=None, description="As in `catalogue`, for this client; null takes what stands there."
     )
-    cache: Cache | None = Field(default=None, description="Which answers are kept and for how long.")
+    cache: ClientCacheBlock | None = Field(default=None, description="Which answers are kept and for how long.")
     balance: ClientBalanceBlock | None = Field(default=None, description="In which order the models are asked.")
     content_filter_fallback: bool = Field(
         default=False, description="What the content filter of one model refused, the next one is asked."

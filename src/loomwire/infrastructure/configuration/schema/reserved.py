@@ -39,37 +39,16 @@ def _empty(value: Plain) -> bool:
     return not value
 
 
-def _just(key: str, *fine: Plain) -> IsAbsent:
-    """Return a check for a block that holds at most one key, with one of these values."""
-
-    def holds(value: Plain) -> bool:
-        """Tell whether a block holds no more than that."""
-        return isinstance(value, Mapping) and value.keys() <= {key} and value.get(key, fine[0]) in fine
-
-    return holds
-
-
 def _one_of(*fine: Plain) -> IsAbsent:
     return lambda value: value in fine
 
 
-def _no_cache(value: Plain) -> bool:
-    return "stale_cache" not in (value, _get(value, "mode"))
-
-
 _NOTHING_STOPS = "nothing would stop the spending"
-_NOT_CACHED = "every call is sent, whatever was answered before"
 _NOT_LOOKED_AFTER = "this release does not do it yet"
 
 NOT_YET: Final[tuple[Reserved, ...]] = (
     Reserved(("budgets",), "error", _NOTHING_STOPS, _empty),
-    Reserved(("cache",), "error", _NOT_CACHED, _just("mode", "off")),
-    Reserved(("defaults", "cache"), "error", _NOT_CACHED, _just("mode", "off")),
-    Reserved(("clients", "*", "cache"), "error", _NOT_CACHED, _just("mode", "off")),
     Reserved(("clients", "*", "pool"), "error", "nothing would choose a model; list them in `models`", _empty),
-    Reserved(("clients", "*", "on_exhausted"), "error", "no answer is kept", _no_cache, partly=True),
-    Reserved(("memory",), "error", "nothing would keep to the limit", _empty),
-    Reserved(("defaults", "memory"), "error", "nothing would keep to the limit", _empty),
     Reserved(("events",), "error", "no event would be sent", _empty),
     Reserved(("hooks",), "error", "no hook would run", _empty),
     Reserved(("plugins",), "error", "no plugin would be loaded", _empty),

@@ -23,10 +23,8 @@ from loomwire.infrastructure.configuration.schema.blocks import (
     Block,
     Breaker,
     BudgetRules,
-    Cache,
     Health,
     Ledger,
-    Memory,
     Pool,
     Rate,
     Reload,
@@ -38,6 +36,7 @@ from loomwire.infrastructure.configuration.schema.blocks import (
 )
 from loomwire.infrastructure.configuration.schema.control import Control
 from loomwire.infrastructure.configuration.schema.entities import Budget, Client, Model, Name, Provider, RateLimit
+from loomwire.infrastructure.configuration.schema.keeping import Cache, CacheBlock, CachePlaces, Memory
 from loomwire.infrastructure.configuration.schema.knowledge import Catalogue
 
 
@@ -60,7 +59,9 @@ class Defaults(Block):
     )
     pool: Pool = Field(default_factory=Pool.model_construct, description="Connections to one origin, per event loop.")
     rate: Rate = Field(default_factory=Rate.model_construct, description="How calls wait for the limits of a provider.")
-    cache: Cache = Field(default_factory=Cache.model_construct, description="Which answers are kept and for how long.")
+    cache: CacheBlock = Field(
+        default_factory=Cache.model_construct, description="Which answers are kept and for how long."
+    )
     ledger: Ledger = Field(default_factory=Ledger.model_construct, description="How spending is written down.")
     budget: BudgetRules = Field(default_factory=BudgetRules.model_construct, description="What budgets do.")
     balance: BalanceBlock = Field(
@@ -132,7 +133,9 @@ class Settings(BaseSettings):
         default_factory=dict, description="How fast providers, keys or models are asked."
     )
     budgets: dict[Name, Budget] = Field(default_factory=dict, description="How much may be spent, by name.")
-    cache: Cache | None = Field(default=None, description="Where and how long answers are kept.")
+    cache: CachePlaces = Field(
+        default_factory=CachePlaces.model_construct, description="Where answers are kept, by all clients."
+    )
     memory: Memory | None = Field(default=None, description="What happens when the process grows.")
     health: Health | None = Field(default=None, description="How targets without traffic are looked after.")
     events: dict[str, JsonValue] = Field(default_factory=dict, description="Where events go.")

@@ -61,6 +61,7 @@ def test_a_key_that_does_not_exist_has_no_facts() -> None:
 
 
 def test_a_key_that_this_release_does_not_act_on_says_so_down_to_its_leaves() -> None:
-    assert not facts("clients.any.cache.ttl").in_force
+    assert not facts("budgets.any.limit_usd").in_force
+    assert facts("clients.any.cache.ttl").in_force
     assert facts("clients.any.breaker.window").in_force
     assert facts("clients.any.timeouts.total").in_force
