@@ -13,7 +13,7 @@ from loomwire.domain.values import Secret
 from loomwire.infrastructure.configuration.documents import Document, Part
 from loomwire.infrastructure.configuration.injection import InjectionError, Injector
 from loomwire.infrastructure.configuration.scalars import KeyPath, Plain, Reference
-from loomwire.infrastructure.configuration.schema.secrecy import dotted, is_sealed
+from loomwire.infrastructure.configuration.schema.secrecy import REDIS, dotted, is_sealed
 from loomwire.infrastructure.configuration.schema.settings import known_keys
 from loomwire.infrastructure.configuration.yaml_tree import Branch, Items, Table
 
@@ -79,8 +79,8 @@ class Filler:
         value = _raw(node, key)
         return self._injected(value, (*path, key)) if isinstance(value, Reference) else value
 
-    def provider(self, node: Table, path: KeyPath) -> Plain:
-        """Return a provider: its keys and headers become secrets, which are texts whatever they look like."""
+    def sealing(self, node: Table, path: KeyPath) -> Plain:
+        """Return a provider or server: keys, headers, addresses become secrets, texts whatever they look like."""
         return {
             key: self._sealed(node, key, path) if is_sealed((*path, key)) else self.value(node, key, path)
             for key in node.plain
@@ -234,8 +234,8 @@ class ConfigTree:
             return
         self._owners[path] = document
         below = node.below.get(name)
-        if key == "providers" and isinstance(below, Table):
-            section[name] = filler.provider(below, path)
+        if (key == "providers" or path == REDIS) and isinstance(below, Table):
+            section[name] = filler.sealing(below, path)
         else:
             section[name] = filler.value(node, name, (key,))
 

@@ -11,6 +11,7 @@ from decimal import Decimal
 import pytest
 
 from loomwire.application.reload.changes import Change, changes, rebuilt
+from loomwire.domain.caching.policies import CachePolicy, MemoryLevel, MemoryPolicy, RedisLevel, SemanticPolicy
 from loomwire.domain.capabilities import ModelCapabilities
 from loomwire.domain.config import ClientConfig, LLMConfig, Snapshot
 from loomwire.domain.policies import (
@@ -279,6 +280,30 @@ def test_a_difference_of_a_client_without_a_name_is_told_without_one() -> None:
     assert (change.path, change.hidden, change.rebuilds) == ("clients.chat", True, "clients")
 
 
+def test_what_a_client_keeps_is_told_without_the_address_of_a_server() -> None:
+    old = client("chat", QUICK)
+    levels = (MemoryLevel(), RedisLevel(Secret("redis://:hush@host")))
+    new = replace(old, cache=CachePolicy(ttl_s=5.0, levels=levels, semantic=SemanticPolicy(shadow=False)))
+    found = changes(snapshot({"quick": QUICK}, chat=old), snapshot({"quick": QUICK}, chat=new))
+    told = {change.path.removeprefix("clients.chat.cache."): change.new for change in found}
+    assert told["ttl"] == 5.0
+    assert told["levels"] == ["memory", "redis"]
+    assert told["semantic.shadow"] is False
+    assert "hush" not in repr(found)
+
+
+def test_the_limits_of_memory_are_told_and_rebuild_nothing() -> None:
+    old = snapshot({"quick": QUICK})
+    new = replace(old, memory=MemoryPolicy(limit_bytes=5, interval_s=1.0), cleanup_s=0.0)
+    found = changes(old, new)
+    assert {change.path: change.new for change in found} == {
+        "memory.limit": 5,
+        "memory.interval": 1.0,
+        "cache.cleanup": 0.0,
+    }
+    assert {change.rebuilds for change in found} == {"nothing"}
+
+
 @pytest.mark.parametrize(("field", "owner"), [("rate", "models.quick"), ("provider_rate", "providers.far")])
 def test_a_limit_is_told_of_whoever_it_holds_for(field: str, owner: str) -> None:
     found = edited(**{field: RatePolicy(rpm=60, queue=5)})
@@ -300,6 +325,8 @@ def test_every_field_of_a_client_is_told_when_it_differs() -> None:
         "weights": (2.0,),
         "content_filter_fallback": True,
         "on_exhausted": ExhaustedPolicy("callable", function="host.answers:sorry"),
+        "cache": CachePolicy(mode="always", levels=(RedisLevel(Secret("redis://:hush@host")),)),
+        "embedder": OFFLINE,
     }
     assert set(edits) == {field.name for field in fields(ClientConfig)}
     for name, value in edits.items():

@@ -176,7 +176,10 @@ def test_reserved_keys_say_so() -> None:
 
 
 def test_keys_in_force_are_not_called_reserved() -> None:
-    blocks = {"Client": ("retry", "breaker", "balance", "models", "cache", "on_exhausted"), "Defaults": ("rate", "health", "shutdown", "retry")}
+    blocks = {
+        "Client": ("retry", "breaker", "balance", "models", "cache", "on_exhausted"),
+        "Defaults": ("rate", "health", "shutdown", "retry"),
+    }
     for owner, names in blocks.items():
         for name in names:
             assert "Reserved" not in str(mapping(SCHEMA, "$defs", owner, "properties", name)["description"])

@@ -41,7 +41,7 @@ def cache_problems(
     """
     places = _block(values.get("cache"))
     yield from _place_problems(tree, places, folder, has)
-    usual = _block(_block(values.get("defaults")).get("cache"))
+    usual = _keep(_block(values.get("defaults")).get("cache"))
     yield from _level_problems(tree, ("defaults", "cache"), usual, places)
     models = _block(values.get("models"))
     for name, client in _block(values.get("clients")).items():
@@ -49,7 +49,7 @@ def cache_problems(
         keep, path = _keep(said.get("cache")), ("clients", name, "cache")
         yield from _level_problems(tree, path, keep, places)
         yield from _semantic_problems(tree, path, keep.get("semantic"), models, has)
-        yield from _stale_problems(tree, name, said.get("on_exhausted"), {**_keep(usual), **keep})
+        yield from _stale_problems(tree, name, said.get("on_exhausted"), {**usual, **keep})
 
 
 def _place_problems(tree: ConfigTree, places: Mapping[str, Plain], folder: Path, has: HasPackage) -> Iterator[Problem]:

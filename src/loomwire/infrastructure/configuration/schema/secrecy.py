@@ -14,7 +14,9 @@ from loomwire.domain.values import LONGEST_SHOWN, looks_secret, masked, may_be_s
 from loomwire.infrastructure.configuration.scalars import KeyPath
 
 _SEALED: Final = frozenset({"api_key", "keys", "headers"})
-_REDIS: Final = ("cache", "redis", "url")
+REDIS: Final = ("cache", "redis")
+"""The server whose address may hold a password."""
+
 _WORD = re.compile(
     r"(?i)(?:^|[^a-z])(?:api_?)?keys?$|apikey|(?<!max_)tokens?$|secret|passw|authori|credential|^headers?$|cookie|bearer"
 )
@@ -24,7 +26,7 @@ _BARE_REFERENCE = re.compile(r"\$\{(?:[A-Za-z_]\w*|file:[^{}]*)\}")
 
 def is_sealed(path: KeyPath) -> bool:
     """Tell whether what stands at a path is a secret by the schema, and so a text whatever it looks like."""
-    if path[:3] == _REDIS:
+    if path == (*REDIS, "url"):
         return True
     return len(path) > 2 and path[0] == "providers" and path[2] in _SEALED
 
