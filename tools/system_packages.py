@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 # By program, the Debian package that has it.
 PACKAGES: Mapping[str, str] = {
     "openssl": "openssl",
+    "redis-server": "redis-server",
 }
 # Another apt may be at work, such as a fresh machine's own upgrade.
 APT = ("env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "--quiet=2", "--option=DPkg::Lock::Timeout=120")

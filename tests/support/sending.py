@@ -109,7 +109,7 @@ def embedder_of(
     """Return a client's whole embedder over embedders by key, and what it is made from."""
     factory = ScriptedFactory({"m": ScriptedClient(then="Hello.")})
     states = TargetStates(clock)
-    made = Parts(factory, clock, CallStats(), states, (), ByKey(embedders, policy), draw)
+    made = Parts(factory, clock, CallStats(), states, (), ByKey(embedders, policy), draw=draw)
     return build_embedder(ClientConfig(name="search", targets=(target,), balance=balance), made), made
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
+from loomwire.application.caching.building import keeping_of
+from loomwire.application.clients.cached.client import CachedClient
 from loomwire.application.clients.deadline import DeadlineClient
 from loomwire.application.clients.degraded import DegradedClient
 from loomwire.application.clients.fallback import FallbackClient
@@ -17,6 +18,7 @@ from loomwire.application.clients.instructed import InstructedClient
 from loomwire.application.clients.resumed import ResumedClient
 from loomwire.application.clients.retrying import RetryingClient
 from loomwire.application.clients.timed import TimedClient
+from loomwire.application.guards.admitted import AdmittedClient
 from loomwire.application.guards.breaker import Breaker
 from loomwire.application.guards.limit import Limit
 from loomwire.application.guards.observe import Observe
@@ -27,6 +29,7 @@ from loomwire.application.resilience.round import Terms
 from loomwire.application.resilience.stand_ins import stand_in_of
 from loomwire.application.selection.options import Option, options_of
 from loomwire.application.selection.table import rules_of
+from loomwire.application.state.caches import CacheStates
 from loomwire.application.state.slots import LaneKey
 from loomwire.application.state.stats import CallStats
 from loomwire.application.state.targets import TargetStates
@@ -36,9 +39,6 @@ from loomwire.domain.ports.client import ILLMClient, ILLMClientFactory
 from loomwire.domain.ports.clock import IClock
 from loomwire.domain.ports.embedding import IEmbeddingFactory
 from loomwire.domain.ports.events import IEventSink
-
-if TYPE_CHECKING:
-    from loomwire.application.state.caches import CacheStates
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,16 +89,21 @@ def build_client(config: ClientConfig, parts: Parts) -> ILLMClient:
     chain = _build_targets(config, parts, origins)
     # Above the targets, so that a stream may begin anew on another one than it broke on.
     chain = ResumedClient(chain, origins)
+    if parts.caches is not None and not config.cache.is_off:
+        # Above everything that costs money or waits; what breaks and begins anew below it is kept once, as a whole.
+        chain = CachedClient(chain, keeping_of(config, parts.caches, parts))
     if config.system is not None:
         # Above the targets, so that every target and every cache key sees the same conversation.
         chain = InstructedClient(chain, config.system)
     # One deadline for everything below, waits included.
     chain = DeadlineClient(chain, total_s=config.total_s, clock=parts.clock)
     exhausted = config.on_exhausted
-    if exhausted.mode != "raise":
+    if exhausted.mode not in ("raise", "stale_cache"):
         # Outside the deadline, which may be what a call ends with.
         answer = stand_in_of(config.name, exhausted)
         chain = DegradedClient(chain, answer, mode=exhausted.mode, total_s=config.total_s, clock=parts.clock)
+    # Nothing stands in for a call that this process has no memory for: it may come again in a second.
+    chain = AdmittedClient(chain, parts.gate)
     # Outermost, so that every call leaves exactly one record, however it was answered.
     return GuardedClient(chain, observed_call(config.name, parts))
 

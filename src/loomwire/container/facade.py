@@ -16,6 +16,7 @@ from dependency_injector import containers, providers
 
 from loomwire.application.composed import snapshot_of
 from loomwire.application.loop_thread import LoopThread, refuse_in_loop
+from loomwire.application.memory.manager import MemoryManager
 from loomwire.application.pinned import PinnedRegistry
 from loomwire.application.pipeline import Parts
 from loomwire.application.registry import ClientRegistry
@@ -29,7 +30,10 @@ from loomwire.container.detecting import Detecting
 from loomwire.container.health import HealthDoor, Looking
 from loomwire.container.inspection.checks import check
 from loomwire.container.inspection.graph import WiringGraph
+from loomwire.container.keeping.care import CacheCare
+from loomwire.container.keeping.door import CachingDoor
 from loomwire.container.lifetime import Closing, Home, ending_with, watcher_of
+from loomwire.container.memory import MemoryDoor, keep_bounded
 from loomwire.container.operating.door import OperatingDoor
 from loomwire.container.operating.point import ControlPoint
 from loomwire.container.parents import Parent, parts_of
@@ -67,7 +71,7 @@ NEEDS: Mapping[str, type] = {
 """What the facade itself takes from a wiring; nothing else in there says what these have to be."""
 
 
-class LLMContainer(Resolver, HealthDoor, OperatingDoor):
+class LLMContainer(Resolver, HealthDoor, OperatingDoor, CachingDoor, MemoryDoor):
     """Builds everything from a configuration folder and hands out clients by name.
 
     Safe to share by threads and event loops. Use it as a context manager, or call `close()` / `aclose()`. One that is
@@ -117,8 +121,14 @@ class LLMContainer(Resolver, HealthDoor, OperatingDoor):
         self._ports = {**self._ports, **self._looking.ports}
         control = ControlPoint(self, self._threads)
         self._closing.first(control.close)
+        care = CacheCare(wiring.cache_states())
+        memory: MemoryManager = wiring.memory_manager()
+        keep_bounded(memory, self.configs)
+        self._closing.first(memory.close)
+        self._closing.first(care.close)
         if watch:
             self._looking.start()
+            care.start(self.configs)
         if watch and self.operable:
             control.start(self.configs)
 

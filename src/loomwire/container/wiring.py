@@ -17,8 +17,10 @@ from dependency_injector import containers, providers
 from loomwire.application.generation import build_generation
 from loomwire.application.pipeline import Parts
 from loomwire.application.registry import ClientRegistry
+from loomwire.application.state.caches import CacheStates
 from loomwire.application.state.stats import CallStats
 from loomwire.application.state.targets import TargetStates
+from loomwire.container.memory import memory_manager
 from loomwire.domain.config import Snapshot
 from loomwire.domain.ports.client import ILLMClientFactory
 from loomwire.domain.ports.clock import IClock
@@ -28,11 +30,13 @@ from loomwire.domain.ports.events import IEventSink
 from loomwire.domain.ports.models import IModelRegistry
 from loomwire.domain.ports.output import IOutputSchemas
 from loomwire.domain.ports.pool import IConnectionPool
+from loomwire.infrastructure.caching.stores import CacheStores
 from loomwire.infrastructure.catalogue.detected import DetectedFacts
 from loomwire.infrastructure.catalogue.registry import ModelRegistry
 from loomwire.infrastructure.configuration.loader import ConfigLoader, rejected
 from loomwire.infrastructure.configuration.source import FolderSource
 from loomwire.infrastructure.local.server import LocalServers
+from loomwire.infrastructure.memory.probe import ProcessProbe
 from loomwire.infrastructure.providers.factory import ClientFactory
 from loomwire.infrastructure.providers.manager import ProviderManager
 from loomwire.infrastructure.providers.table import option_checks
@@ -40,6 +44,7 @@ from loomwire.infrastructure.providers.vectors.factory import EmbeddingFactory
 from loomwire.infrastructure.telemetry.clock import SystemClock
 from loomwire.infrastructure.telemetry.sinks import LoggingSink
 from loomwire.infrastructure.transport.deferred import DeferredPool
+from loomwire.infrastructure.vectors.table import SimilarityIndexes
 
 if TYPE_CHECKING:
     from loomwire.infrastructure.catalogue.detection.detector import CapabilityDetector
@@ -105,8 +110,9 @@ def _parts(
     states: TargetStates,
     sink: IEventSink,
     embedding: IEmbeddingFactory,
+    caches: CacheStates,
 ) -> Parts:
-    return Parts(factory, clock, stats, states, (sink,), embedding)
+    return Parts(factory, clock, stats, states, (sink,), embedding, caches)
 
 
 def _model_detector(
@@ -172,6 +178,9 @@ class Wiring(containers.DeclarativeContainer):
     embedding_factory = providers.Singleton(
         _embedding_factory, pool=connection_pool, clock=clock, servers=local_servers, manager=provider_manager
     )
+    cache_stores = providers.Singleton(CacheStores)
+    similarity_indexes = providers.Singleton(SimilarityIndexes)
+    cache_states = providers.Singleton(CacheStates, stores=cache_stores, indexes=similarity_indexes)
     parts = providers.Singleton(
         _parts,
         factory=client_factory,
@@ -180,7 +189,10 @@ class Wiring(containers.DeclarativeContainer):
         states=target_states,
         sink=event_sink,
         embedding=embedding_factory,
+        caches=cache_states,
     )
+    memory_probe = providers.Singleton(ProcessProbe)
+    memory_manager = providers.Singleton(memory_manager, parts=parts, probe=memory_probe, snapshot=snapshot)
     registry = providers.Singleton(_registry, snapshot=snapshot, parts=parts, models=model_registry)
     model_detector = providers.Singleton(
         _model_detector,

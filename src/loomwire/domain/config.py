@@ -345,6 +345,7 @@ class Snapshot:
         control_socket: Beside which path a running process can be asked; None is nowhere.
         memory: What happens when the process grows.
         cleanup_s: Seconds between two clean-ups of what is kept; 0 is never.
+        cache: Where hosts keep values of their own, for how long, and up to which size.
     """
 
     digest: str
@@ -361,6 +362,7 @@ class Snapshot:
     control_socket: str | None = None
     memory: MemoryPolicy = MemoryPolicy()
     cleanup_s: float = 60.0
+    cache: CachePolicy = CachePolicy()
 
 
 def same_model(one: LLMConfig, other: LLMConfig) -> bool:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from typing_extensions import override
 
+from loomwire.application.embedding.admitted import Admitted
 from loomwire.application.embedding.batches import Batched
 from loomwire.application.embedding.keys import Keys, Rotated
 from loomwire.application.embedding.layers import Asking, Deadlined, Guarded, Limited, Located, Named, Terms
@@ -33,6 +34,9 @@ from loomwire.domain.vectors.embeddings import (
     RerankRequest,
     RerankResponse,
 )
+
+if TYPE_CHECKING:
+    from loomwire.application.embedding.shelf import Shelf
 
 Q = TypeVar("Q", bound=Terms)
 A = TypeVar("A", bound=CallResult)
@@ -90,7 +94,15 @@ def build_embedder(config: ClientConfig, parts: Parts) -> IEmbedder:
     # Each batch is sent by itself, with attempts, records, steps and time limits of its own.
     sends = rotated(config, parts, leaf_of, "embeddings", _texts)
     target = config.targets[0]
-    return EmbedderChain(one_call(config, parts, Batched(sends, factory.batches(target), target.target), "embeddings"))
+    chain: Asking[EmbedRequest, EmbedResponse] = Batched(sends, factory.batches(target), target.target)
+    shelf = _kept(config, parts)
+    if shelf is not None:
+        from loomwire.application.embedding.cached import CachedEmbedder
+
+        # Above the batches, so that only texts that nobody knows are sent; inside the deadline, as every wait is.
+        cached = CachedEmbedder(EmbedderChain(chain), shelf)
+        chain = Named(cached.embed, cached)
+    return EmbedderChain(one_call(config, parts, chain, "embeddings"))
 
 
 def build_reranker(config: ClientConfig, parts: Parts) -> IReranker:
@@ -106,7 +118,14 @@ def build_reranker(config: ClientConfig, parts: Parts) -> IReranker:
         leaf = factory.reranker(target)
         return Named(leaf.rerank, leaf)
 
-    return RerankerChain(one_call(config, parts, rotated(config, parts, leaf_of, "rerank", _documents), "rerank"))
+    chain = rotated(config, parts, leaf_of, "rerank", _documents)
+    shelf = _kept(config, parts)
+    if shelf is not None:
+        from loomwire.application.embedding.cached_ranking import CachedReranker
+
+        cached = CachedReranker(RerankerChain(chain), shelf)
+        chain = Named(cached.rerank, cached)
+    return RerankerChain(one_call(config, parts, chain, "rerank"))
 
 
 def rotated(
@@ -166,11 +185,22 @@ def _one_send(
 
 
 def one_call(config: ClientConfig, parts: Parts, ask: Asking[Q, A], name: OperationName) -> Asking[Q, A]:
-    """Return what surrounds the whole call: one deadline, one record."""
+    """Return what surrounds the whole call: one deadline, the gate, one record."""
     # One deadline for all batches.
-    chain = Deadlined(ask, total_s=config.total_s, clock=parts.clock)
+    chain: Asking[Q, A] = Deadlined(ask, total_s=config.total_s, clock=parts.clock)
+    # Before anything is done for it, which would take memory.
+    chain = Admitted(chain, parts.gate)
     # Outermost, so that every call leaves exactly one record.
     return Guarded(chain, observed_call(config.name, parts), name)
+
+
+def _kept(config: ClientConfig, parts: Parts) -> Shelf | None:
+    if parts.caches is None or config.cache.is_off:
+        return None
+    # What keeps and shares is imported where something is kept.
+    from loomwire.application.embedding.shelf import shelf_of
+
+    return shelf_of(config, parts.caches, parts)
 
 
 def _texts(request: EmbedRequest) -> int:

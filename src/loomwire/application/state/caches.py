@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from typing import TYPE_CHECKING
 
 from loomwire.application.caching.flights import Flights
 from loomwire.application.caching.tallies import CacheCounts, CacheTally
 from loomwire.application.forks import renew_after_fork
+from loomwire.domain.caching.policies import Level
 from loomwire.domain.ports.cache import ICacheStores
+from loomwire.domain.ports.similarity import ISimilarityIndexes
+
+if TYPE_CHECKING:
+    from loomwire.application.caching.semantic.memories import SimilarMemories
+    from loomwire.application.caching.semantic.tallies import SimilarCounts
 
 
 class CacheStates:
@@ -16,15 +23,18 @@ class CacheStates:
 
     Args:
         stores: Opens the levels.
+        indexes: Makes the indexes of questions, for clients that compare them.
 
     Attributes:
         stores: Opens the levels.
         flights: Calls that are going on.
     """
 
-    def __init__(self, stores: ICacheStores) -> None:
+    def __init__(self, stores: ICacheStores, indexes: ISimilarityIndexes) -> None:
         """Keep nothing yet."""
         self.stores = stores
+        self._indexes = indexes
+        self._memories: SimilarMemories | None = None
         self.flights = Flights()
         self._tallies: dict[str, CacheTally] = {}
         self.after_fork()
@@ -44,10 +54,27 @@ class CacheStates:
                 tally = self._tallies[client] = CacheTally()
             return tally
 
-    def retain(self, clients: Collection[str]) -> None:
-        """Forget the tallies of all other clients."""
+    @property
+    def memories(self) -> SimilarMemories:
+        """The questions that clients remember; made when somebody asks for them."""
+        if self._memories is None:
+            from loomwire.application.caching.semantic.memories import SimilarMemories
+
+            with self._lock:
+                self._memories = self._memories or SimilarMemories(self._indexes)
+        return self._memories
+
+    def similar(self) -> Mapping[str, SimilarCounts]:
+        """Return what clients that compare questions counted, by client; nothing where none does."""
+        return {} if self._memories is None else self._memories.counts()
+
+    def retain(self, clients: Collection[str], levels: Iterable[Level]) -> None:
+        """Forget what was counted and remembered of all other clients, and close every other level."""
         with self._lock:
             self._tallies = {name: tally for name, tally in self._tallies.items() if name in clients}
+        if self._memories is not None:
+            self._memories.retain(clients)
+        self.stores.retain(levels)
 
     def counts(self) -> Mapping[str, CacheCounts]:
         """Return what was counted, by client."""

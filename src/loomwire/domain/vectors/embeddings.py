@@ -12,7 +12,7 @@ from typing_extensions import override
 from loomwire.domain.errors import LLMValidationError
 from loomwire.domain.pricing import NO_USAGE, Charge, Unpriced, Usage
 from loomwire.domain.reports.steps import Step
-from loomwire.domain.requests import Bound
+from loomwire.domain.requests import Bound, CacheMode
 from loomwire.domain.responses import RateLimits
 from loomwire.domain.values import JSON, NO_JSON
 
@@ -29,20 +29,23 @@ class CallTerms:
 
     Args:
         deadline_s: Seconds for the whole call, all batches included; None takes `timeouts.total`.
-        tenant: On whose behalf; for the books.
+        tenant: On whose behalf; separates what is kept, and for the books.
         session: Which conversation, for the books.
         tags: Free words for rules and the books.
+        cache: off keeps nothing of this call and uses nothing that was kept; refresh asks anew and keeps the answer;
+            use and None leave it to the client.
         extra: Vendor fields, put into the wire body as they are.
         bound: Set by the layers: the instant at which the call or the attempt ends. Leave it None.
 
     Raises:
-        LLMValidationError: A deadline that is not positive.
+        LLMValidationError: A deadline that is not positive, or another word for `cache`.
     """
 
     deadline_s: float | None = None
     tenant: str | None = None
     session: str | None = None
     tags: frozenset[str] = frozenset()
+    cache: CacheMode | None = None
     extra: Mapping[str, JSON] = NO_JSON
     bound: Bound | None = None
 
@@ -50,6 +53,8 @@ class CallTerms:
         """Refuse what cannot be, before money is spent."""
         if self.deadline_s is not None and not 0 < self.deadline_s < math.inf:
             raise LLMValidationError("deadline_s must be a positive number of seconds", hint="Correct deadline_s.")
+        if self.cache not in (None, "off", "use", "refresh"):
+            raise LLMValidationError("cache must be off, use, refresh or None", hint="Correct cache.")
 
     def bound_for(self, now: float, total_s: float) -> Bound:
         """Return the bound that is there, or the deadline counted from `now` (monotonic seconds)."""
@@ -163,6 +168,8 @@ class CallResult:
         request_id: The provider's id of the request (of the first batch), or None.
         rate_limits: What the provider said is left of its rate limits (with the last batch), or None.
         steps: Every layer's decision and every attempt, in order.
+        cached: Nothing was sent for it: all of it was kept, or came with an equal call that was under way. Then it used
+            and cost nothing; `usage` and `cost` are always those of what was sent for this call.
     """
 
     provider: str
@@ -172,6 +179,7 @@ class CallResult:
     request_id: str | None = None
     rate_limits: RateLimits | None = None
     steps: tuple[Step, ...] = ()
+    cached: bool = False
 
     def with_step(self, step: Step) -> Self:
         """Return the answer with a layer's step in front of the steps below it."""

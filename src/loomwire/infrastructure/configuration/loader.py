@@ -41,7 +41,7 @@ from loomwire.infrastructure.configuration.files import (
 )
 from loomwire.infrastructure.configuration.injection import Injector
 from loomwire.infrastructure.configuration.options import OPTIONS, OptionCheck, OptionReader
-from loomwire.infrastructure.configuration.reading.keeping import memory_policy
+from loomwire.infrastructure.configuration.reading.keeping import CacheReader, memory_policy
 from loomwire.infrastructure.configuration.reading.memory import Memory
 from loomwire.infrastructure.configuration.reading.tuning import health_policy
 from loomwire.infrastructure.configuration.reading.words import Words
@@ -259,6 +259,7 @@ def _snapshot(settings: Settings, words: Words, memory: Memory) -> Snapshot:
         control_socket=control_socket(settings.control, words.folder),
         memory=memory_policy(settings.defaults.memory, settings.memory),
         cleanup_s=settings.cache.cleanup,
+        cache=CacheReader(settings.defaults.cache, settings.cache, words.folder).usual,
     )
 
 

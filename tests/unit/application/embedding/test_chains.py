@@ -3,21 +3,26 @@ from __future__ import annotations
 import asyncio
 import threading
 from array import array
+from dataclasses import replace
 
 import pytest
 
 from loomwire.application.embedding.chains import build_embedder, build_reranker
 from loomwire.application.embedding.first_use import FurtherChains
+from loomwire.application.embedding.shelf import namespace_of
 from loomwire.application.handles.vectors import ComposedEmbeddings
 from loomwire.application.pipeline import client_key, target_key
+from loomwire.domain.caching.policies import NO_CACHE, CachePolicy
 from loomwire.domain.config import ClientConfig
 from loomwire.domain.errors import CapabilityError, LLMRateLimitError, LLMTimeoutError
 from loomwire.domain.policies import TimeoutPolicy
 from loomwire.domain.ports.embedding import BatchPolicy, IEmbedder
+from loomwire.domain.pricing import FREE, Usage
 from loomwire.domain.vectors.embeddings import EmbedRequest, EmbedResponse, RerankRequest
 from loomwire.testing import FakeClock, RecordingSink
 from support.chains import target, turns
 from support.embedding import Fixed, Ranker, Watched, for_ever, one_turn, parts_of
+from support.shelves import states_over
 
 SEARCH = ClientConfig(name="search", targets=(target(), target("other")), total_s=60.0)
 ASK = EmbedRequest.of("one", "two", "three")
@@ -27,12 +32,12 @@ RANK = RerankRequest.of("one", "one two", "three")
 def test_chains_have_their_layers_in_the_one_right_order() -> None:
     parts = parts_of(Fixed(Watched(), policy=BatchPolicy(2, 100, 3)))
     assert repr(build_embedder(SEARCH, parts)) == (
-        "Observe(call) > Deadline > Batched(2 x 3) > Rotated(1) > Located(vendor/m) > Retried(1) > Breaker > "
-        "Observe(attempt) > Timed > Watched()"
+        "Observe(call) > Admitted > Deadline > Batched(2 x 3) > Rotated(1) > Located(vendor/m) > Retried(1) > "
+        "Breaker > Observe(attempt) > Timed > Watched()"
     )
     assert repr(build_reranker(SEARCH, parts)) == (
-        "Observe(call) > Deadline > Rotated(1) > Located(vendor/m) > Retried(1) > Breaker > Observe(attempt) > Timed > "
-        "Ranker()"
+        "Observe(call) > Admitted > Deadline > Rotated(1) > Located(vendor/m) > Retried(1) > Breaker > "
+        "Observe(attempt) > Timed > Ranker()"
     )
 
 
@@ -150,8 +155,8 @@ def test_chains_are_built_when_they_are_first_asked_for_and_once_for_all_threads
 async def test_what_a_host_builds_by_hand_has_the_whole_chain() -> None:
     composed = ComposedEmbeddings(parts_of(Fixed(Watched())))
     embedder, reranker = composed.embedder(target()), composed.reranker(target())
-    assert repr(embedder).startswith("Observe(call) > Deadline > Batched(96 x 4)")
-    assert repr(reranker).startswith("Observe(call) > Deadline > Rotated(1) > Located")
+    assert repr(embedder).startswith("Observe(call) > Admitted > Deadline > Batched(96 x 4)")
+    assert repr(reranker).startswith("Observe(call) > Admitted > Deadline > Rotated(1) > Located")
     assert composed.places(target()) == ()
     assert (await embedder.embed(ASK)).vectors[0] == array("f", (await embedder.embed(ASK)).vectors[0])
 
@@ -165,3 +170,50 @@ async def test_cancelling_is_recorded_and_goes_on() -> None:
     with pytest.raises(asyncio.CancelledError):
         await task
     assert {record.outcome for record in sink.records} == {"cancelled"}
+
+
+async def test_a_client_that_keeps_sends_what_it_knows_to_nobody_and_counts_it_as_a_call() -> None:
+    sink, leaf = RecordingSink(), Watched()
+    parts = replace(parts_of(Fixed(leaf, policy=BatchPolicy(2, 100, 3)), sinks=[sink]), caches=states_over())
+    embedder, reranker = build_embedder(SEARCH, parts), build_reranker(SEARCH, parts)
+    assert repr(embedder).startswith("Observe(call) > Admitted > Deadline > Cached > Batched(2 x 3) > Rotated(1)")
+    assert repr(reranker).startswith("Observe(call) > Admitted > Deadline > Cached > Rotated(1)")
+    await embedder.embed(ASK)
+    await reranker.rerank(RANK)
+    before = len(sink.records)
+    again, ranked = await embedder.embed(ASK), await reranker.rerank(RANK)
+    assert (again.cached, ranked.cached, len(leaf.requests)) == (True, True, 2)
+    assert [(record.level, record.outcome, record.model) for record in sink.records[before:]] == [
+        ("call", "answered", "hash"),
+        ("call", "answered", "words"),
+    ]
+    assert {(record.usage, record.cost) for record in sink.records[before:]} == {(Usage(), FREE)}
+    assert parts.caches is not None
+    assert parts.caches.counts()["search"].hits == 2
+
+
+async def test_clients_share_only_when_both_say_so_and_ask_the_same_model() -> None:
+    leaf = Watched()
+    parts = replace(parts_of(Fixed(leaf)), caches=states_over())
+    alone = [replace(SEARCH, name="one"), replace(SEARCH, name="two")]
+    shared = CachePolicy(scope="shared")
+    together = [replace(client, cache=shared) for client in alone]
+    other = replace(SEARCH, name="three", targets=(target("other"),), cache=shared)
+    for client in (*alone, *together, other):
+        await build_embedder(client, parts).embed(ASK)
+    assert len(leaf.requests) == 4
+
+
+async def test_nothing_is_kept_where_the_client_says_so_or_nothing_tells_the_model_from_others() -> None:
+    parts = replace(parts_of(Fixed(Watched())), caches=states_over())
+    odd = replace(target(), options={"odd": object()})  # type: ignore[dict-item]  # a host's mistake
+    for client in (replace(SEARCH, cache=NO_CACHE), replace(SEARCH, targets=(odd,))):
+        assert "Cached" not in repr(build_embedder(client, parts))
+
+
+def test_a_long_name_of_a_client_is_not_cut() -> None:
+    names = ["a" * 200, "a" * 201, "a" * 202]
+    spaces = list(map(namespace_of, names))
+    assert spaces[0] == names[0]
+    assert len(set(spaces)) == 3
+    assert max(map(len, spaces)) <= 200

@@ -30,8 +30,8 @@ TELLER = ClientConfig(name="teller", targets=(target(), target("other")), total_
 async def test_the_chain_has_its_layers_in_the_order_of_the_clients_own() -> None:
     made, _ = counting_parts(WordCounter())
     assert repr(build_counter(TELLER, made)) == (
-        "Observe(call) > Deadline > Fitted(vendor/m) > Rotated(1) > Located(vendor/m) > Retried(1) > Breaker > "
-        "Observe(attempt) > Timed > WordCounter()"
+        "Observe(call) > Admitted > Deadline > Fitted(vendor/m) > Rotated(1) > Located(vendor/m) > Retried(1) > "
+        "Breaker > Observe(attempt) > Timed > WordCounter()"
     )
     toolless = replace(target(can=ModelCapabilities(supports_tools=False)), emulate_tools=True)
     whole = replace(TELLER, system="Be brief.", targets=(toolless,))
@@ -127,7 +127,7 @@ async def test_attempt_and_deadline_end_a_call(attempt_s: float, deadline_s: flo
 async def test_a_host_builds_one_by_hand_with_the_whole_chain() -> None:
     made, factory = counting_parts(WordCounter())
     counter = ComposedFactory(made).counter(target())
-    assert repr(counter).startswith("Observe(call) > Deadline > Fitted(vendor/m)")
+    assert repr(counter).startswith("Observe(call) > Admitted > Deadline > Fitted(vendor/m)")
     assert ((await counter.count(HI)).input_tokens, factory.made) == (3, [target()])
 
 

@@ -1,0 +1,83 @@
+"""The part of a container that keeps: a host's own values, and what is told of all that is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from loomwire.application.registry import ClientRegistry
+from loomwire.application.state.caches import CacheStates
+from loomwire.domain.caching.entries import CacheStatistics
+from loomwire.domain.values import JSON
+
+if TYPE_CHECKING:
+    from dependency_injector import containers
+
+    from loomwire.application.caching.llm_cache import LLMCache
+    from loomwire.application.caching.semantic.tallies import SimilarCounts
+    from loomwire.application.caching.tallies import CacheCounts
+
+
+@dataclass(frozen=True, slots=True)
+class CacheReport:
+    """What is kept now, and what caches did since the process started.
+
+    Attributes:
+        levels: Every open level, the fastest first.
+        clients: What the caches of each client did, by name.
+        similar: What those did that compare questions, by name; nothing where none does.
+    """
+
+    levels: Sequence[CacheStatistics]
+    clients: Mapping[str, CacheCounts]
+    similar: Mapping[str, SimilarCounts]
+
+    def to_dict(self) -> dict[str, JSON]:
+        """Return the report as JSON."""
+        return {
+            "levels": [level.to_dict() for level in self.levels],
+            "clients": {name: counts.to_dict() for name, counts in self.clients.items()},
+            "similar": {name: counts.to_dict() for name, counts in self.similar.items()},
+        }
+
+
+class CachingDoor:
+    """Keeps values for the host beside the answers of the clients. Safe for threads and event loops."""
+
+    wiring: containers.Container
+    _registry: ClientRegistry
+    _host_cache: LLMCache | None = None
+
+    @property
+    def cache(self) -> LLMCache:
+        """What the host keeps itself, such as what a retriever found; always the same object.
+
+        It keeps on the levels that the configuration in force has for all clients.
+
+        Example:
+            >>> from loomwire import LLMContainer
+            >>> async def found(question: str) -> list[str]:
+            ...     async def search() -> list[str]:
+            ...         return ["The panda is a bear."]  # ask the vector store
+            ...
+            ...     async with LLMContainer.aopen("config") as container:
+            ...         return await container.cache.remember("passages", question, fetch=search, ttl_s=600)
+        """
+        found = self._host_cache
+        if found is None:
+            from loomwire.application.caching.llm_cache import LLMCache
+    from loomwire.application.caching.semantic.tallies import SimilarCounts
+
+            registry = self._registry
+            caches: CacheStates = self.wiring.cache_states()
+            made = LLMCache(caches, lambda: registry.generation.snapshot.cache)
+            # Two threads that ask first have to get the same one: it knows what is being fetched.
+            found = self.__dict__.setdefault("_host_cache", made)
+        return found
+
+    def cache_statistics(self) -> CacheReport:
+        """Return what is kept and what caches did so far; never waits, and shows no value."""
+        caches: CacheStates = self.wiring.cache_states()
+        levels = [level.statistics() for level in caches.stores.levels()]
+        return CacheReport(levels, caches.counts(), caches.similar())

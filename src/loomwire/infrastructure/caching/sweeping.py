@@ -1,0 +1,99 @@
+"""CacheSweeper: drops what is over, now and then."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import threading
+import weakref
+from collections.abc import Sequence
+from typing import Final, final
+
+from loomwire.domain.ports.cache import ICacheStores, ICacheStrategy
+
+_LOGGER: Final = logging.getLogger("loomwire.cache")
+_SWEEP_S: Final = 60.0
+
+
+@final
+class CacheSweeper:
+    """Calls `sweep` of every level every so many seconds, on a daemon thread with an event loop of its own.
+
+    No event loop of a host is touched. The thread holds the levels only while it sweeps: it ends by itself, at its next
+    turn, when nobody has them any more. A forked child gets a thread of its own. Safe for several threads.
+
+    Args:
+        stores: Whose levels; held weakly.
+    """
+
+    def __init__(self, stores: ICacheStores) -> None:
+        """Sweep nothing yet."""
+        self._stores = weakref.ref(stores)
+        self._every_s = 0.0
+        self._lock = threading.Lock()
+        self._stopped = threading.Event()
+        _sweepers.add(self)
+
+    def after_fork(self) -> None:
+        """Begin anew in a child, whose parent keeps the thread."""
+        every_s, self._every_s = self._every_s, 0.0
+        self._lock = threading.Lock()
+        self.every(every_s)
+
+    def every(self, seconds: float) -> None:
+        """Sweep every so many seconds from now on; 0 or less stops. Returns at once, and does nothing when it is so."""
+        with self._lock:
+            if seconds == self._every_s:
+                return
+            self._stopped.set()
+            self._every_s = seconds
+            if seconds <= 0:
+                return
+            self._stopped = threading.Event()
+            thread = threading.Thread(
+                target=_serve, args=(self._stores, self._stopped, seconds), name="loomwire-cache-sweep", daemon=True
+            )
+            thread.start()
+
+    def stop(self) -> None:
+        """Sweep no more. Returns at once; a sweep under way ends by itself. Idempotent."""
+        self.every(0.0)
+
+
+def _serve(held: weakref.ref[ICacheStores], stopped: threading.Event, every_s: float) -> None:
+    failing: set[str] = set()
+    while not stopped.wait(every_s):
+        stores = held()
+        if stores is None:
+            return
+        asyncio.run(_sweep(stores.levels(), failing))
+        del stores
+
+
+async def _sweep(levels: Sequence[ICacheStrategy], failing: set[str]) -> None:
+    for level in levels:
+        name = type(level).__name__
+        try:
+            async with asyncio.timeout(_SWEEP_S):
+                await level.sweep()
+        except Exception as error:  # noqa: BLE001  # one that breaks its promise must not keep others from being swept
+            if name not in failing:
+                failing.add(name)
+                _LOGGER.warning("cache level %s cannot be swept (%s)", name, type(error).__name__)
+        else:
+            if name in failing:
+                failing.remove(name)
+                _LOGGER.warning("cache level %s can be swept again", name)
+
+
+_sweepers: weakref.WeakSet[CacheSweeper] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for sweeper in tuple(_sweepers):
+        sweeper.after_fork()
+
+
+if hasattr(os, "register_at_fork"):  # pragma: no branch
+    os.register_at_fork(after_in_child=_after_fork)

@@ -1,0 +1,50 @@
+"""The level in Redis keeps the contract of ICacheStrategy, by itself and shielded."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import ClassVar
+
+from typing_extensions import override
+
+from loomwire.domain.caching.policies import RedisLevel
+from loomwire.domain.ports.cache import ICacheStrategy
+from loomwire.domain.values import Secret
+from loomwire.infrastructure.caching.redis_cache import RedisCache
+from loomwire.infrastructure.caching.shielded import Shielded
+from loomwire.testing.contracts.cache import CacheContract
+from support.fake_redis import fake_redis
+
+
+class TestRedisCache(CacheContract):
+    bounded: ClassVar[bool] = False
+    resizes: ClassVar[bool] = False
+    counts: ClassVar[bool] = False
+    lists: ClassVar[bool] = False
+    sweeps: ClassVar[bool] = False
+    unit_s: ClassVar[float] = 0.09
+
+    @override
+    @asynccontextmanager
+    async def cache(self, limit_bytes: int) -> AsyncGenerator[ICacheStrategy]:
+        running = fake_redis()
+        # A thread is started and joined, which no loop may wait for.
+        server = await asyncio.to_thread(running.__enter__)
+        cache = RedisCache(RedisLevel(Secret(server.url)))
+        await cache.prepare()
+        try:
+            yield cache
+        finally:
+            await cache.aclose()
+            await asyncio.to_thread(running.__exit__, None, None, None)
+
+
+class TestShieldedRedisCache(TestRedisCache):
+    @override
+    @asynccontextmanager
+    async def cache(self, limit_bytes: int) -> AsyncGenerator[ICacheStrategy]:
+        async with super().cache(limit_bytes) as inner:
+            yield Shielded(inner, timeout_s=5, now=time.monotonic)

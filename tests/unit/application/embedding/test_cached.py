@@ -1,0 +1,340 @@
+from __future__ import annotations
+
+import asyncio
+from array import array
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from loomwire.application.caching.tallies import CacheTally
+from loomwire.application.embedding.cached import CachedEmbedder
+from loomwire.application.embedding.shelf import AT_ONCE, PAUSE, Shelf
+from loomwire.domain.caching.entries import CacheKey
+from loomwire.domain.caching.policies import CachePolicy
+from loomwire.domain.errors import LLMProtocolError, LLMRateLimitError
+from loomwire.domain.ports.cache import ICacheStrategy
+from loomwire.domain.pricing import FREE, Cost, Usage
+from loomwire.domain.requests import Bound, CacheMode
+from loomwire.domain.vectors.embeddings import EmbedRequest, EmbedResponse, Purpose
+from loomwire.testing import FakeClock, hashed_vector
+from support.chains import turns
+from support.embedding import Watched, for_ever
+from support.shelves import DictStore
+
+ABC = EmbedRequest.of("a", "b", "c")
+
+
+def cached(
+    leaf: Watched, store: ICacheStrategy | None = None, policy: CachePolicy | None = None, identity: bytes = b"m"
+) -> tuple[CachedEmbedder, Shelf]:
+    shelf = Shelf(
+        store=store or DictStore(),
+        identity=identity,
+        policy=policy or CachePolicy(ttl_jitter=0.0),
+        tally=CacheTally(),
+        clock=FakeClock(),
+    )
+    return CachedEmbedder(leaf, shelf), shelf
+
+
+def priced(model: str = "real", size: int = 4) -> Watched:
+    def answered(request: EmbedRequest) -> EmbedResponse:
+        vectors = tuple(hashed_vector(text, size) for text in request.texts)
+        used = Usage(len(vectors))
+        return EmbedResponse(vectors, provider="p", model=model, usage=used, cost=Cost(len(vectors)), request_id="r")
+
+    return Watched(answered)
+
+
+def sent(leaf: Watched) -> list[tuple[str, ...]]:
+    return [request.texts for request in leaf.requests]
+
+
+def steps(response: EmbedResponse) -> list[tuple[str, str, str]]:
+    return [(step.layer, step.target, step.outcome) for step in response.steps]
+
+
+async def test_only_texts_that_nobody_knows_are_sent_each_once_and_the_order_is_kept() -> None:
+    leaf = priced()
+    embedder, shelf = cached(leaf)
+    first = await embedder.embed(EmbedRequest.of("a", "b", "a"))
+    assert (first.usage, first.cost, first.cached, first.steps) == (Usage(2), Cost(2), False, ())
+    second = await embedder.embed(EmbedRequest.of("c", "b", "d", "a", "b"))
+    assert sent(leaf) == [("a", "b"), ("c", "d")]
+    assert [list(vector) for vector in second.vectors] == [list(hashed_vector(text, 4)) for text in "cbdab"]
+    assert (second.usage, second.cost, second.cached, second.request_id) == (Usage(2), Cost(2), False, "r")
+    assert steps(second) == [("cache", "dict", "partial")]
+    counts = shelf.tally.counts()
+    assert (counts.misses, counts.kept, counts.hits) == (2, 2, 0)
+
+
+async def test_what_is_wholly_known_costs_nothing_and_says_who_made_it() -> None:
+    leaf = priced()
+    embedder, shelf = cached(leaf)
+    await embedder.embed(ABC)
+    again = await embedder.embed(EmbedRequest.of("b"))
+    assert len(leaf.requests) == 1
+    assert (again.provider, again.model) == ("p", "real")
+    assert (again.usage, again.cost, again.cached, again.request_id) == (Usage(), FREE, True, None)
+    assert steps(again) == [("cache", "dict", "hit")]
+    assert shelf.tally.counts().hits == 1
+
+
+async def test_a_request_without_known_or_double_texts_goes_on_as_it_is() -> None:
+    leaf = priced()
+    embedder, _ = cached(leaf)
+    await embedder.embed(ABC)
+    assert leaf.requests[0] is ABC
+    assert repr(embedder) == "Cached > Watched()"
+
+
+async def test_off_and_refresh_are_heeded() -> None:
+    leaf, store = priced(), DictStore()
+    embedder, shelf = cached(leaf, store)
+    await embedder.embed(replace(ABC, cache="off"))
+    assert (store.kept, store.looks) == ({}, 0)
+    await embedder.embed(ABC)
+    looks = store.looks
+    refreshed = await embedder.embed(replace(ABC, cache="refresh"))
+    assert (len(leaf.requests), store.looks, refreshed.cached) == (3, looks, False)
+    assert (await embedder.embed(replace(ABC, cache="use"))).cached
+    assert shelf.tally.counts().bypassed == 1
+    never, _ = cached(leaf, store, CachePolicy(mode="off"))
+    assert not (await never.embed(ABC)).cached
+
+
+async def test_what_differs_in_anything_that_changes_vectors_is_another_text() -> None:
+    leaf = priced()
+    embedder, _ = cached(leaf)
+    asked = [
+        ABC,
+        replace(ABC, tenant="t"),
+        replace(ABC, tenant=""),
+        replace(ABC, purpose="query"),
+        replace(ABC, purpose="document"),
+        replace(ABC, dimensions=4),
+        replace(ABC, extra={"user": 1}),
+        replace(ABC, extra={"user": True}),
+    ]
+    for request in asked:
+        assert not (await embedder.embed(request)).cached
+    for request in asked:
+        same = replace(request, deadline_s=5.0, session="s", tags=frozenset({"x"}))
+        assert (await embedder.embed(same)).cached
+
+
+async def test_two_models_never_share() -> None:
+    store = DictStore()
+    one, _ = cached(priced(), store, identity=b"one")
+    other, _ = cached(priced(), store, identity=b"other")
+    await one.embed(ABC)
+    assert not (await other.embed(ABC)).cached
+
+
+async def test_a_request_that_no_key_can_be_made_of_is_sent() -> None:
+    leaf = priced()
+    embedder, shelf = cached(leaf)
+    await embedder.embed(replace(ABC, extra={"odd": object()}))  # type: ignore[dict-item]  # a host's mistake
+    assert (len(leaf.requests), shelf.tally.counts().bypassed) == (1, 1)
+
+
+@pytest.mark.parametrize(("model", "size"), [("newer", 4), ("real", 6)], ids=["model", "size"])
+async def test_an_answer_never_has_vectors_of_two_models(model: str, size: int) -> None:
+    store, leaf = DictStore(), priced(model, size)
+    old, _ = cached(priced(), store)
+    await old.embed(EmbedRequest.of("a", "b"))
+    embedder, _ = cached(leaf, store)
+    answer = await embedder.embed(EmbedRequest.of("a", "c", "b"))
+    assert sent(leaf) == [("c",), ("a", "c", "b")]
+    assert (answer.usage, answer.cost) == (Usage(4), Cost(4))
+    assert len({len(vector) for vector in answer.vectors}) == 1
+    assert (await embedder.embed(EmbedRequest.of("b", "a", "c"))).cached
+
+
+async def test_kept_vectors_of_two_models_are_all_asked_for_anew() -> None:
+    store = DictStore()
+    await cached(priced("one"), store)[0].embed(EmbedRequest.of("a"))
+    await cached(priced("other"), store)[0].embed(EmbedRequest.of("b"))
+    leaf = priced("other")
+    answer = await cached(leaf, store)[0].embed(EmbedRequest.of("a", "b"))
+    assert (sent(leaf), answer.cached) == ([("a", "b")], False)
+
+
+async def test_what_went_stale_is_asked_for_anew_and_lifetimes_are_spread() -> None:
+    clock = FakeClock()
+    store, leaf = DictStore(clock), priced()
+    shelf = Shelf(store=store, identity=b"m", policy=CachePolicy(ttl_s=100.0, ttl_jitter=0.1), draw=lambda: 1.0)
+    embedder = CachedEmbedder(leaf, shelf)
+    await embedder.embed(ABC)
+    assert [ttl for _, ttl, _ in store.kept.values()] == pytest.approx([110.0] * 3)
+    await clock.advance(109.0)
+    assert (await embedder.embed(ABC)).cached
+    await clock.advance(2.0)
+    assert not (await embedder.embed(ABC)).cached
+
+
+async def test_a_corrupt_value_is_a_miss_and_goes() -> None:
+    store, leaf = DictStore(), priced()
+    embedder, _ = cached(leaf, store)
+    await embedder.embed(ABC)
+    for key, (_, ttl, born) in list(store.kept.items()):
+        store.kept[key] = (b"\x01garbage", ttl, born)
+    await store.clear("nobody's")
+    answer = await embedder.embed(ABC)
+    assert (answer.cached, len(leaf.requests)) == (False, 2)
+    assert (await embedder.embed(ABC)).cached
+
+
+async def test_numbers_that_would_lose_something_and_what_is_too_large_are_given_and_not_kept() -> None:
+    def doubles(request: EmbedRequest) -> EmbedResponse:
+        return EmbedResponse(tuple([0.1, 0.2] for _ in request.texts), provider="p", model="m")
+
+    store = DictStore()
+    embedder, shelf = cached(Watched(doubles), store)
+    assert (await embedder.embed(ABC)).vectors == ([0.1, 0.2],) * 3
+    small, _ = cached(priced(), store, CachePolicy(max_entry=10))
+    await small.embed(ABC)
+    assert store.kept == {}
+    assert shelf.tally.counts().refused == 1
+
+
+async def test_errors_and_broken_answers_are_not_kept() -> None:
+    def fails(_: EmbedRequest) -> EmbedResponse:
+        raise LLMRateLimitError("slow down")
+
+    def few(_: EmbedRequest) -> EmbedResponse:
+        return EmbedResponse(([1.0],), provider="p", model="m")
+
+    store = DictStore()
+    with pytest.raises(LLMRateLimitError):
+        await cached(Watched(fails), store)[0].embed(ABC)
+    with pytest.raises(LLMProtocolError, match="p/m gave 1 vectors for 3 texts"):
+        await cached(Watched(few), store)[0].embed(ABC)
+    assert store.kept == {}
+
+
+async def test_nobody_can_change_what_others_are_given() -> None:
+    embedder, _ = cached(priced())
+    for request in (EmbedRequest.of("a", "a"), EmbedRequest.of("a", "a")):
+        answer = await embedder.embed(request)
+        mine = answer.vectors[0]
+        assert isinstance(mine, array)
+        mine[0] = 99.0
+        assert answer.vectors[1][0] != 99.0
+    assert list((await embedder.embed(EmbedRequest.of("a"))).vectors[0]) == list(hashed_vector("a", 4))
+
+
+async def test_equal_requests_at_the_same_time_are_one_whatever_the_order_of_their_texts() -> None:
+    leaf = priced()
+    embedder, shelf = cached(leaf, DictStore(yields=True))
+    asks = [EmbedRequest.of(*texts) for texts in ("abc", "cab", "bca", "abca")] * 25
+    answers = await asyncio.gather(*(embedder.embed(ask) for ask in asks))
+    assert len(leaf.requests) == 1
+    for ask, answer in zip(asks, answers, strict=True):
+        assert [list(vector) for vector in answer.vectors] == [list(hashed_vector(text, 4)) for text in ask.texts]
+    assert sum(answer.usage.input_tokens for answer in answers) == 3
+    assert steps(answers[1]) == [("cache", "", "shared")]
+    assert [answer.cached for answer in answers] == [False] + [True] * 99
+    assert shelf.tally.counts().shared == 99
+
+
+async def test_a_cancelled_caller_does_not_harm_the_others_and_the_last_one_ends_it() -> None:
+    leaf = Watched(waits=for_ever)
+    embedder, _ = cached(leaf)
+    tasks = [asyncio.create_task(_ask(embedder, ABC)) for _ in range(3)]
+    await turns()
+    tasks[0].cancel()
+    await turns()
+    assert (leaf.cancelled, tasks[1].done()) == (0, False)
+    for task in tasks:
+        task.cancel()
+    assert all(isinstance(end, asyncio.CancelledError) for end in await asyncio.gather(*tasks, return_exceptions=True))
+    assert leaf.cancelled == 1
+
+
+async def test_a_few_looks_go_at_once_and_others_have_their_turn() -> None:
+    store, leaf = DictStore(yields=True), priced()
+    embedder, _ = cached(leaf, store)
+    texts = tuple(f"text {number}" for number in range(2 * PAUSE))
+    await embedder.embed(EmbedRequest(texts))
+    assert store.most == AT_ONCE
+    assert (await embedder.embed(EmbedRequest(texts))).cached
+    turned = 0
+
+    async def turning() -> None:
+        nonlocal turned
+        while True:
+            turned += 1
+            await asyncio.sleep(0)
+
+    other = asyncio.create_task(turning())
+    plain, _ = cached(leaf, DictStore())
+    await plain.embed(EmbedRequest(texts))
+    other.cancel()
+    assert turned > 2
+
+
+async def test_looks_that_take_too_long_leave_the_call_its_time() -> None:
+    clock = FakeClock()
+    store, leaf = DictStore(clock), priced()
+    shelf = Shelf(store=store, identity=b"m", clock=clock)
+    embedder = CachedEmbedder(leaf, shelf)
+    many = EmbedRequest(tuple(f"text {number}" for number in range(50)), bound=Bound(clock.now() + 40.0))
+    store.gate = asyncio.Event()
+    task = asyncio.create_task(_ask(embedder, many))
+    await turns()
+    await clock.advance(11.0)
+    store.gate.set()
+    answer = await task
+    assert store.looks == AT_ONCE
+    assert len(answer.vectors) == 50
+
+
+@settings(max_examples=40)
+@given(
+    st.lists(
+        st.tuples(
+            st.lists(st.sampled_from("abcdef"), min_size=1, max_size=8),
+            st.sampled_from([None, "t", "u"]),
+            st.sampled_from([None, "query", "document"]),
+            st.sampled_from([None, "off", "use", "refresh"]),
+        ),
+        max_size=12,
+    )
+)
+async def test_against_a_dict_only_unknown_texts_are_sent_and_every_vector_is_right(
+    calls: Sequence[tuple[list[str], str | None, Purpose | None, CacheMode | None]],
+) -> None:
+    def answered(request: EmbedRequest) -> EmbedResponse:
+        vectors = tuple(hashed_vector(f"{request.tenant} {request.purpose} {text}", 4) for text in request.texts)
+        return EmbedResponse(vectors, provider="p", model="m", usage=Usage(len(vectors)))
+
+    leaf = Watched(answered)
+    embedder, _ = cached(leaf)
+    known: set[tuple[str | None, str | None, str]] = set()
+    for texts, tenant, purpose, mode in calls:
+        before = len(leaf.requests)
+        answer = await embedder.embed(EmbedRequest(tuple(texts), purpose, tenant=tenant, cache=mode))
+        right = [list(hashed_vector(f"{tenant} {purpose} {text}", 4)) for text in texts]
+        assert [list(vector) for vector in answer.vectors] == right
+        unknown = [text for text in dict.fromkeys(texts) if (tenant, purpose, text) not in known]
+        wanted = {"off": texts, "refresh": list(dict.fromkeys(texts))}.get(mode or "use", unknown)
+        assert [text for request in leaf.requests[before:] for text in request.texts] == wanted
+        assert answer.usage == Usage(len(wanted))
+        assert answer.cached == (not wanted)
+        if mode != "off":
+            known |= {(tenant, purpose, text) for text in texts}
+
+
+def test_no_two_lists_of_texts_have_one_key() -> None:
+    shelf = Shelf(store=DictStore(), identity=b"m")
+    lists = [("ab",), ("a", "b"), ("", "ab"), ("ab", ""), (), ("\ud800",)]
+    assert len({shelf.key(bytes(32), *texts) for texts in lists}) == len(lists)
+    assert isinstance(shelf.key(bytes(32)), CacheKey)
+
+
+async def _ask(embedder: CachedEmbedder, request: EmbedRequest) -> EmbedResponse:
+    return await embedder.embed(request)

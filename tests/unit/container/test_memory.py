@@ -1,0 +1,94 @@
+"""A container keeps its memory bounded from its first call on, and follows its configuration."""
+
+from __future__ import annotations
+
+import gc
+import queue
+import threading
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from loomwire import ILLMClient, LLMConfig, LLMContainer, LLMRequest
+from loomwire.application.composed import snapshot_of
+from loomwire.application.memory.gate import UNSEEN
+from loomwire.application.memory.manager import MemoryManager
+from loomwire.application.memory.report import LevelChange
+from loomwire.application.memory.thread import NAME
+from loomwire.container.memory import keep_bounded, memory_manager
+from loomwire.domain.caching.policies import MemoryPolicy
+from loomwire.domain.errors import LoomError
+from support.folders import folder
+from support.memory import MIB, StagedProbe
+
+RULES = {"rules": [{"when": "hi", "answer": "Hello."}]}
+CLIENTS = {"greeter": LLMConfig(type="rule", model="any", options=RULES)}
+SOON_S = 10.0
+
+
+def watchers() -> list[threading.Thread]:
+    """Return the threads that look at the memory of this process."""
+    return [thread for thread in threading.enumerate() if thread.name == NAME]
+
+
+def test_a_container_begins_to_look_with_its_first_call_and_ends_with_its_closing() -> None:
+    with LLMContainer.of(CLIENTS) as container:
+        assert (len(watchers()), container.memory.running) == (0, False)
+        container.sync_client("greeter").generate(LLMRequest.of("hi"))
+        assert (len(watchers()), container.memory.running) == (1, True)
+    assert (len(watchers()), container.memory.running) == (0, False)
+
+
+def test_a_container_that_is_short_of_memory_refuses_new_calls_until_there_is_some() -> None:
+    probe = StagedProbe(rss=99)
+    policy = MemoryPolicy(limit_bytes=100 * MIB, interval_s=0.005)
+    snapshot = replace(snapshot_of(CLIENTS), memory=policy)
+    with LLMContainer.of(CLIENTS, overrides={"memory_probe": probe, "snapshot": snapshot}) as container:
+        client = container.sync_client("greeter")
+        changes = queue.SimpleQueue[LevelChange]()
+        container.memory.on_change(changes.put)
+        client.generate(LLMRequest.of("hi"))
+        assert changes.get(timeout=SOON_S).new == "critical"
+        with pytest.raises(LoomError) as caught:
+            client.generate(LLMRequest.of("hi"))
+        assert (caught.value.reason, caught.value.retry_after) == ("memory", 1.0)
+        probe.rss = 10
+        assert [changes.get(timeout=SOON_S).new for _ in range(3)] == ["high", "soft", "normal"]
+        assert client.generate(LLMRequest.of("hi")).text == "Hello."
+
+
+def test_a_container_that_is_dropped_ends_the_looking_with_its_last_client() -> None:
+    container = LLMContainer.of(CLIENTS)
+    client = container.resolve(ILLMClient, "greeter")
+    container.sync_client("greeter").generate(LLMRequest.of("hi"))
+    with pytest.warns(ResourceWarning):
+        del container
+        gc.collect()
+        (watcher,) = watchers()
+        del client
+        gc.collect()
+    watcher.join(SOON_S)
+    assert not watcher.is_alive()
+
+
+def test_a_new_configuration_changes_the_running_manager(tmp_path: Path) -> None:
+    with LLMContainer.open(folder(tmp_path), watch=False) as container:
+        assert container.memory.policy == container.configs.snapshot.memory
+        folder(tmp_path, memory={"limit": "200MiB", "soft": 0.5, "interval": 9})
+        assert container.reload().outcome == "adopted"
+        assert container.memory.policy == MemoryPolicy(200 * MIB, soft=0.5, interval_s=9)
+
+
+def test_a_manager_that_nobody_holds_follows_nothing(tmp_path: Path) -> None:
+    with LLMContainer.open(folder(tmp_path), watch=False) as container:
+        parts = container.wiring.parts()
+        manager: MemoryManager | None = memory_manager(replace(parts), StagedProbe(), container.configs.snapshot)
+        assert manager is not None
+        keep_bounded(manager, container.configs)
+        assert parts.gate.level == UNSEEN
+        parts.gate.disarm()
+        manager = None
+        gc.collect()
+        folder(tmp_path, memory={"soft": 0.5})
+        assert container.reload().outcome == "adopted"
