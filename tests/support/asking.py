@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass, replace
 from typing import Final, TypeVar
 
@@ -11,12 +11,13 @@ from hypothesis import strategies as st
 from loomwire.application.caching.canonical import silent_fields
 from loomwire.domain.capabilities import ModelCapabilities
 from loomwire.domain.config import LLMConfig
-from loomwire.domain.messages import Image, Message, Part, Reasoning, Text, ToolResult
+from loomwire.domain.messages import Image, Message, Reasoning, Text, ToolResult
 from loomwire.domain.requests import LLMRequest, OutputSpec, Parameters
 from loomwire.domain.tools import Tool, ToolNamed
 from loomwire.domain.values import JSON, FrozenDict, Secret, ToolCall
 
 D = TypeVar("D")
+T = TypeVar("T")
 
 _SCHEMA: Final[Mapping[str, JSON]] = {"type": "object", "properties": {"a": {"type": "string"}}}
 _OTHER_SCHEMA: Final[Mapping[str, JSON]] = {"type": "object", "properties": {"a": {"type": "integer"}}}
@@ -78,7 +79,9 @@ OTHERS: Final[Mapping[type, Mapping[str, Sequence[object]]]] = {
         "extra": ({"x": 1}, {"x": True}, {"x": 1.5}, {"x": "1"}, {"x": {"y": 1}}, {"y": 1}),
     },
     ModelCapabilities: {
-        **dict.fromkeys((one.name for one in fields(ModelCapabilities) if one.name.startswith("supports")), (True, False)),
+        **dict.fromkeys(
+            (one.name for one in fields(ModelCapabilities) if one.name.startswith("supports")), (True, False)
+        ),
         "max_tokens": (10, 20),
         "context_window": (10, 20),
         "custom_capabilities": ({"a": 1}, {"a": True}),
@@ -121,16 +124,54 @@ USUAL: Final = LLMRequest(
 """A request with everything in it."""
 
 
-def changed(one: D, name: str, value: object) -> D:
-    """Return a dataclass with another value in a field; the checks of its class hold."""
+def variants(one: D) -> list[D]:
+    """Return what a dataclass becomes when one of its fields is another one, for every field that is part of a key.
+
+    Fails when nothing is said of a field: whoever adds one to a request or a target adds it to `OTHERS`.
+    """
     assert is_dataclass(one)
     assert not isinstance(one, type)
-    return replace(one, **{name: value})
-
-
-def variants(one: D) -> list[D]:
-    """Return what a dataclass becomes when one of its fields is another one, for every field of its class."""
     others = OTHERS[type(one)]
-    named = {each.name for each in fields(type(one))} - silent_fields(type(one))  # type: ignore[arg-type]
-    assert named <= {*others, "url"}, f"{type(one).__name__}: say what {named - {*others}} may be"
-    return [changed(one, name, value) for name, values in others.items() for value in values]
+    unsaid = {each.name for each in fields(one)} - silent_fields(type(one)) - others.keys() - {"url"}
+    assert not unsaid, f"{type(one).__name__}: say in OTHERS what {unsaid} may be"
+    return [replace(one, **{name: value}) for name, values in others.items() for value in values]
+
+
+def near(request: LLMRequest) -> list[LLMRequest]:
+    """Return what a request becomes when one field of it, or of what is in it, is another one."""
+    found = variants(request)
+    for at, message in enumerate(request.messages):
+        found += [_with(request, at, other) for other in (*variants(message), *_spoken(message))]
+    for at, tool in enumerate(request.tools):
+        found += [replace(request, tools=_put(request.tools, at, other)) for other in variants(tool)]
+    found += [replace(request, parameters=other) for other in variants(request.parameters)]
+    if request.output is not None:
+        found += [replace(request, output=other) for other in variants(request.output)]
+    return [*found, replace(request, tools=request.tools[::-1]), replace(request, messages=request.messages[:-1])]
+
+
+def _spoken(message: Message) -> Iterator[Message]:
+    for at, part in enumerate(message.parts):
+        for other in variants(part):
+            yield replace(message, parts=_put(message.parts, at, other))
+    if message.role == "user":
+        for url in ("https://a.example/a.png", "https://a.example/b.png"):
+            yield replace(message, parts=(*message.parts, Image(url=url)))
+        yield replace(message, parts=message.parts[::-1]) if len(message.parts) > 1 else replace(message, name="x")
+
+
+def _with(request: LLMRequest, at: int, message: Message) -> LLMRequest:
+    return replace(request, messages=_put(request.messages, at, message))
+
+
+def _put(values: tuple[T, ...], at: int, value: T) -> tuple[T, ...]:
+    return (*values[:at], value, *values[at + 1 :])
+
+
+@st.composite
+def requests(draw: st.DrawFn) -> LLMRequest:
+    """Draw a request that is up to three changes away from the usual one."""
+    request = USUAL
+    for _ in range(draw(st.integers(0, 3))):
+        request = draw(st.sampled_from(near(request)))
+    return request

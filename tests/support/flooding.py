@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import resource
 import sys
 import threading
 import time
@@ -16,6 +17,8 @@ from random import Random
 from typing_extensions import override
 
 from loomwire import ILLMClient, LLMContainer, LLMRequest
+from loomwire.application.memory.manager import MemoryManager
+from loomwire.application.memory.report import LevelChange
 from loomwire.domain.config import LLMConfig
 from loomwire.domain.errors import LLMError
 from loomwire.domain.ports.client import ILLMClientFactory, LLMStream
@@ -37,15 +40,16 @@ class Flood:
         answered: Calls that were answered.
         answered_bytes: What their answers had.
         refused: Calls that were refused before they began, by reason.
-        failed: Calls that failed after they had begun.
+        failed: Calls that had begun and were not answered.
         seconds: How long it took.
         start_mib: Resident memory before it.
         peak_mib: The most resident memory that was seen.
         end_mib: Resident memory after it.
-        steps: Levels, each with the seconds at which it was reached.
+        steps: Levels, each with the seconds after which it was reached, with how many MiB and at which look.
         late_s: The longest that the event loop was held up.
         looks: How often the manager looked.
         held_mib: What the caches held at the end.
+        acted_after: With a host that takes memory for itself: how many looks it took until something was done.
     """
 
     answered: int = 0
@@ -56,10 +60,11 @@ class Flood:
     start_mib: float = 0.0
     peak_mib: float = 0.0
     end_mib: float = 0.0
-    steps: list[tuple[str, float, float]] = field(default_factory=list)
+    steps: list[tuple[str, float, float, int]] = field(default_factory=list)
     late_s: float = 0.0
     looks: int = 0
     held_mib: float = 0.0
+    acted_after: int = -1
 
 
 class Fountain(ILLMClient, ILLMClientFactory):
@@ -88,6 +93,12 @@ class Fountain(ILLMClient, ILLMClientFactory):
         raise NotImplementedError
 
 
+def meter_of(place: int) -> int:
+    """Return what the system says of this process in bytes: 0 is its address space, 1 its resident memory."""
+    with open("/proc/self/statm", "rb") as file:
+        return int(file.read().split()[place]) * resource.getpagesize()
+
+
 class Meter:
     """Sees how much resident memory this process has, every 20 ms, on a thread."""
 
@@ -99,8 +110,7 @@ class Meter:
     @staticmethod
     def now() -> float:
         """Return resident memory now, in MiB."""
-        with open("/proc/self/statm", "rb") as file:
-            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / MIB
+        return meter_of(1) / MIB
 
     def __enter__(self) -> Meter:
         self._thread.start()
@@ -142,20 +152,48 @@ async def lateness(flood: Flood) -> None:
         flood.late_s = max(flood.late_s, time.perf_counter() - before - 0.005)
 
 
-async def main(config: Path, *, managed: bool, most_bytes: int) -> Flood:
-    """Flood a container on a configuration, with its memory manager or without."""
+async def take(manager: MemoryManager, flood: Flood, most_bytes: int, mib: int) -> None:
+    """Take memory for the host in the middle of the flood, until a level was reached, and give it back."""
+    while flood.answered_bytes < most_bytes / 3:
+        await asyncio.sleep(0.01)
+    reached, looks = len(flood.steps), manager.report().looks
+    ballast = bytearray(os.urandom(MIB) * mib)
+    while len(flood.steps) == reached:
+        await asyncio.sleep(0.005)
+    flood.acted_after = flood.steps[reached][3] - looks
+    await asyncio.sleep(0.05)
+    del ballast
+
+
+async def main(config: Path, *, managed: bool, most_bytes: int, taken_mib: int, room_mib: int) -> Flood:
+    """Flood a container on a configuration.
+
+    Args:
+        config: Its folder.
+        managed: With its memory manager.
+        most_bytes: Of all answers together.
+        taken_mib: What the host takes for itself meanwhile; 0 is nothing.
+        room_mib: How much more address space the system gives than there is at the beginning; 0 is any.
+    """
     flood = Flood()
     async with LLMContainer.aopen(config, watch=False, overrides={"client_factory": Fountain(flood)}) as container:
         client = container.resolve(ILLMClient, "flooded")
         if not managed:
             container.memory.close()
-        began = time.monotonic()
-        container.memory.on_change(
-            lambda change: flood.steps.append((change.new, time.monotonic() - began, change.rss_bytes / MIB))
-        )
+        began, manager = time.monotonic(), container.memory
+
+        def note(change: LevelChange) -> None:
+            after = time.monotonic() - began
+            flood.steps.append((change.new, after, change.rss_bytes / MIB, manager.report().looks))
+
+        manager.on_change(note)
+        if room_mib:
+            most = meter_of(0) + room_mib * MIB
+            resource.setrlimit(resource.RLIMIT_AS, (most, most))
         with Meter() as meter:
             flood.start_mib = meter.now()
-            await pour(client, flood, most_bytes)
+            taking = [take(manager, flood, most_bytes, taken_mib)] if taken_mib else []
+            await asyncio.gather(pour(client, flood, most_bytes), *taking)
             flood.end_mib = meter.now()
         flood.seconds = time.monotonic() - began
         flood.peak_mib = meter.peak
@@ -166,5 +204,7 @@ async def main(config: Path, *, managed: bool, most_bytes: int) -> Flood:
 
 
 if __name__ == "__main__":
-    _, folder, how, bytes_ = sys.argv
-    print(json.dumps(asdict(asyncio.run(main(Path(folder), managed=how == "on", most_bytes=int(bytes_))))))
+    folder, how, *numbers = sys.argv[1:]
+    most, taken, room = map(int, numbers)
+    found = asyncio.run(main(Path(folder), managed=how == "on", most_bytes=most, taken_mib=taken, room_mib=room))
+    print(json.dumps(asdict(found)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from typing_extensions import override
@@ -22,6 +22,7 @@ from loomwire.domain.ports.client import ILLMClient, LLMStream
 from loomwire.domain.requests import LLMRequest
 from loomwire.domain.responses import LLMResponse
 from loomwire.testing import FakeClock, ScriptedClient
+from loomwire.testing.scripted import Scripted
 from support.shelves import DictStore
 
 ALWAYS = CachePolicy(mode="always", ttl_s=100.0, levels=(MemoryLevel(), DiskLevel("unused", timeout_s=0.05)))
@@ -85,7 +86,7 @@ class Alike(SimilarAnswers):
 class Saved:
     """A cached client, and all it is made of."""
 
-    leaf: ILLMClient
+    said: Sequence[Scripted] | ILLMClient = ()
     policy: CachePolicy = ALWAYS
     last_resort: bool = False
     similar: Alike | None = None
@@ -97,6 +98,7 @@ class Saved:
 
     def __post_init__(self) -> None:
         """Compose it."""
+        self.leaf = ScriptedClient(*self.said, clock=self.clock) if isinstance(self.said, Sequence) else self.said
         target = LLMConfig(type="scripted", model="scripted", name="scripted")
         self.keys = RequestKeys(ClientConfig(name="planner", targets=(target,), cache=self.policy))
         self.place = Place(self.clock)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from hashlib import blake2b
@@ -57,10 +58,12 @@ class WordEmbedder(IEmbedder):
 
 
 class PlainIndex(ISimilarityIndex):
-    """Looks at every vector, in Python."""
+    """Looks at every vector, in Python; it may say that it has more, and notes on which threads it was searched."""
 
-    def __init__(self, dimensions: int) -> None:
+    def __init__(self, dimensions: int, more: int = 0, threads: list[int] | None = None) -> None:
         self._dimensions = dimensions
+        self._more = more
+        self._threads = [] if threads is None else threads
         self.vectors: dict[int, Vector] = {}
 
     def _checked(self, vector: Vector) -> Vector:
@@ -75,6 +78,7 @@ class PlainIndex(ISimilarityIndex):
     @override
     def search(self, vector: Vector, limit: int) -> Sequence[Near]:
         self._checked(vector)
+        self._threads.append(threading.get_ident())
         near = [Near(label, cosine(vector, other)) for label, other in list(self.vectors.items())]
         return sorted(near, key=lambda one: -one.similarity)[:limit]
 
@@ -88,14 +92,15 @@ class PlainIndex(ISimilarityIndex):
 
     @override
     def __len__(self) -> int:
-        return len(self.vectors)
+        return len(self.vectors) and len(self.vectors) + self._more
 
 
 class PlainIndexes(ISimilarityIndexes):
     """Makes `PlainIndex`; usearch is not installed."""
 
-    def __init__(self) -> None:
-        self.made: list[int] = []
+    def __init__(self, more: int = 0) -> None:
+        self._more = more
+        self.threads: list[int] = []
 
     @override
     def check(self, kind: CacheIndex) -> None:
@@ -104,8 +109,7 @@ class PlainIndexes(ISimilarityIndexes):
 
     @override
     def index(self, kind: CacheIndex, dimensions: int) -> ISimilarityIndex:
-        self.made.append(dimensions)
-        return PlainIndex(dimensions)
+        return PlainIndex(dimensions, self._more, self.threads)
 
 
 def cosine(one: Vector, other: Vector) -> float:

@@ -24,6 +24,7 @@ COMMANDS = {
     "demo": "loomwire.cli.demo",
     "explain": "loomwire.cli.explaining.group",
     "health": "loomwire.cli.operating.health",
+    "memory": "loomwire.cli.operating.memory",
     "mock": "loomwire.cli.mock",
     "models": "loomwire.cli.models.group",
     "schema": "loomwire.cli.reference",

@@ -67,7 +67,6 @@ class CachingDoor:
         found = self._host_cache
         if found is None:
             from loomwire.application.caching.llm_cache import LLMCache
-    from loomwire.application.caching.semantic.tallies import SimilarCounts
 
             registry = self._registry
             caches: CacheStates = self.wiring.cache_states()

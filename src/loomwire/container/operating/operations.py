@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 from abc import abstractmethod
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final, Protocol, TypeAlias
 
+from loomwire.application.memory.manager import MemoryManager
 from loomwire.application.selection.route import Dropped, Kept, Route
 from loomwire.application.state.circuits import Circuits
 from loomwire.container.health import ContainerHealth
@@ -31,6 +33,11 @@ class Operated(Protocol):
     @abstractmethod
     def circuits(self) -> Circuits:
         """The circuits of all targets."""
+
+    @property
+    @abstractmethod
+    def memory(self) -> MemoryManager:
+        """What keeps the memory of the process bounded."""
 
     @abstractmethod
     def health(self) -> ContainerHealth:
@@ -121,6 +128,13 @@ async def trip(container: Operated, values: _Values) -> dict[str, JSON]:
     return await breakers(container, values)
 
 
+async def memory(container: Operated, _: _Values) -> dict[str, JSON]:
+    """Return how short of memory the process is and what holds it, as of now."""
+    # It reads files.
+    await asyncio.to_thread(container.memory.look)
+    return {"memory": container.memory.report().to_dict()}
+
+
 async def route(container: Operated, values: _Values) -> dict[str, JSON]:
     """Return whom a `client` would ask for a request with certain `needs`, and why."""
     given = values.get("needs", {})
@@ -141,6 +155,7 @@ _OPERATIONS: Final[Mapping[str, _Operation]] = {
     "reset": reset,
     "trip": trip,
     "route": route,
+    "memory": memory,
 }
 
 

@@ -84,7 +84,14 @@ def test_every_other_field_of_an_answer_is_kept() -> None:
     changed = {one.name for one in fields(LLMResponse) if getattr(FULL, one.name) != getattr(PLAIN, one.name)}
     kept = {"output", "text", "provider", "model", "finish", "complete"}
     assert changed | kept | LEFT_OUT == {one.name for one in fields(LLMResponse)}
-    for name, value in {"output": "A", "text": "B", "provider": "C", "model": "D", "finish": None, "complete": False}.items():
+    for name, value in {
+        "output": "A",
+        "text": "B",
+        "provider": "C",
+        "model": "D",
+        "finish": None,
+        "complete": False,
+    }.items():
         other = replace(FULL, **{name: value})
         assert decoded(encoded(other)) == other
 

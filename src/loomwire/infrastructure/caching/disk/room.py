@@ -141,6 +141,7 @@ class DiskRoom:
             self._tally.add("errors")
             return None
         except _FAILURES as error:
+            self._tally.add("errors")
             self._handle(error)
             return None
         if was_damaged:

@@ -72,7 +72,9 @@ def check_schema(connection: sqlite3.Connection) -> None:
         sqlite3.Error: It cannot be read.
     """
     found = {row[0] for row in connection.execute("SELECT CAST(coalesce(sql, name) AS BLOB) FROM sqlite_master")}
-    if found != {statement.encode() for statement in _SCHEMA} or connection.execute("SELECT id FROM total").fetchall() != [(0,)]:
+    if found != {statement.encode() for statement in _SCHEMA} or connection.execute(
+        "SELECT id FROM total"
+    ).fetchall() != [(0,)]:
         raise ForeignSchemaError
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -14,7 +15,7 @@ from loomwire.domain.messages import Image, Message
 from loomwire.domain.requests import LLMRequest, Parameters
 from loomwire.domain.tools import Tool
 from loomwire.domain.values import JSON, ToolCall
-from support.similar import EMBEDDER, MODEL, Cache, answer
+from support.similar import EMBEDDER, MODEL, Cache, PlainIndexes, answer
 
 FIRST = "How do I sort a long list of numbers by size?"
 AGAIN = "how can I sort a long list of numbers by size"
@@ -67,7 +68,7 @@ async def test_other_surroundings_are_another_world(what: str) -> None:
 
 async def test_the_second_gate_is_asked_however_near_the_vectors_are() -> None:
     cache = Cache(OPEN)
-    cache.embedder.vector = lambda text: [1.0, 0.0]
+    cache.embedder.vector = lambda _: [1.0, 0.0]
     await cache.keeps(FIRST)
     assert await cache.finds("How do I sort a long list of numbers by name?") is None
     counts = cache.memories.counts()["planner"]
@@ -140,7 +141,7 @@ async def test_what_fails_is_a_miss_and_counted() -> None:
 async def test_a_vector_without_direction_is_a_miss() -> None:
     cache = Cache(OPEN)
     await cache.keeps(FIRST)
-    cache.embedder.vector = lambda text: [0.0] * 64
+    cache.embedder.vector = lambda _: [0.0] * 64
     await cache.keeps(AGAIN)
     assert cache.memories.counts()["planner"].entries == 1
     assert await cache.finds(AGAIN) is None
@@ -192,11 +193,12 @@ async def test_a_reload_forgets_nothing() -> None:
 
 
 async def test_large_memories_are_searched_and_filled_on_a_thread() -> None:
-    cache = Cache(OPEN)
-    cache.embedder.vector = lambda text: [float(len(text))] * (ON_LOOP + 1)
-    await cache.keeps("red", "blue")
-    assert await cache.finds("Please, red") == cache.key(LLMRequest.of("red"))
-    assert cache.memories.counts()["planner"].entries == 2
+    indexes = PlainIndexes(more=ON_LOOP)
+    cache = Cache(OPEN, indexes=indexes)
+    await cache.keeps(FIRST, "What is a heap?", "What is a tree?")
+    assert await cache.finds(AGAIN) == cache.key(LLMRequest.of(FIRST))
+    assert cache.memories.counts()["planner"].entries == 3
+    assert threading.get_ident() not in indexes.threads[-2:]
 
 
 def test_who_has_no_semantic_cache_gets_none() -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import math
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 import pytest
+from typing_extensions import override
 
 from loomwire.application.caching.codec import decoded, encoded
 from loomwire.application.caching.terms import Likeness
@@ -25,8 +27,8 @@ from loomwire.domain.pricing import FREE, NO_USAGE, Usage
 from loomwire.domain.reports.steps import Step
 from loomwire.domain.requests import Bound, LLMRequest, Parameters
 from loomwire.domain.responses import LLMResponse
-from loomwire.domain.values import ToolCall
-from loomwire.testing import Reply, ScriptedClient
+from loomwire.domain.values import JSON, ToolCall
+from loomwire.testing import Reply
 from support.chains import HI, hanging, turns
 from support.falling import told
 from support.keeping import ALWAYS, TOTAL_S, Alike, Saved, ask, events_of, listen, read
@@ -43,7 +45,7 @@ def until(at: float, request: LLMRequest = HI) -> LLMRequest:
 
 
 async def test_what_was_answered_is_not_sent_again_and_costs_nothing() -> None:
-    saved = Saved(ScriptedClient("one", "two"))
+    saved = Saved(["one", "two"])
     first = await saved.client.generate(HI)
     again = await saved.client.generate(HI)
     assert (first.text, first.cached, again.text, again.cached, saved.sent) == ("one", False, "one", True, 1)
@@ -53,7 +55,7 @@ async def test_what_was_answered_is_not_sent_again_and_costs_nothing() -> None:
 
 
 async def test_plain_calls_and_streams_share_what_was_kept() -> None:
-    saved = Saved(ScriptedClient("one two", "three"))
+    saved = Saved(["one two", "three"])
     streamed = await read(saved.client, HI)
     plain = await saved.client.generate(HI)
     async with saved.client.stream(HI) as stream:
@@ -64,12 +66,13 @@ async def test_plain_calls_and_streams_share_what_was_kept() -> None:
 
 
 async def test_a_stream_is_kept_only_after_its_end() -> None:
-    saved = Saved(ScriptedClient("one two", "three"))
+    saved = Saved(["one two", "three"])
     async with saved.client.stream(HI) as stream:
         async for event in stream:
-            assert (event == Finished("stop")) == bool(saved.place.kept)
+            last, kept = event, len(saved.place.kept)
+    assert (last, kept) == (Finished("stop"), 1)
     assert saved.scripted.open_streams == 0
-    saved = Saved(ScriptedClient(Reply("one two", cut_after=4), "three"))
+    saved = Saved([Reply("one two", cut_after=4), "three"])
     with pytest.raises(LLMError):
         await read(saved.client, HI)
     assert (await saved.client.generate(HI)).text == "three"
@@ -78,7 +81,7 @@ async def test_a_stream_is_kept_only_after_its_end() -> None:
 @pytest.mark.parametrize("request_", [replace(HI, cache="off"), HI])
 async def test_what_is_not_kept_goes_straight_on(request_: LLMRequest) -> None:
     policy = ALWAYS if request_.cache else replace(ALWAYS, mode="deterministic_only")
-    saved = Saved(ScriptedClient("one", "two", "three"), policy)
+    saved = Saved(["one", "two", "three"], policy)
     coroutine = saved.client.generate(request_)
     assert coroutine.__qualname__ == "ScriptedClient.generate"  # type: ignore[attr-defined]  # it is a coroutine's own
     assert (await coroutine).text == "one"
@@ -89,15 +92,31 @@ async def test_what_is_not_kept_goes_straight_on(request_: LLMRequest) -> None:
     assert saved.place.kept
 
 
+class Odd(Mapping[str, JSON]):
+    """A mapping of a host's own, which nobody can look into."""
+
+    @override
+    def __getitem__(self, name: str) -> JSON:
+        raise KeyError(name)
+
+    @override
+    def __iter__(self) -> Iterator[str]:
+        raise RuntimeError("no")
+
+    @override
+    def __len__(self) -> int:
+        return 1
+
+
 async def test_what_cannot_be_told_apart_is_not_kept() -> None:
-    saved = Saved(ScriptedClient("one", "two"))
-    odd = replace(HI, extra={"nan": math.nan})
+    saved = Saved(["one", "two"])
+    odd = replace(HI, extra=Odd())
     assert saved.keys(odd) is None
     assert [(await saved.client.generate(odd)).text for _ in range(2)] == ["one", "two"]
 
 
 async def test_refresh_reads_nothing_and_writes() -> None:
-    saved = Saved(ScriptedClient("one", "two"))
+    saved = Saved(["one", "two"])
     await saved.client.generate(HI)
     assert (await saved.client.generate(REFRESH)).text == "two"
     assert (await saved.client.generate(HI)).text == "two"
@@ -105,7 +124,7 @@ async def test_refresh_reads_nothing_and_writes() -> None:
 
 
 async def test_another_tenant_asks_for_itself() -> None:
-    saved = Saved(ScriptedClient("one", "two"))
+    saved = Saved(["one", "two"])
     await saved.client.generate(HI)
     assert (await saved.client.generate(replace(HI, tenant=""))).text == "two"
 
@@ -126,24 +145,24 @@ NEVER_KEPT = [
 @pytest.mark.parametrize("said", NEVER_KEPT)
 @pytest.mark.parametrize("streamed", [False, True])
 async def test_what_may_never_be_kept_is_not(said: Reply | LLMResponse[str], streamed: bool) -> None:
-    saved = Saved(ScriptedClient(said), replace(ALWAYS, max_entry=1000))
+    saved = Saved([said], replace(ALWAYS, max_entry=1000))
     _ = await (read(saved.client, HI) if streamed else saved.client.generate(HI))
     assert (saved.place.kept, saved.counts) == ({}, {"misses": 1, "refused": 1})
 
 
 async def test_an_answer_of_a_model_that_is_no_equal_is_not_kept() -> None:
-    saved = Saved(ScriptedClient("one"), equals=frozenset({"a/other"}))
+    saved = Saved(["one"], equals=frozenset({"a/other"}))
     await saved.client.generate(HI)
     assert saved.counts == {"misses": 1, "refused": 1}
 
 
 async def test_errors_are_not_kept() -> None:
-    saved = Saved(ScriptedClient(DOWN, "one"))
+    saved = Saved([DOWN, "one"])
     with pytest.raises(LLMTemporaryError) as raised:
         await saved.client.generate(HI)
     assert told(raised.value) == ("attempt a/x failed server",)
     assert (await saved.client.generate(HI)).text == "one"
-    saved = Saved(ScriptedClient(DOWN, "one"))
+    saved = Saved([DOWN, "one"])
     with pytest.raises(LLMTemporaryError):
         await read(saved.client, HI)
     assert (await read(saved.client, HI)).text == "one"
@@ -151,19 +170,19 @@ async def test_errors_are_not_kept() -> None:
 
 @pytest.mark.parametrize(("draw", "ttl_s"), [(0.0, 90.0), (0.5, 100.0), (1.0, 110.0)])
 async def test_lifetimes_are_spread(draw: float, ttl_s: float) -> None:
-    saved = Saved(ScriptedClient("one"), replace(ALWAYS, swr_s=5.0, stale_if_error_s=7.0), draw=draw)
+    saved = Saved(["one"], replace(ALWAYS, swr_s=5.0, stale_if_error_s=7.0), draw=draw)
     await saved.client.generate(HI)
-    assert saved.place.lifetimes == (pytest.approx(ttl_s), 7.0)
+    assert (round(saved.place.lifetimes[0], 6), saved.place.lifetimes[1]) == (ttl_s, 7.0)
 
 
 async def test_no_spread_ends_a_lifetime_before_it_begins() -> None:
-    saved = Saved(ScriptedClient("one"), replace(ALWAYS, ttl_jitter=1.0), draw=0.0)
+    saved = Saved(["one"], replace(ALWAYS, ttl_jitter=1.0), draw=0.0)
     await saved.client.generate(HI)
     assert saved.place.lifetimes[0] > 0
 
 
 async def test_an_old_answer_is_a_miss() -> None:
-    saved = Saved(ScriptedClient("one", "two"))
+    saved = Saved(["one", "two"])
     await saved.client.generate(HI)
     saved.clock.move(100.0)
     assert (await saved.client.generate(HI)).text == "two"
@@ -176,7 +195,7 @@ async def test_an_old_answer_is_given_at_once_while_one_new_one_is_fetched_behin
         await go.wait()
         return "two"
 
-    saved = Saved(ScriptedClient("one", slow), replace(ALWAYS, swr_s=10.0))
+    saved = Saved(["one", slow], replace(ALWAYS, swr_s=10.0))
     await saved.client.generate(HI)
     saved.clock.move(100.0)
     olds = [await saved.client.generate(HI), await read(saved.client, HI), await saved.client.generate(HI)]
@@ -197,7 +216,7 @@ async def test_after_that_window_it_is_a_miss_which_waits_for_the_one_that_is_fe
         await go.wait()
         return "two"
 
-    saved = Saved(ScriptedClient("one", slow), replace(ALWAYS, swr_s=10.0))
+    saved = Saved(["one", slow], replace(ALWAYS, swr_s=10.0))
     await saved.client.generate(HI)
     saved.clock.move(109.0)
     await saved.client.generate(HI)
@@ -209,7 +228,7 @@ async def test_after_that_window_it_is_a_miss_which_waits_for_the_one_that_is_fe
 
 
 async def test_a_failure_behind_harms_nobody() -> None:
-    saved = Saved(ScriptedClient("one", DOWN, "two"), replace(ALWAYS, swr_s=10.0))
+    saved = Saved(["one", DOWN, "two"], replace(ALWAYS, swr_s=10.0))
     await saved.client.generate(HI)
     saved.clock.move(100.0)
     await saved.client.generate(HI)
@@ -225,7 +244,7 @@ GONE = AllTargetsFailedError("none", errors=[DOWN]).with_step(Step("fallback", "
 @pytest.mark.parametrize("streamed", [False, True])
 @pytest.mark.parametrize("late_s", [0.0, 9.0])
 async def test_an_old_answer_stands_in_when_no_target_answers(streamed: bool, late_s: float) -> None:
-    saved = Saved(ScriptedClient("one", GONE), replace(ALWAYS, stale_if_error_s=10.0))
+    saved = Saved(["one", GONE], replace(ALWAYS, stale_if_error_s=10.0))
     await saved.client.generate(HI)
     saved.clock.move(100.0 + late_s)
     old = await (read(saved.client, HI) if streamed else saved.client.generate(HI))
@@ -238,7 +257,7 @@ async def test_an_old_answer_stands_in_when_no_target_answers(streamed: bool, la
     ("error", "late_s"), [(GONE, 10.0), (LLMValidationError("wrong"), 0.0), (asyncio.CancelledError(), 0.0)]
 )
 async def test_and_otherwise_the_error_goes_on_as_it_came(error: BaseException, late_s: float) -> None:
-    saved = Saved(ScriptedClient("one", error, error), replace(ALWAYS, stale_if_error_s=10.0))
+    saved = Saved(["one", error, error], replace(ALWAYS, stale_if_error_s=10.0))
     await saved.client.generate(HI)
     saved.clock.move(100.0 + late_s)
     with pytest.raises(type(error)):
@@ -248,14 +267,14 @@ async def test_and_otherwise_the_error_goes_on_as_it_came(error: BaseException, 
 
 
 async def test_without_anything_kept_there_is_nothing_to_stand_in() -> None:
-    saved = Saved(ScriptedClient(GONE), replace(ALWAYS, stale_if_error_s=10.0), last_resort=True)
+    saved = Saved([GONE], replace(ALWAYS, stale_if_error_s=10.0), last_resort=True)
     with pytest.raises(AllTargetsFailedError):
         await saved.client.generate(HI)
 
 
 @pytest.mark.parametrize("streamed", [False, True])
 async def test_the_last_resort_is_anything_that_was_kept_and_says_so(streamed: bool) -> None:
-    saved = Saved(ScriptedClient("one", GONE, "two"), last_resort=True)
+    saved = Saved(["one", GONE, "two"], last_resort=True)
     await saved.client.generate(HI)
     assert saved.place.lifetimes[1] == WEEK_S
     saved.clock.move(WEEK_S)
@@ -269,7 +288,7 @@ async def test_the_last_resort_is_anything_that_was_kept_and_says_so(streamed: b
 
 
 async def test_within_its_window_it_is_no_stand_in() -> None:
-    saved = Saved(ScriptedClient("one", GONE), replace(ALWAYS, stale_if_error_s=10.0), last_resort=True)
+    saved = Saved(["one", GONE], replace(ALWAYS, stale_if_error_s=10.0), last_resort=True)
     await saved.client.generate(HI)
     old = await saved.client.generate(REFRESH)
     assert (old.text, old.degraded) == ("one", False)
@@ -277,7 +296,7 @@ async def test_within_its_window_it_is_no_stand_in() -> None:
 
 @pytest.mark.parametrize("resort", [False, True])
 async def test_garbage_is_a_miss_and_is_thrown_away(resort: bool) -> None:
-    saved = Saved(ScriptedClient(GONE, "one"), last_resort=resort)
+    saved = Saved([GONE, "one"], last_resort=resort)
     await saved.place.set(saved.key(HI), b"garbage", ttl_s=10.0)
     with pytest.raises(AllTargetsFailedError):
         await saved.client.generate(HI)
@@ -291,7 +310,7 @@ async def test_garbage_is_a_miss_and_is_thrown_away(resort: bool) -> None:
 
 
 async def test_garbage_is_no_last_resort() -> None:
-    saved = Saved(ScriptedClient(GONE), last_resort=True)
+    saved = Saved([GONE], last_resort=True)
     await saved.place.set(saved.key(HI), b"garbage", ttl_s=10.0)
     saved.clock.move(10.0)
     with pytest.raises(AllTargetsFailedError):
@@ -301,7 +320,7 @@ async def test_garbage_is_no_last_resort() -> None:
 
 @pytest.mark.parametrize("streamed", [False, True])
 async def test_no_look_takes_longer_than_the_call_may(streamed: bool) -> None:
-    saved = Saved(ScriptedClient("one"))
+    saved = Saved(["one"])
     saved.place.slow_s = 0.05
     call = (listen if streamed else ask)(saved, until(0.03))
     await saved.clock.advance(0.03)
@@ -311,7 +330,7 @@ async def test_no_look_takes_longer_than_the_call_may(streamed: bool) -> None:
 
 
 async def test_an_answer_goes_out_in_time_though_it_cannot_be_written() -> None:
-    saved = Saved(ScriptedClient("one", "two"))
+    saved = Saved(["one", "two"])
     saved.place.slow_s = 0.04
     call = ask(saved, until(0.05, REFRESH))
     await saved.clock.advance(0.05)
@@ -319,28 +338,25 @@ async def test_an_answer_goes_out_in_time_though_it_cannot_be_written() -> None:
     late = ask(saved, until(0.1))
     await saved.clock.advance(0.05)
     assert ((await call).text, (await late).text, saved.place.kept) == ("one", "two", {})
-    assert saved.counts == {"misses": 2, "kept": 1} or saved.counts == {"misses": 2}
+    assert saved.counts == {"misses": 2}
 
 
 async def test_what_was_kept_while_somebody_looked_is_found_after_all() -> None:
-    saved = Saved(ScriptedClient("one", "two"))
-    saved.place.gate = gate = asyncio.Event()
+    saved = Saved(["one", "two"])
+    saved.place.slow_s = 0.05
     slow = ask(saved, HI)
     await turns()
     # It was looked for, and not found; the look is about to say so.
-    saved.place.gate = None
+    saved.place.slow_s = 0.0
     assert (await saved.client.generate(HI)).text == "one"
-    kept, saved.place.kept = saved.place.kept, {}
-    gate.set()
-    await asyncio.sleep(0)
-    saved.place.kept = kept
+    await saved.clock.advance(0.05)
     assert ((await slow).text, saved.sent) == ("one", 1)
 
 
 async def test_a_question_that_means_the_same_has_been_answered() -> None:
-    like = Saved(ScriptedClient()).key(ELSEWHERE)
+    like = Saved([]).key(ELSEWHERE)
     alike = Alike(None, Likeness(like, 0.99, shadow=False), Likeness(like, 0.99, shadow=False))
-    saved = Saved(ScriptedClient("one", "two"), SEMANTIC, similar=alike)
+    saved = Saved(["one", "two"], SEMANTIC, similar=alike)
     await saved.client.generate(ELSEWHERE)
     near = saved.key(ELSEWHERE)
     alike.found[0] = alike.found[1] = Likeness(near, 0.99, shadow=False)
@@ -354,7 +370,7 @@ async def test_a_question_that_means_the_same_has_been_answered() -> None:
 @pytest.mark.parametrize("shadow", [False, True])
 async def test_a_likeness_whose_answer_is_gone_is_a_miss(shadow: bool) -> None:
     alike = Alike(Likeness(CacheKey("planner", bytes(32)), 0.99, shadow))
-    saved = Saved(ScriptedClient("one"), SEMANTIC, similar=alike)
+    saved = Saved(["one"], SEMANTIC, similar=alike)
     assert (await saved.client.generate(HI)).text == "one"
     assert alike.judged == ([(None, "one")] if shadow else [])
     assert saved.counts == {"misses": 1, "kept": 1}
@@ -363,7 +379,7 @@ async def test_a_likeness_whose_answer_is_gone_is_a_miss(shadow: bool) -> None:
 @pytest.mark.parametrize("streamed", [False, True])
 async def test_a_shadow_only_watches(streamed: bool) -> None:
     alike = Alike(None)
-    saved = Saved(ScriptedClient("one", "two"), SEMANTIC, similar=alike)
+    saved = Saved(["one", "two"], SEMANTIC, similar=alike)
     await saved.client.generate(ELSEWHERE)
     alike.found.append(Likeness(saved.key(ELSEWHERE), 0.99, shadow=True))
     answer = await (read(saved.client, HI) if streamed else saved.client.generate(HI))
@@ -374,7 +390,7 @@ async def test_a_shadow_only_watches(streamed: bool) -> None:
 async def test_a_likeness_is_not_sought_for_longer_than_the_call_may_take() -> None:
     alike = Alike()
     alike.gate = asyncio.Event()
-    saved = Saved(ScriptedClient("one"), SEMANTIC, similar=alike)
+    saved = Saved(["one"], SEMANTIC, similar=alike)
     call = ask(saved, until(1.0))
     await saved.clock.advance(1.0)
     with pytest.raises(LLMTimeoutError):
@@ -386,6 +402,6 @@ def test_it_says_what_it_is_and_no_more() -> None:
 
 
 async def test_what_was_kept_is_what_was_answered() -> None:
-    saved = Saved(ScriptedClient(Reply("one", usage=NO_USAGE)))
+    saved = Saved([Reply("one", usage=NO_USAGE)])
     answer = await saved.client.generate(HI)
     assert saved.place.kept[saved.key(HI)][0] == encoded(answer)

@@ -11,8 +11,9 @@ import signal
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -58,6 +59,10 @@ def child_of(work: Callable[[], None]) -> int:
     return child
 
 
+def leave_after(work: Coroutine[object, object, bool]) -> None:
+    os._exit(0 if asyncio.run(work) else 1)
+
+
 def answer(word: str, number: int) -> bytes:
     return f"{word}={number};".encode() * random.randrange(1, 400)
 
@@ -84,7 +89,7 @@ async def use(disk: Disk, rounds: int, seed: int) -> bool:
 
 
 def test_processes_that_read_and_write_the_same_keys_never_get_a_wrong_value(disk: Disk) -> None:
-    children = [child_of(lambda seed=seed: os._exit(0 if asyncio.run(use(disk, 150, seed)) else 1)) for seed in (1, 2)]  # type: ignore[misc]
+    children = [child_of(partial(leave_after, use(disk, 150, seed))) for seed in (1, 2)]
     assert asyncio.run(use(disk, 150, 3))
     assert [os.waitpid(child, 0)[1] for child in children] == [0, 0]
 
@@ -112,7 +117,7 @@ def test_a_process_that_is_killed_in_mid_write_leaves_only_right_values(disk: Di
     disk.size_bytes = 200_000
     found = 0
     for turn in range(kills):
-        child = child_of(lambda: asyncio.run(write_for_ever(disk)) and None)
+        child = child_of(partial(leave_after, write_for_ever(disk)))
         time.sleep(random.uniform(0.01, 0.04))
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
@@ -170,7 +175,9 @@ def test_a_fork_in_the_middle_of_many_writes_harms_neither(disk: Disk) -> None:
     async def is_fine() -> bool:
         values = [(word, await value(cache, word)) for word in WORDS]
         await fill(cache, "child")
-        return all(is_right(word, each) for word, each in values) and await value(cache, "child") == b"child"
+        # The other process may have kept the file busy for longer than anybody waits.
+        is_there = await value(cache, "child") in {b"child", None}
+        return is_there and all(is_right(word, each) for word, each in values)
 
     worker = threading.Thread(target=lambda: asyncio.run(busy()))
     worker.start()
