@@ -4,13 +4,14 @@
     python -m benchmarks --peers [--quick] [--json FILE] [--markdown FILE]
     python -m benchmarks reload [--quick]
     python -m benchmarks dialects [--quick]
+    python -m benchmarks cache [--quick] [--peers]
     python -m benchmarks soak [NAME ...]
 
 Prints a table. Exit code 0 when every bar is met and no ratio got more than 25 % worse, 1 otherwise, 2 for wrong words.
 `--peers` compares with other libraries instead: 1 when one of them is cheaper than ours per call or per chunk, 3 when
 ours is the cheapest but somebody could not take part. `reload` measures edits of the configuration
-(benchmarks.reload), `dialects` the wire dialects beside each other (benchmarks.dialects), `soak` does long runs
-(benchmarks.soak).
+(benchmarks.reload), `dialects` the wire dialects beside each other (benchmarks.dialects), `cache` what caches save
+(benchmarks.caching), `soak` does long runs (benchmarks.soak).
 """
 
 from __future__ import annotations
@@ -48,6 +49,10 @@ def main(arguments: Sequence[str]) -> int:
         from benchmarks import dialects
 
         return dialects.main(arguments[1:])
+    if arguments and arguments[0] == "cache":
+        from benchmarks.caching import bench as caching
+
+        return caching.main(arguments[1:])
     if arguments and arguments[0] == "soak":
         from benchmarks.soak import __main__ as soak
 

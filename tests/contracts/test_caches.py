@@ -6,7 +6,6 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import ClassVar
 
-from support.caches import SlowLevel
 from typing_extensions import override
 
 from loomwire.domain.caching.policies import EvictionRule, MemoryLevel
@@ -15,6 +14,7 @@ from loomwire.infrastructure.caching.memory import MemoryCache
 from loomwire.infrastructure.caching.tiered import TieredCache
 from loomwire.testing import FakeClock
 from loomwire.testing.contracts.cache import CacheContract
+from support.caches import SlowLevel
 
 
 class TestLRU(CacheContract):

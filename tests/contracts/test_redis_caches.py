@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import ClassVar
 
+import pytest
 from typing_extensions import override
 
 from loomwire.domain.caching.policies import RedisLevel
@@ -17,6 +18,7 @@ from loomwire.infrastructure.caching.redis_cache import RedisCache
 from loomwire.infrastructure.caching.shielded import Shielded
 from loomwire.testing.contracts.cache import CacheContract
 from support.fake_redis import fake_redis
+from support.real_redis import PROGRAM, real_redis
 
 
 class TestRedisCache(CacheContract):
@@ -48,3 +50,19 @@ class TestShieldedRedisCache(TestRedisCache):
     async def cache(self, limit_bytes: int) -> AsyncGenerator[ICacheStrategy]:
         async with super().cache(limit_bytes) as inner:
             yield Shielded(inner, timeout_s=5, now=time.monotonic)
+
+
+@pytest.mark.full
+@pytest.mark.skipif(PROGRAM is None, reason="no redis-server: apt install redis-server")
+class TestRealRedisCache(TestRedisCache):
+    @override
+    @asynccontextmanager
+    async def cache(self, limit_bytes: int) -> AsyncGenerator[ICacheStrategy]:
+        running = real_redis()
+        server = await asyncio.to_thread(running.__enter__)
+        cache = Shielded(RedisCache(RedisLevel(Secret(server.url))), timeout_s=5, now=time.monotonic)
+        try:
+            yield cache
+        finally:
+            await cache.aclose()
+            await asyncio.to_thread(running.__exit__, None, None, None)

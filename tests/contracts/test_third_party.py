@@ -61,16 +61,20 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 from loomwire import ILLMClientFactory, LLMConfig, LLMContainer
+from loomwire.domain.caching.policies import MemoryLevel
+from loomwire.domain.ports.cache import ICacheStrategy
 from loomwire.domain.ports.clock import IClock
 from loomwire.domain.ports.container import IDependencyContainer
 from loomwire.domain.ports.events import IEventSink
 from loomwire.domain.ports.output import IOutputSchemas
 from loomwire.domain.ports.pool import IConnectionPool
+from loomwire.infrastructure.caching.memory import MemoryCache
 from loomwire.infrastructure.outputs.pydantic_schemas import PydanticOutputSchemas
 from loomwire.infrastructure.providers.factory import ClientFactory
 from loomwire.infrastructure.telemetry.clock import SystemClock
 from loomwire.infrastructure.transport.pool import ConnectionPool
 from loomwire.testing import RecordingSink
+from loomwire.testing.contracts.cache import CacheContract
 from loomwire.testing.contracts.clock import ClockContract
 from loomwire.testing.contracts.container import ContainerContract
 from loomwire.testing.contracts.factory import ClientFactoryContract
@@ -84,6 +88,15 @@ RULES = LLMConfig(type="rule", model="m", options={"rules": [{"answer": "Paris."
 class TestClock(ClockContract):
     def clock(self) -> IClock:
         return SystemClock()
+
+
+class TestCache(CacheContract):
+    unit_s = 0.02
+    slack_s = 0.02
+
+    @asynccontextmanager
+    async def cache(self, limit_bytes: int) -> AsyncIterator[ICacheStrategy]:
+        yield MemoryCache(MemoryLevel(limit_bytes))
 
 
 class TestSink(EventSinkContract):

@@ -4,33 +4,38 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 from typing_extensions import override
 
-from loomwire.application.caching.llm_cache import LLMCache
+from loomwire import LLMContainer
+from loomwire.application.caching.values.llm_cache import LLMCache
 from loomwire.application.embedding.first_use import FurtherChains
 from loomwire.application.pipeline import Parts
 from loomwire.application.state.stats import CallStats
 from loomwire.application.state.targets import TargetStates
-from loomwire.domain.caching.policies import CachePolicy, DiskLevel, MemoryLevel
+from loomwire.domain.caching.policies import CachePolicy, DiskLevel, MemoryLevel, RedisLevel
 from loomwire.domain.config import ClientConfig, LLMConfig
 from loomwire.domain.ports.cache import ICacheStrategy
 from loomwire.domain.ports.embedding import IEmbedder, IReranker
 from loomwire.domain.pricing import FREE, Usage
-from loomwire.domain.values import Secret
+from loomwire.domain.values import JSON, Secret
 from loomwire.domain.vectors.embeddings import EmbedRequest, RerankRequest
 from loomwire.infrastructure.caching.disk.cache import DiskCache
 from loomwire.infrastructure.caching.memory import MemoryCache
+from loomwire.infrastructure.caching.redis_cache import RedisCache
 from loomwire.infrastructure.providers.factory import ClientFactory
 from loomwire.infrastructure.providers.vectors.factory import EmbeddingFactory
 from loomwire.infrastructure.telemetry.clock import SystemClock
 from loomwire.infrastructure.transport.pool import ConnectionPool
 from loomwire.testing import FakeProvider
 from loomwire.testing.contracts.embedding import EmbedderContract, RerankerContract
+from support.folders import folder
+from support.real_redis import real_redis
 from support.shelves import states_over
 
 ASK = EmbedRequest.of("one", "two", "three")
@@ -161,6 +166,27 @@ async def test_vectors_and_rankings_outlive_a_restart_on_disk(tmp_path: Path) ->
         await pool.aclose()
 
 
+@pytest.fixture
+def redis() -> Iterator[RedisLevel]:
+    """Run a Redis server."""
+    with real_redis() as server:
+        yield RedisLevel(Secret(server.url), timeout_s=5.0)
+
+
+@pytest.mark.full
+async def test_vectors_are_shared_by_processes_over_redis(redis: RedisLevel) -> None:
+    async with searching(one := RedisCache(redis)) as all_:
+        pool, other = ConnectionPool(), RedisCache(redis)
+        elsewhere = Searching(all_.provider, pool, other).chains().embedder()
+        first = await all_.chains().embedder().embed(ASK)
+        again = await elsewhere.embed(EmbedRequest.of("three", "one"))
+        assert (len(all_.provider.requests), again.cached) == (1, True)
+        assert again.vectors == (first.vectors[2], first.vectors[0])
+        await one.aclose()
+        await other.aclose()
+        await pool.aclose()
+
+
 async def test_a_hosts_values_outlive_a_restart_on_disk(tmp_path: Path) -> None:
     place = DiskLevel(str(tmp_path / "host.db"))
     for number in (1, 2):
@@ -172,3 +198,41 @@ async def test_a_hosts_values_outlive_a_restart_on_disk(tmp_path: Path) -> None:
 
         assert await cache.remember("passages", "what is a panda", fetch=search, tenant="t") == 1
         await disk.aclose()
+
+
+async def test_a_container_keeps_what_its_clients_embed_and_what_its_host_finds(tmp_path: Path) -> None:
+    asked = 0
+
+    async def search() -> list[str]:
+        nonlocal asked
+        asked += 1
+        return ["The panda is a bear."]
+
+    async with FakeProvider() as provider:
+        base_url = provider.base_url.removesuffix("/v1")
+        never: dict[str, JSON] = {"models": ["vectors"], "cache": {"mode": "off"}}
+
+        def written(**clients: JSON) -> Path:
+            return folder(
+                tmp_path,
+                providers={"voyage": {"type": "voyage", "base_url": base_url, "keys": ["k"], "allow_private": True}},
+                models={"vectors": {"provider": "voyage", "model": "voyage-4"}},
+                clients={"search": {"models": ["vectors"]}, **clients},
+            )
+
+        where = written(never=never)
+        async with LLMContainer.aopen(where, watch=False) as container:
+            for _ in range(3):
+                await container.embedder("search").embed(ASK)
+                await container.embedder("never").embed(ASK)
+                assert await container.cache.remember("passages", "panda", fetch=search) == ["The panda is a bear."]
+            assert (len(provider.requests), asked) == (4, 1)
+            written(never=never, more={"models": ["vectors"]})
+            assert (await container.areload()).outcome == "adopted"
+            await container.cache.remember("passages", "panda", fetch=search)
+            assert (await container.embedder("search").embed(ASK)).cached
+            report = container.cache_statistics()
+            assert (report.clients["search"].hits, report.levels[0].entries, asked) == (3, 4, 1)
+            await container.cache.clear("passages")
+            await container.cache.remember("passages", "panda", fetch=search)
+            assert asked == 2

@@ -133,7 +133,7 @@ def test_the_demo_as_json_holds_answers_and_totals() -> None:
         "reader": 1,
     }
     assert all(totals["failed"] == 0 for totals in said["clients"].values())
-    assert said["chain"].startswith("planner: Observe(call) > Deadline > ")
+    assert said["chain"].startswith("planner: Observe(call) > Admitted > Deadline > ")
     edit, typo = said["live"]["edit"], said["live"]["typo"]
     assert (edit["generations"], edit["changed"]) == ([1, 2], ["planner", "reader", "storyteller"])
     assert (edit["stream"], edit["next_answer"]) == (said["answers"]["plan"], typo["next_answer"])

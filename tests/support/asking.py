@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import fields, is_dataclass, replace
-from typing import Final, TypeVar
+from functools import partial
+from typing import Final, TypeAlias, TypeVar
 
 from hypothesis import strategies as st
 
-from loomwire.application.caching.canonical import silent_fields
 from loomwire.domain.capabilities import ModelCapabilities
 from loomwire.domain.config import LLMConfig
+from loomwire.domain.errors import LLMValidationError
 from loomwire.domain.messages import Image, Message, Reasoning, Text, ToolResult
 from loomwire.domain.requests import LLMRequest, OutputSpec, Parameters
 from loomwire.domain.tools import Tool, ToolNamed
@@ -18,9 +20,12 @@ from loomwire.domain.values import JSON, FrozenDict, Secret, ToolCall
 
 D = TypeVar("D")
 T = TypeVar("T")
+Edit: TypeAlias = Callable[[LLMRequest], LLMRequest]
 
 _SCHEMA: Final[Mapping[str, JSON]] = {"type": "object", "properties": {"a": {"type": "string"}}}
 _OTHER_SCHEMA: Final[Mapping[str, JSON]] = {"type": "object", "properties": {"a": {"type": "integer"}}}
+
+_CAN: Final = [one.name for one in fields(ModelCapabilities)]
 
 OTHERS: Final[Mapping[type, Mapping[str, Sequence[object]]]] = {
     Text: {"text": ("", "a", "b", "é", "😀")},
@@ -125,53 +130,81 @@ USUAL: Final = LLMRequest(
 
 
 def variants(one: D) -> list[D]:
-    """Return what a dataclass becomes when one of its fields is another one, for every field that is part of a key.
-
-    Fails when nothing is said of a field: whoever adds one to a request or a target adds it to `OTHERS`.
-    """
-    assert is_dataclass(one)
-    assert not isinstance(one, type)
-    others = OTHERS[type(one)]
-    unsaid = {each.name for each in fields(one)} - silent_fields(type(one)) - others.keys() - {"url"}
-    assert not unsaid, f"{type(one).__name__}: say in OTHERS what {unsaid} may be"
-    return [replace(one, **{name: value}) for name, values in others.items() for value in values]
+    """Return what a dataclass becomes when one of its fields is another one, for every field that is part of a key."""
+    return [_Changed(name, value)(one) for name, value in _said(one)]
 
 
-def near(request: LLMRequest) -> list[LLMRequest]:
-    """Return what a request becomes when one field of it, or of what is in it, is another one."""
-    found = variants(request)
-    for at, message in enumerate(request.messages):
-        found += [_with(request, at, other) for other in (*variants(message), *_spoken(message))]
-    for at, tool in enumerate(request.tools):
-        found += [replace(request, tools=_put(request.tools, at, other)) for other in variants(tool)]
-    found += [replace(request, parameters=other) for other in variants(request.parameters)]
-    if request.output is not None:
-        found += [replace(request, output=other) for other in variants(request.output)]
-    return [*found, replace(request, tools=request.tools[::-1]), replace(request, messages=request.messages[:-1])]
-
-
-def _spoken(message: Message) -> Iterator[Message]:
-    for at, part in enumerate(message.parts):
-        for other in variants(part):
-            yield replace(message, parts=_put(message.parts, at, other))
-    if message.role == "user":
-        for url in ("https://a.example/a.png", "https://a.example/b.png"):
-            yield replace(message, parts=(*message.parts, Image(url=url)))
-        yield replace(message, parts=message.parts[::-1]) if len(message.parts) > 1 else replace(message, name="x")
-
-
-def _with(request: LLMRequest, at: int, message: Message) -> LLMRequest:
-    return replace(request, messages=_put(request.messages, at, message))
+def _messages(request: LLMRequest, at: int, edit: Callable[[Message], Message]) -> LLMRequest:
+    return replace(request, messages=_put(request.messages, at, edit(request.messages[at])))
 
 
 def _put(values: tuple[T, ...], at: int, value: T) -> tuple[T, ...]:
     return (*values[:at], value, *values[at + 1 :])
 
 
+class _Changed:
+    """Puts another value into a field."""
+
+    def __init__(self, name: str, value: object) -> None:
+        self._name = name
+        self._value = value
+
+    def __call__(self, one: D) -> D:
+        assert is_dataclass(one)
+        assert not isinstance(one, type)
+        # Where another edit has put something else, there is no such field.
+        return replace(one, **{self._name: self._value}) if self._name in OTHERS.get(type(one), ()) else one
+
+
+def _part(at: int, name: str, value: object) -> Callable[[Message], Message]:
+    def changed(message: Message) -> Message:
+        return replace(message, parts=_put(message.parts, at, _Changed(name, value)(message.parts[at])))
+
+    return changed
+
+
+def _said(one: object) -> Iterator[tuple[str, object]]:
+    return ((name, value) for name, values in OTHERS[type(one)].items() for value in values)
+
+
+def _edits() -> Iterator[Edit]:
+    yield from (_Changed(name, value) for name, value in _said(USUAL))
+    for at, message in enumerate(USUAL.messages):
+        spoken: list[Callable[[Message], Message]] = [_Changed(name, value) for name, value in _said(message)]
+        spoken += [_part(place, name, value) for place, part in enumerate(message.parts) for name, value in _said(part)]
+        yield from (partial(_messages, at=at, edit=edit) for edit in spoken)
+    for url in ("https://a.example/a.png", "https://a.example/b.png"):
+        yield partial(_messages, at=1, edit=partial(replace, parts=(TEXT, Image(url=url))))
+    yield partial(_messages, at=1, edit=lambda message: replace(message, parts=message.parts[::-1]))
+    yield lambda request: replace(request, tools=request.tools[::-1])
+    yield lambda request: replace(request, messages=request.messages[:-1] or request.messages)
+    for at, tool in enumerate(USUAL.tools):
+        yield from (partial(_tool, at=at, edit=_Changed(name, value)) for name, value in _said(tool))
+    yield from (partial(_parameters, edit=_Changed(name, value)) for name, value in _said(USUAL.parameters))
+    yield from (partial(_output, edit=_Changed(name, value)) for name, value in _said(USUAL.output))
+
+
+def _tool(request: LLMRequest, at: int, edit: Callable[[Tool], Tool]) -> LLMRequest:
+    return replace(request, tools=_put(request.tools, at, edit(request.tools[at])))
+
+
+def _parameters(request: LLMRequest, edit: Callable[[Parameters], Parameters]) -> LLMRequest:
+    return replace(request, parameters=edit(request.parameters))
+
+
+def _output(request: LLMRequest, edit: Callable[[OutputSpec], OutputSpec]) -> LLMRequest:
+    return request if request.output is None else replace(request, output=edit(request.output))
+
+
+EDITS: Final[Sequence[Edit]] = tuple(_edits())
+"""Each changes one field of a request, or of what is in it."""
+
+
 @st.composite
 def requests(draw: st.DrawFn) -> LLMRequest:
-    """Draw a request that is up to three changes away from the usual one."""
+    """Draw a request that is up to three edits away from the usual one."""
     request = USUAL
-    for _ in range(draw(st.integers(0, 3))):
-        request = draw(st.sampled_from(near(request)))
+    for edit in draw(st.lists(st.sampled_from(EDITS), max_size=3)):
+        with suppress(LLMValidationError, IndexError):
+            request = edit(request)
     return request

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import sqlite3
-from collections.abc import Iterator
+import threading
+from collections.abc import Generator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -25,6 +26,8 @@ class Disk:
         path: Of the file.
         mono: Monotonic seconds.
         wall: Seconds of the wall clock.
+        stops_for: Seconds that pass on a cache's thread after reading the wall clock.
+        goes_on: The disk does not hang.
     """
 
     def __init__(self, path: Path, size_bytes: int = 1 << 20) -> None:
@@ -32,10 +35,31 @@ class Disk:
         self.size_bytes = size_bytes
         self.mono = 50.0
         self.wall = 1e9
+        self.stops_for = 0.0
+        self.goes_on = threading.Event()
+        self.goes_on.set()
 
     def cache(self) -> DiskCache:
         """Return a new cache on the file."""
-        return DiskCache(DiskLevel(str(self.path), self.size_bytes), now=lambda: self.mono, wall=lambda: self.wall)
+        return DiskCache(DiskLevel(str(self.path), self.size_bytes), now=lambda: self.mono, wall=self.read_wall)
+
+    def read_wall(self) -> float:
+        """Return the wall clock's time; on a cache's thread not before the disk goes on."""
+        if threading.current_thread().name == "loomwire-disk-cache":
+            self.goes_on.wait()
+            read = self.wall
+            self.let_pass(self.stops_for)
+            return read
+        return self.wall
+
+    @contextmanager
+    def hanging(self) -> Generator[None]:
+        """Let the disk hang."""
+        self.goes_on.clear()
+        try:
+            yield
+        finally:
+            self.goes_on.set()
 
     def let_pass(self, seconds: float) -> None:
         """Move both clocks."""
@@ -55,7 +79,7 @@ class Disk:
         return rows
 
     @contextmanager
-    def locked(self) -> Iterator[None]:
+    def locked(self) -> Generator[None]:
         """Keep others from writing."""
         with closing(sqlite3.connect(self.path, isolation_level=None, check_same_thread=False)) as connection:
             connection.execute("BEGIN IMMEDIATE")

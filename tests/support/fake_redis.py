@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import fnmatch
 import re
+import ssl
 import threading
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
@@ -32,7 +33,8 @@ class FakeRedis:
 
     Attributes:
         data: Values by key; other types as anything but bytes.
-        until: When keys end, by `time.monotonic()`.
+        until: When keys end, by `now`.
+        now: Its clock, in seconds.
         asked: Every command that came, without what redis-py says of itself.
         spoil: Makes another answer of the right one; b"" is silence for ever, None closes the connection.
         refuse: Errors by command: what stands after the minus sign.
@@ -44,6 +46,7 @@ class FakeRedis:
         """Hold nothing."""
         self.data: dict[bytes, bytes | list[bytes]] = {}
         self.until: dict[bytes, float] = {}
+        self.now: Callable[[], float] = time.monotonic
         self.asked: list[tuple[bytes, ...]] = []
         self.spoil: Callable[[Reply], Reply | None] | None = None
         self.refuse: dict[bytes, str] = {}
@@ -87,8 +90,10 @@ class FakeRedis:
         return right if self.spoil is None else self.spoil(right)
 
     def _value(self, key: bytes) -> bytes | list[bytes] | None:
-        if self.until.get(key, time.monotonic() + 1) <= time.monotonic():
-            del self.data[key], self.until[key]
+        now = self.now()
+        if self.until.get(key, now + 1) <= now:
+            self.data.pop(key, None)
+            del self.until[key]
         return self.data.get(key)
 
     def _mget(self, keys: tuple[bytes, ...]) -> Reply:
@@ -102,7 +107,7 @@ class FakeRedis:
         self.data[key] = value
         self.until.pop(key, None)
         if b"PX" in options:
-            self.until[key] = time.monotonic() + int(options[1]) / 1000
+            self.until[key] = self.now() + int(options[1]) / 1000
         return OK
 
     def _unlink(self, keys: tuple[bytes, ...]) -> Reply:
@@ -134,21 +139,25 @@ async def _word(reader: asyncio.StreamReader) -> bytes:
 
 
 @contextmanager
-def fake_redis() -> Generator[FakeRedis]:
-    """Run a little Redis until the end of the block."""
+def fake_redis(tls: ssl.SSLContext | None = None) -> Generator[FakeRedis]:
+    """Run a little Redis until the end of the block, with TLS or without."""
     fake = FakeRedis()
     began = threading.Event()
 
     async def run() -> None:
         ended.append(asyncio.Event())
-        async with await asyncio.start_server(fake._serve, "127.0.0.1", 0) as server:
+        async with await asyncio.start_server(fake._serve, "127.0.0.1", 0, ssl=tls) as server:
             fake.port = server.sockets[0].getsockname()[1]
             began.set()
             await ended[0].wait()
             await fake._hang_up()
 
+    def serve() -> None:
+        with asyncio.Runner(loop_factory=lambda: fake._loop) as runner:
+            runner.run(run())
+
     ended: list[asyncio.Event] = []
-    thread = threading.Thread(target=lambda: fake._loop.run_until_complete(run()), daemon=True)
+    thread = threading.Thread(target=serve, daemon=True)
     thread.start()
     assert began.wait(5)
     try:
@@ -156,7 +165,3 @@ def fake_redis() -> Generator[FakeRedis]:
     finally:
         fake._loop.call_soon_threadsafe(ended[0].set)
         thread.join(5)
-        for task in asyncio.all_tasks(fake._loop):
-            task.cancel()
-        fake._loop.run_until_complete(fake._loop.shutdown_asyncgens())
-        fake._loop.close()

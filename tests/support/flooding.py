@@ -1,4 +1,4 @@
-"""A process that is flooded with large answers, which its cache would all keep. Run as a program; prints JSON."""
+"""A process that is flooded with large answers, which its cache would all keep. Run as a program; writes JSON."""
 
 from __future__ import annotations
 
@@ -29,6 +29,7 @@ MIB = 1024 * 1024
 EVERY_S = 0.02
 SIZES = (20_000, 60_000, 120_000, 300_000)
 AT_ONCE = 16
+MOST_WAITS = 2000
 COLD = Parameters(temperature=0.0)
 
 
@@ -50,6 +51,7 @@ class Flood:
         looks: How often the manager looked.
         held_mib: What the caches held at the end.
         acted_after: With a host that takes memory for itself: how many looks it took until something was done.
+        actions: What was done, with the MiB that it brought and the seconds that it took.
     """
 
     answered: int = 0
@@ -65,6 +67,7 @@ class Flood:
     looks: int = 0
     held_mib: float = 0.0
     acted_after: int = -1
+    actions: list[tuple[str, float, float]] = field(default_factory=list)
 
 
 class Fountain(ILLMClient, ILLMClientFactory):
@@ -95,7 +98,7 @@ class Fountain(ILLMClient, ILLMClientFactory):
 
 def meter_of(place: int) -> int:
     """Return what the system says of this process in bytes: 0 is its address space, 1 its resident memory."""
-    with open("/proc/self/statm", "rb") as file:
+    with Path("/proc/self/statm").open("rb") as file:
         return int(file.read().split()[place]) * resource.getpagesize()
 
 
@@ -154,13 +157,21 @@ async def lateness(flood: Flood) -> None:
 
 async def take(manager: MemoryManager, flood: Flood, most_bytes: int, mib: int) -> None:
     """Take memory for the host in the middle of the flood, until a level was reached, and give it back."""
-    while flood.answered_bytes < most_bytes / 3:
+    for _ in range(MOST_WAITS):
+        if flood.answered_bytes > most_bytes / 3:
+            break
         await asyncio.sleep(0.01)
-    reached, looks = len(flood.steps), manager.report().looks
-    ballast = bytearray(os.urandom(MIB) * mib)
-    while len(flood.steps) == reached:
+    reached, ballast = len(flood.steps), []
+    for _ in range(mib):
+        # A little at a time, so that the loop is late by what the manager does alone.
+        ballast.append(os.urandom(MIB // 16) * 16)
+        await asyncio.sleep(0.001)
+    looks = manager.report().looks
+    for _ in range(MOST_WAITS):
+        if len(flood.steps) > reached:
+            break
         await asyncio.sleep(0.005)
-    flood.acted_after = flood.steps[reached][3] - looks
+    flood.acted_after = flood.steps[reached][3] - looks if len(flood.steps) > reached else -1
     await asyncio.sleep(0.05)
     del ballast
 
@@ -196,8 +207,9 @@ async def main(config: Path, *, managed: bool, most_bytes: int, taken_mib: int, 
             await asyncio.gather(pour(client, flood, most_bytes), *taking)
             flood.end_mib = meter.now()
         flood.seconds = time.monotonic() - began
-        flood.peak_mib = meter.peak
         report = container.memory.report()
+        flood.peak_mib = max(meter.peak, *(looked.sample.rss_bytes / MIB for looked in report.samples), 0.0)
+        flood.actions = [(action.what, action.freed_bytes / MIB, action.took_s) for action in report.actions]
         flood.looks = report.looks
         flood.held_mib = sum(held.held_bytes for held in report.holders) / MIB
     return flood
@@ -207,4 +219,4 @@ if __name__ == "__main__":
     folder, how, *numbers = sys.argv[1:]
     most, taken, room = map(int, numbers)
     found = asyncio.run(main(Path(folder), managed=how == "on", most_bytes=most, taken_mib=taken, room_mib=room))
-    print(json.dumps(asdict(found)))
+    sys.stdout.write(json.dumps(asdict(found)))

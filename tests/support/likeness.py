@@ -150,6 +150,11 @@ TRAPS: Final[Mapping[str, tuple[Pair, ...]]] = {
         ("How do I reset my password?", "How do I reset your password?"),
         ("Can you write Python?", "Write Python"),
         ("How do I look?", "How to look?"),
+        ("How do we sleep?", "How to sleep?"),
+        ("Hello Kitty movies", "Kitty movies"),
+        ("Hey, Jude lyrics", "Jude lyrics"),
+        ("Please Please Me release date", "Please Me release date"),
+        ("What is the percentage difference between A and B?", "What is the percentage difference between B and A?"),
     ),
     "languages": (
         ("What is love?", "Was ist Liebe?"),
@@ -163,6 +168,7 @@ TRAPS: Final[Mapping[str, tuple[Pair, ...]]] = {
         ("Answer in one line: what is 2 two?", "Answer in one line: what is two two?"),
         ("What is x = 5 * (2 + 3)?", "What is x = 5 * 2 + 3?"),
         ("Is a<b valid?", "Is a>b valid?"),
+        ("In a regex what is ?", "In a regex what is ."),
     ),
     "topics": (
         ("How do I boil an egg?", "How do I fry an egg?"),

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from typing_extensions import override
 
+from loomwire.application.memory.thread import NAME
 from loomwire.domain.caching.entries import CacheEntry, CacheKey, CacheStatistics, EntryFacts
 from loomwire.domain.caching.policies import Level
 from loomwire.domain.ports.cache import ICacheStores, ICacheStrategy
 from loomwire.domain.ports.memory import IMemoryHolder, IMemoryProbe, LimitSource, MemorySample
 
 MIB = 1024 * 1024
+
+
+def watchers() -> list[threading.Thread]:
+    """Return the threads that look at the memory of this process."""
+    return [thread for thread in threading.enumerate() if thread.name == NAME]
 
 
 @dataclass

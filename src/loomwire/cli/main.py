@@ -18,6 +18,7 @@ from loomwire.cli.output import error_json, exit_code, show_error, show_json, wa
 COMMANDS = {
     "ask": "loomwire.cli.ask",
     "breaker": "loomwire.cli.operating.breaker",
+    "cache": "loomwire.cli.operating.cache",
     "check": "loomwire.cli.check",
     "completion": "loomwire.cli.reference",
     "config": "loomwire.cli.configuring.config",

@@ -4,15 +4,21 @@ from dataclasses import replace
 
 import pytest
 
+from loomwire.application.memory.gate import ALL_REFUSED
 from loomwire.application.pipeline import Parts, build_client, client_key, target_key
+from loomwire.application.state.caches import CacheStates
 from loomwire.application.state.stats import CallStats
 from loomwire.application.state.targets import TargetStates
+from loomwire.domain.caching.policies import NO_CACHE, CachePolicy
 from loomwire.domain.config import ClientConfig
 from loomwire.domain.errors import LLMTemporaryError
-from loomwire.domain.policies import RatePolicy, RetryPolicy
+from loomwire.domain.policies import ExhaustedPolicy, RatePolicy, RetryPolicy
+from loomwire.domain.pricing import FREE
 from loomwire.domain.values import Secret
+from loomwire.infrastructure.caching.stores import CacheStores
 from loomwire.infrastructure.telemetry.clock import SystemClock
-from loomwire.testing import RecordingSink, ScriptedClient
+from loomwire.infrastructure.vectors.table import SimilarityIndexes
+from loomwire.testing import FakeClock, RecordingSink, ScriptedClient
 from support.chains import HI, ScriptedFactory, parts, target
 
 
@@ -20,9 +26,39 @@ def test_a_chain_has_its_layers_in_the_one_right_order() -> None:
     config = ClientConfig(name="planner", targets=(target(),), system="Be brief.")
     client = build_client(config, parts(ScriptedClient(model="m")))
     assert repr(client) == (
-        "Observe(call) > Deadline > Instructed > Resumed > Fallback > Fitted(vendor/m) > Retrying(1) > Breaker > "
-        "Observe(attempt) > Timed > ScriptedClient(scripted/m)"
+        "Observe(call) > Admitted > Deadline > Instructed > Resumed > Fallback > Fitted(vendor/m) > Retrying(1) > "
+        "Breaker > Observe(attempt) > Timed > ScriptedClient(scripted/m)"
     )
+
+
+def test_what_a_client_keeps_is_kept_below_its_instructions_and_above_whatever_costs() -> None:
+    config = ClientConfig(name="planner", targets=(target(),), system="Be brief.")
+    made = replace(parts(ScriptedClient(model="m")), caches=CacheStates(CacheStores(), SimilarityIndexes()))
+    assert "Deadline > Instructed > Cached > Resumed > Fallback" in repr(build_client(config, made))
+    assert "Cached" not in repr(build_client(replace(config, cache=NO_CACHE), made))
+
+
+async def test_a_kept_answer_stands_in_where_the_client_says_so_and_nothing_else_does() -> None:
+    leaf, clock = ScriptedClient("Hello.", LLMTemporaryError("busy")), FakeClock()
+    made = replace(parts(leaf), caches=CacheStates(CacheStores(now=clock.now), SimilarityIndexes()))
+    exhausted = ExhaustedPolicy("stale_cache")
+    config = ClientConfig(name="planner", targets=(target(),), cache=CachePolicy("always"), on_exhausted=exhausted)
+    client = build_client(config, made)
+    assert "Degraded" not in repr(client)
+    assert not (await client.generate(HI)).degraded
+    await clock.advance(86_400)
+    late = await client.generate(HI)
+    assert (late.text, late.degraded, late.cached, late.cost) == ("Hello.", True, True, FREE)
+
+
+async def test_no_call_begins_while_memory_is_short() -> None:
+    leaf = ScriptedClient("Hello.")
+    made = parts(leaf)
+    client = build_client(ClientConfig(name="planner", targets=(target(),)), made)
+    made.gate.level = ALL_REFUSED
+    with pytest.raises(LLMTemporaryError) as caught:
+        await client.generate(HI)
+    assert (caught.value.code, caught.value.retry_after, leaf.requests) == ("TMP004", 1.0, ())
 
 
 async def test_a_chain_without_a_system_text_has_no_layer_for_it() -> None:
@@ -47,7 +83,7 @@ def test_a_chain_has_a_chain_of_its_own_for_every_target_and_key() -> None:
     client = build_client(config, parts({"one": ScriptedClient(model="one"), "two": ScriptedClient(model="two")}))
     below = "Retrying(1) > Breaker > Observe(attempt) > Timed > ScriptedClient"
     assert repr(client) == (
-        "Observe(call) > Deadline > Resumed > Fallback(ordered) > ["
+        "Observe(call) > Admitted > Deadline > Resumed > Fallback(ordered) > ["
         f"Fitted(vendor/one) > {below}(scripted/one) | Fitted(vendor/one) > {below}(scripted/one) | "
         f"Fitted(vendor/two) > {below}(scripted/two)]"
     )

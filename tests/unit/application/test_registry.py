@@ -28,7 +28,7 @@ def test_a_name_has_one_handle_for_ever() -> None:
 def test_a_handle_shows_its_name_and_its_chain() -> None:
     registry = registry_of(ScriptedClient(), "planner")
     handle = registry.client("planner")
-    assert repr(handle).startswith("planner: Observe(call) > Deadline > ")
+    assert repr(handle).startswith("planner: Observe(call) > Admitted > Deadline > ")
     registry.swap(build_generation(2, snapshot(), parts(ScriptedClient())))
     assert repr(handle) == "planner: removed"
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import queue
-import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,21 +14,15 @@ from loomwire.application.composed import snapshot_of
 from loomwire.application.memory.gate import UNSEEN
 from loomwire.application.memory.manager import MemoryManager
 from loomwire.application.memory.report import LevelChange
-from loomwire.application.memory.thread import NAME
 from loomwire.container.memory import keep_bounded, memory_manager
 from loomwire.domain.caching.policies import MemoryPolicy
 from loomwire.domain.errors import LoomError
 from support.folders import folder
-from support.memory import MIB, StagedProbe
+from support.memory import MIB, StagedProbe, watchers
 
 RULES = {"rules": [{"when": "hi", "answer": "Hello."}]}
 CLIENTS = {"greeter": LLMConfig(type="rule", model="any", options=RULES)}
 SOON_S = 10.0
-
-
-def watchers() -> list[threading.Thread]:
-    """Return the threads that look at the memory of this process."""
-    return [thread for thread in threading.enumerate() if thread.name == NAME]
 
 
 def test_a_container_begins_to_look_with_its_first_call_and_ends_with_its_closing() -> None:
@@ -59,15 +52,14 @@ def test_a_container_that_is_short_of_memory_refuses_new_calls_until_there_is_so
 
 
 def test_a_container_that_is_dropped_ends_the_looking_with_its_last_client() -> None:
-    container = LLMContainer.of(CLIENTS)
-    client = container.resolve(ILLMClient, "greeter")
-    container.sync_client("greeter").generate(LLMRequest.of("hi"))
-    with pytest.warns(ResourceWarning):
-        del container
-        gc.collect()
-        (watcher,) = watchers()
-        del client
-        gc.collect()
+    held = [LLMContainer.of(CLIENTS)]
+    client = [held[0].resolve(ILLMClient, "greeter")]
+    held[0].sync_client("greeter").generate(LLMRequest.of("hi"))
+    held.clear()
+    gc.collect()
+    (watcher,) = watchers()
+    with pytest.warns(ResourceWarning, match="dropped without close"):
+        _drop(client)
     watcher.join(SOON_S)
     assert not watcher.is_alive()
 
@@ -92,3 +84,8 @@ def test_a_manager_that_nobody_holds_follows_nothing(tmp_path: Path) -> None:
         gc.collect()
         folder(tmp_path, memory={"soft": 0.5})
         assert container.reload().outcome == "adopted"
+
+
+def _drop(held: list[ILLMClient]) -> None:
+    held.clear()
+    gc.collect()

@@ -61,20 +61,27 @@ def silent_fields(kind: type) -> frozenset[str]:
 
 
 def _view(value: object) -> object:
-    # Everything in one function, and no isinstance() of a union: this is most of what a key costs.
     plan = _PLANS.get(type(value))
     if plan is not None:
         return plan(value)
     if isinstance(value, dict):
-        texts: dict[str, object] = value
-        # str.__str__ refuses keys that are no texts, and makes plain ones of those that are more than texts.
-        names = sorted(map(str.__str__, texts))
-        return {name: one if type(one := texts[name]) in _ATOMS else _view(one) for name in names}
+        return _table(value)
+    # Not by one isinstance(): a union of types takes it three times as long, and this is most of what a key costs.
     if isinstance(value, tuple):
-        return [one if type(one) in _ATOMS else _view(one) for one in value]
+        return _listed(value)
     if isinstance(value, list):
-        return [one if type(one) in _ATOMS else _view(one) for one in value]
+        return _listed(value)
     return value if type(value) in _ATOMS else _other(value)
+
+
+def _listed(values: Iterable[object]) -> list[object]:
+    return [one if type(one) in _ATOMS else _view(one) for one in values]
+
+
+def _table(values: dict[str, object]) -> dict[str, object]:
+    # str.__str__ refuses keys that are no texts, and makes plain ones of those that are more than texts.
+    names = sorted(map(str.__str__, values))
+    return {name: one if type(one := values[name]) in _ATOMS else _view(one) for name in names}
 
 
 def _other(value: object) -> object:
@@ -87,23 +94,25 @@ def _other(value: object) -> object:
         if len(_PLANS) < _MOST_KINDS:
             _PLANS[type(value)] = plan
         return plan(value)
+    return _derived(value) if isinstance(value, str | int | float) else _grouped(value)
+
+
+def _grouped(value: object) -> object:
     if isinstance(value, Mapping):
-        return _view(dict(value))
+        return _table(dict(value))
     if isinstance(value, bytes | bytearray | memoryview):
         return ("bytes", hashlib.sha256(value).hexdigest())
     if isinstance(value, Set):
         return _unordered(value)
-    return _view(list(value)) if isinstance(value, Sequence) and not isinstance(value, str) else _derived(value)
+    if isinstance(value, Sequence):
+        return _listed(value)
+    raise TypeError(f"a {type(value).__name__} has no canonical text")
 
 
-def _derived(value: object) -> object:
+def _derived(value: str | float) -> object:
     if isinstance(value, str):
         return str.__str__(value)
-    if isinstance(value, int):
-        return int.__index__(value)
-    if isinstance(value, float):
-        return float.__pos__(value)
-    raise TypeError(f"a {type(value).__name__} has no canonical text")
+    return int.__index__(value) if isinstance(value, int) else float.__pos__(value)
 
 
 def _unordered(values: Iterable[object]) -> object:
@@ -118,10 +127,10 @@ def _planned(kind: type) -> _Plan:
     take = _taking(names)
 
     def view(value: object) -> object:
-        return (tag, [one if type(one) in _ATOMS else _view(one) for one in take(value)])
+        return (tag, _listed(take(value)))
 
     def view_with_sets(value: object) -> object:
-        return (tag, _view(take(value)), [_unordered(getattr(value, name)) for name in unordered])
+        return (tag, _listed(take(value)), [_unordered(getattr(value, name)) for name in unordered])
 
     return view_with_sets if unordered else view
 

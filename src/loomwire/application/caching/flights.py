@@ -26,14 +26,15 @@ _LATELY: Final = 256
 
 
 class _Room:
-    """The flights of one event loop: those that may be joined, all of them, and which keys landed lately."""
+    """The flights of one event loop: those that may be joined, all of them, and which keys landed last."""
 
-    __slots__ = ("every", "lately", "open")
+    __slots__ = ("every", "landings", "lately", "open")
 
     def __init__(self) -> None:
+        self.landings = 0
         self.open: dict[Hashable, Flight[object]] = {}
         self.every: set[Flight[object]] = set()
-        self.lately: dict[Hashable, None] = {}
+        self.lately: dict[Hashable, int] = {}
 
     def left(self, flight: Flight[object]) -> None:
         """Let nobody join a flight any more; forget it when it has ended."""
@@ -43,7 +44,9 @@ class _Room:
             return
         self.every.discard(flight)
         if flight.error is None and not flight.task.cancelled():
-            self.lately[flight.key] = None
+            self.landings += 1
+            self.lately.pop(flight.key, None)
+            self.lately[flight.key] = self.landings
             if len(self.lately) > _LATELY:
                 del self.lately[next(iter(self.lately))]
 
@@ -141,9 +144,16 @@ class Flights:
         flight = self._room().open.get(key)
         return flight is not None and not flight.stays and not flight.task.done()
 
-    def landed_lately(self, key: Hashable) -> bool:
-        """Return whether this was done on this loop a moment ago, so that what was kept of it may be there by now."""
-        return key in self._room().lately
+    def landings(self) -> int:
+        """Return how many flights have landed with a result on this loop so far, for `landed_since`."""
+        return self._room().landings
+
+    def landed_since(self, key: Hashable, landings: int) -> bool:
+        """Return whether this was done on this loop since then, so that what was kept of it is there by now.
+
+        Only the 256 keys that landed last are known.
+        """
+        return self._room().lately.get(key, 0) > landings
 
     def behind(self, key: Hashable, work: Callable[[], Awaitable[object]], *, until: float = math.inf) -> bool:
         """Begin work that nobody has to wait for, unless equal work goes on; whoever comes meanwhile may join it.

@@ -24,6 +24,7 @@ from loomwire.domain.responses import LLMResponse
 
 LAYER: Final = "cache"
 NOTHING_USED: Final = Usage()
+_ENOUGH: Final = 0.75
 
 Answered: TypeAlias = LLMResponse[str]
 
@@ -210,9 +211,12 @@ def shared(response: Answered) -> Answered:
     return twin
 
 
-def ends_too_soon(flight: Flight[object], until: float, ahead_s: float) -> bool:
-    """Tell whether a stream would be cut off at somebody else's deadline, where no reader can begin anew."""
-    return isinstance(flight.work, Pump) and flight.until + ahead_s < until
+def ends_too_soon(flight: Flight[object], now: float, until: float) -> bool:
+    """Tell whether a stream may be cut off at somebody else's deadline long before a reader's time is over.
+
+    No reader can begin anew after what he has read, so what has less than three quarters of his time is not for him.
+    """
+    return isinstance(flight.work, Pump) and flight.until - now < _ENOUGH * (until - now)
 
 
 def bound_of(flight: Flight[object], bound: Bound | None) -> Bound | None:

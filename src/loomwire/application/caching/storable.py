@@ -27,14 +27,15 @@ def why_not(response: LLMResponse[str], policy: CachePolicy, equals: frozenset[s
         policy: What the client keeps.
         equals: See `equals_of`; None is any target. An answer that does not tell who gave it is outside.
     """
-    if response.degraded:
-        return "degraded"
-    if response.cached:
-        return "cached"
-    if not response.complete:
-        return "incomplete"
-    if response.refusal is not None:
-        return "refusal"
+    marks = {
+        "degraded": response.degraded,
+        "cached": response.cached,
+        "incomplete": not response.complete,
+        "refusal": response.refusal is not None,
+    }
+    for word, holds in marks.items():
+        if holds:
+            return word
     if response.finish not in _WHOLE and not (response.finish == "length" and policy.truncated):
         return response.finish or "no_finish"
     return None if equals is None or answered_by(response) in equals else "other_target"

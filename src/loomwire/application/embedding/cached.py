@@ -6,18 +6,21 @@ from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Final
 
 from typing_extensions import override
 
 from loomwire.application.embedding.kept_forms import KeptVector, vector_bytes, vector_of
 from loomwire.application.embedding.shelf import LAYER, NOTHING_SENT, Shelf, each
 from loomwire.domain.caching.entries import CacheKey
-from loomwire.domain.errors import llm_error
+from loomwire.domain.errors import LLMError, llm_error
 from loomwire.domain.ports.embedding import IEmbedder
 from loomwire.domain.reports.steps import Step
+from loomwire.domain.values import FrozenDict
 from loomwire.domain.vectors.embeddings import EmbedRequest, EmbedResponse, Vector
 
-OPERATION = "embeddings"
+OPERATION: Final = "embeddings"
+NO_VECTORS: Final[Mapping[str, Vector]] = FrozenDict()
 
 
 class CachedEmbedder(IEmbedder):
@@ -26,7 +29,8 @@ class CachedEmbedder(IEmbedder):
     A text is known by the model, the tenant, the purpose, the dimensions and the vendor fields of its request. Equal
     requests at the same time are one. Vectors whose numbers 32 bits cannot hold are given and not kept. When the
     provider reports another model than the one of the vectors that were kept, or another size, all texts of the request
-    are sent again: an answer never has vectors of two models. Errors are not kept.
+    are sent again: an answer never has vectors of two models. Errors are not kept. What went stale is given as the
+    policy says (`swr_s`, `stale_if_error_s`).
 
     Safe to share by tasks, threads and event loops. Cancelling one of several who wait for the same does not harm the
     others; the last one's cancels what is sent.
@@ -66,37 +70,64 @@ class CachedEmbedder(IEmbedder):
         return f"Cached > {self._inner!r}"
 
     async def _gathered(self, request: EmbedRequest, wanted: Mapping[str, CacheKey]) -> _Gathered:
-        known = {} if request.cache == "refresh" else await self._known(request, wanted)
-        missing = tuple(text for text in wanted if text not in known)
-        if not missing:
+        shelf = self._shelf
+        known = {} if request.cache == "refresh" else await self._known(request, wanted, shelf.policy.swr_s)
+        fresh = {text: one for text, one in known.items() if one.is_fresh}
+        if len(known) == len(wanted):
+            if len(fresh) < len(known):
+                self._renew(request, {text: wanted[text] for text in known if text not in fresh})
             return _Gathered(known)
+        # Something has to be sent, and what is old goes with it.
+        try:
+            return await self._asked(request, wanted, fresh)
+        except LLMError as error:
+            if not shelf.stands_in(error):
+                raise
+            old = await self._known(request, wanted, shelf.policy.stale_if_error_s)
+            if len(old) < len(wanted):
+                raise
+            return _Gathered(old, failed=error)
+
+    async def _asked(
+        self, request: EmbedRequest, wanted: Mapping[str, CacheKey], known: Mapping[str, _Known]
+    ) -> _Gathered:
+        missing = tuple(text for text in wanted if text not in known)
         sent = await self._sent(request, missing)
         if known and _differ(sent, next(iter(known.values()))):
             # The alias means another model than it did.
-            known, first = {}, sent
-            again = await self._sent(request, tuple(wanted))
+            known, missing, first = {}, tuple(wanted), sent
+            again = await self._sent(request, missing)
             steps = (*first.steps, *again.steps)
             sent = replace(again, usage=first.usage + again.usage, cost=first.cost + again.cost, steps=steps)
-            missing = tuple(wanted)
         fresh = dict(zip(missing, sent.vectors, strict=True))
         await self._keep(request, wanted, fresh, sent)
         return _Gathered(known, fresh, sent)
 
-    async def _known(self, request: EmbedRequest, wanted: Mapping[str, CacheKey]) -> dict[str, _Known]:
+    def _renew(self, request: EmbedRequest, old: Mapping[str, CacheKey]) -> None:
+        key = (OPERATION, self._shelf.namespace, "behind", frozenset(old.values()))
+        self._shelf.behind(key, request, partial(self._renewed, request, old))
+
+    async def _renewed(self, request: EmbedRequest, old: Mapping[str, CacheKey]) -> None:
+        # An equal one may have ended since it was found to be old.
+        fresh = await self._known(request, old, 0.0)
+        if len(fresh) < len(old):
+            await self._asked(request, old, fresh)
+
+    async def _known(self, request: EmbedRequest, wanted: Mapping[str, CacheKey], stale_s: float) -> dict[str, _Known]:
         shelf = self._shelf
         known: dict[str, _Known] = {}
 
         async def look(text: str) -> None:
-            entry = await shelf.fresh(wanted[text])
+            entry = await shelf.found(wanted[text], stale_s)
             if entry is None:
                 return
             try:
-                known[text] = _Known(vector_of(entry.value), entry.level)
+                known[text] = _Known(vector_of(entry.value), entry.level, entry.is_fresh)
             except ValueError:
                 await shelf.store.invalidate(wanted[text])
 
         await each(tuple(wanted), look, shelf.hurry(request))
-        alike = {(one.kept.model, len(one.kept.vector)) for one in known.values()}
+        alike = {(one.kept.model, one.kept.dimensions) for one in known.values()}
         return known if len(alike) == 1 else {}
 
     async def _sent(self, request: EmbedRequest, texts: tuple[str, ...]) -> EmbedResponse:
@@ -127,32 +158,42 @@ class CachedEmbedder(IEmbedder):
             self._shelf.tally.note("misses")
             steps = (Step(LAYER, levels, "partial"), *sent.steps) if gathered.known else sent.steps
             return replace(sent, vectors=vectors, steps=steps)
-        self._shelf.tally.note("hits" if sent is None else "shared")
-        step = Step(LAYER, levels, "hit") if sent is None else Step(LAYER, "", "shared")
+        if sent is not None:
+            self._shelf.tally.note("shared")
+            steps = (Step(LAYER, "", "shared"),)
+        else:
+            self._shelf.tally.note("stale" if gathered.is_stale else "hits")
+            steps = gathered.steps
         provider, model = gathered.origin
         usage, cost = NOTHING_SENT
-        return EmbedResponse(
-            vectors, provider=provider, model=model, usage=usage, cost=cost, steps=(step,), cached=True
-        )
+        return EmbedResponse(vectors, provider=provider, model=model, usage=usage, cost=cost, steps=steps, cached=True)
 
 
 @dataclass(frozen=True, slots=True)
 class _Known:
     kept: KeptVector
     level: str
+    is_fresh: bool
 
 
 class _Gathered:
     """All vectors of a request, shared by all who asked for them."""
 
-    __slots__ = ("fresh", "known", "sent")
+    __slots__ = ("fresh", "is_stale", "known", "sent", "steps")
 
     def __init__(
-        self, known: Mapping[str, _Known], fresh: Mapping[str, Vector] | None = None, sent: EmbedResponse | None = None
+        self,
+        known: Mapping[str, _Known],
+        fresh: Mapping[str, Vector] = NO_VECTORS,
+        sent: EmbedResponse | None = None,
+        failed: LLMError | None = None,
     ) -> None:
         self.known = known
-        self.fresh: Mapping[str, Vector] = fresh or {}
+        self.fresh = fresh
         self.sent = sent
+        self.is_stale = not all(one.is_fresh for one in known.values())
+        step = Step(LAYER, self.levels, "stale" if self.is_stale else "hit", failed.reason if failed else "")
+        self.steps = (step, *failed.steps) if failed else (step,)
 
     @property
     def levels(self) -> str:
@@ -167,13 +208,15 @@ class _Gathered:
 
     def vector(self, text: str) -> Vector:
         found = self.known.get(text)
-        vector = self.fresh[text] if found is None else found.kept.vector
         # Of its own: whoever changes his would change what others were given.
+        if found is not None:
+            return found.kept.vector()
+        vector = self.fresh[text]
         return vector[:] if isinstance(vector, array) else vector
 
 
 def _differ(sent: EmbedResponse, known: _Known) -> bool:
-    return sent.model != known.kept.model or _sizes(sent.vectors) != {len(known.kept.vector)}
+    return sent.model != known.kept.model or _sizes(sent.vectors) != {known.kept.dimensions}
 
 
 def _sizes(vectors: Sequence[Vector]) -> set[int]:

@@ -26,12 +26,20 @@ class KeptVector:
     Attributes:
         provider: The provider's name in the configuration.
         model: The model that made it, as its provider reported it: vectors of two models cannot be compared.
-        vector: 32 bits a number; nobody else has it.
+        dimensions: How many numbers it has.
+        raw: These numbers, 32 bits each, low byte first.
     """
 
     provider: str
     model: str
-    vector: array[float]
+    dimensions: int
+    raw: memoryview
+
+    def vector(self) -> array[float]:
+        """Return the vector, which nobody else has."""
+        numbers = array("f")
+        numbers.frombytes(self.raw)
+        return _swapped(numbers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +83,8 @@ def vector_of(raw: bytes) -> KeptVector:
     start = middle + modelled
     if version != _VERSION or not size or len(raw) != start + size * _NUMBER_BYTES:
         raise ValueError("not a vector of this version")
-    numbers = array("f")
-    numbers.frombytes(raw[start:])
-    return KeptVector(_name(raw[_HEAD.size : middle]), _name(raw[middle:start]), _swapped(numbers))
+    names = _name(raw[_HEAD.size : middle]), _name(raw[middle:start])
+    return KeptVector(*names, size, memoryview(raw)[start:])
 
 
 def ranking_bytes(response: RerankResponse) -> bytes | None:

@@ -16,10 +16,13 @@ from loomwire.application.caching.flights import Flights
 from loomwire.application.caching.keys import SHARED, digest_of
 from loomwire.application.caching.tallies import CacheTally
 from loomwire.application.pipeline import Parts
+from loomwire.application.resilience.stand_ins import is_exhausted
+from loomwire.application.scopes import GRACE_S
 from loomwire.application.state.caches import CacheStates
 from loomwire.domain.caching.entries import CacheEntry, CacheKey
 from loomwire.domain.caching.policies import CachePolicy
 from loomwire.domain.config import ClientConfig
+from loomwire.domain.errors import LLMError
 from loomwire.domain.ports.cache import ICacheStrategy
 from loomwire.domain.ports.clock import IClock
 from loomwire.domain.pricing import FREE, Usage
@@ -30,7 +33,9 @@ AT_ONCE: Final = 8
 """Looks and writes of one call at the same time: a level on a disk answers each on a thread."""
 SHARE: Final = 0.25
 """Of the time that is left for a call, which its looks may take, and its writes: no level ends a call."""
-PAUSE: Final = 256
+LEAST_S: Final = GRACE_S / 2
+"""But not less: what is old may answer a call whose time is over."""
+PAUSE: Final = 128
 """Looks after which others have their turn, where a level answers without waiting."""
 NOTHING_SENT: Final = (Usage(), FREE)
 _LONGEST_NAMESPACE: Final = 200
@@ -89,23 +94,31 @@ class Shelf:
             digest.update(raw)
         return CacheKey(self.namespace, digest.digest())
 
-    async def fresh(self, key: CacheKey) -> CacheEntry | None:
-        """Return what is kept and still fresh, or None."""
+    async def found(self, key: CacheKey, stale_s: float = 0.0) -> CacheEntry | None:
+        """Return what is kept and still fresh, or went stale less than so many seconds ago, or None."""
         entry = await self.store.get(key)
-        return entry if entry is not None and entry.is_fresh else None
+        return entry if entry is not None and (entry.is_fresh or entry.stale_s < stale_s) else None
+
+    def stands_in(self, error: LLMError) -> bool:
+        """Tell whether something old may be given because of an error: no target answered, and the policy allows it."""
+        return self.policy.stale_if_error_s > 0 and is_exhausted(error)
+
+    def behind(self, key: Hashable, request: CallTerms, work: Callable[[], Awaitable[object]]) -> None:
+        """Have something old fetched anew while nobody waits, once at a time for all who got it."""
+        self.flights.behind(key, work, until=math.inf if request.bound is None else request.bound.at)
 
     async def keep(self, key: CacheKey, value: bytes | None) -> bool:
         """Keep a value unless it is None or too large; tell whether it was."""
         if value is None or len(value) > self.policy.max_entry:
             return False
         spread = 1 + self.policy.ttl_jitter * (2 * self.draw() - 1)
-        await self.store.set(key, value, ttl_s=max(self.policy.ttl_s * spread, 0.001))
+        await self.store.set(key, value, ttl_s=max(self.policy.ttl_s * spread, 0.001), keep_s=self.policy.keep_s)
         return True
 
     def hurry(self, request: CallTerms) -> Callable[[], bool]:
         """Return what tells whether looking, begun now, has taken its share of the time that is left."""
         now = self._now()
-        until = math.inf if request.bound is None else now + (request.bound.at - now) * SHARE
+        until = math.inf if request.bound is None else now + max((request.bound.at - now) * SHARE, LEAST_S)
         return lambda: self._now() >= until
 
     async def joined(self, key: Hashable, request: CallTerms, work: Callable[[], Awaitable[T]]) -> tuple[T, bool]:
@@ -149,6 +162,9 @@ def namespace_of(client: str) -> str:
 async def each(items: Sequence[T], do: Callable[[T], Awaitable[None]], is_over: Callable[[], bool]) -> None:
     """Do something for every item, a few at once, in any order; those left when it is over are left out."""
     left = iter(items)
+    if len(items) == 1:
+        await _work(left, do, is_over)
+        return
     async with asyncio.TaskGroup() as group:
         for _ in range(min(AT_ONCE, len(items))):
             group.create_task(_work(left, do, is_over))

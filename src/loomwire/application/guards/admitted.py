@@ -18,8 +18,9 @@ from loomwire.domain.responses import LLMResponse
 class AdmittedClient(ILLMClient):
     """Refuses calls that the memory gate does not let through, before anything else is done for them.
 
-    What is in flight goes on. A refusal (`memory`, retry after 1 s) is raised where the call is awaited, or its stream
-    entered. A call that is admitted is the one of `inner`: it costs no coroutine more.
+    What is in flight goes on. The gate is asked when the call or the stream is made; a refusal (`memory`, retry after
+    1 s) is raised where the call is awaited, or the stream entered. A call that is admitted is the one of `inner`: it
+    costs no coroutine more.
 
     Args:
         inner: The client below.
@@ -34,13 +35,16 @@ class AdmittedClient(ILLMClient):
         self._gate = gate
 
     @override
-    def generate(self, request: LLMRequest) -> Coroutine[object, None, LLMResponse[str]]:
+    def generate(  # pyright: ignore[reportIncompatibleMethodOverride]  # no coroutine of its own: it returns that of inner
+        self, request: LLMRequest
+    ) -> Coroutine[object, None, LLMResponse[str]]:
         refusal = self._gate.refusal(request.priority)
         return self._inner.generate(request) if refusal is None else _refused(refusal)
 
     @override
     def stream(self, request: LLMRequest) -> AbstractAsyncContextManager[LLMStream]:
-        # Looked at when it is entered: it may be made long before.
+        if self._gate.refusal(request.priority) is None:
+            return self._inner.stream(request)
         return _AdmittedStreaming(self._inner, self._gate, request)
 
     @override
@@ -53,7 +57,7 @@ async def _refused(error: LLMError) -> LLMResponse[str]:
 
 
 class _AdmittedStreaming(Streaming):
-    """Asks the gate when it is entered."""
+    """Asks the gate once more when it is entered, and refuses there."""
 
     __slots__ = ("_client", "_gate", "_request")
 

@@ -72,10 +72,11 @@ class Relief:
         began = time.perf_counter()
         self._holders.allow(_SHARES[level], max(0, round(room)))
         shrunk = held - self._held()
-        if shrunk > 0:
+        is_worthwhile = shrunk >= _WORTHWHILE_BYTES
+        if is_worthwhile:
             yield Action(SHRANK, shrunk, time.perf_counter() - began, self._now())
         is_due = level != "normal" and self._now() - self._released >= _AGAIN_S
-        if rises or is_due or shrunk >= _WORTHWHILE_BYTES:
+        if rises or is_due or is_worthwhile:
             yield from self._release(sample, collects=level != "normal")
 
     def undo(self) -> None:

@@ -119,7 +119,7 @@ def nobody(config: Path, named: Path | None) -> LoomError:
     from loomwire.domain.errors import LoomError
 
     if named is None:
-        message = f"a circuit lives in a running process, and those of {config} cannot be asked: `control` is off"
+        message = f"only running processes know, and those of {config} cannot be asked: `control` is off"
         return LoomError(message, reason="no_process", hint=SWITCH_ON)
     message = f"no process listens at {named.with_name(f'{named.stem}-*{named.suffix}')}"
     hint = f"Start one that opens {config} and watches it: LLMContainer.open does, with watch=False it does not."

@@ -45,7 +45,7 @@ def memory(config: Path, socket: Path | None, *, as_json: bool) -> None:
 
         found = (answer.said or {}).get("memory")
         click.echo(title(answer))
-        _show(found if isinstance(found, dict) else {})
+        show(found if isinstance(found, dict) else {})
     end(asked)
 
 
@@ -63,7 +63,8 @@ def size(value: JSON) -> str:
     return f"{sign}{left:.{digits}f} {unit}"
 
 
-def _show(report: Mapping[str, JSON]) -> None:
+def show(report: Mapping[str, JSON]) -> None:
+    """Print what the memory manager of a process tells."""
     from loomwire.cli.operating.asking import rows
     from loomwire.cli.operating.words import columns, seconds, show_table
 

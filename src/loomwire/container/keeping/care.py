@@ -7,6 +7,7 @@ import threading
 import weakref
 from typing import TYPE_CHECKING
 
+from loomwire.application.loop_thread import inside_a_loop
 from loomwire.application.reload.manager import LLMConfigManager
 from loomwire.application.state.caches import CacheStates
 from loomwire.domain.config import Snapshot
@@ -26,6 +27,7 @@ class CacheCare:
         """Clean up nothing yet."""
         self._caches = caches
         self._sweeper: CacheSweeper | None = None
+        self._closing: threading.Thread | None = None
 
     def start(self, configs: LLMConfigManager) -> None:
         """Clean up as the configuration in force says, and follow its edits."""
@@ -43,14 +45,18 @@ class CacheCare:
         sweeper.every(configs.snapshot.cleanup_s)
 
     def close(self) -> None:
-        """End what goes on behind calls, and write what is still to be written. Idempotent; waits for files."""
+        """End what goes on behind calls, and write what is still to be written. Idempotent.
+
+        It waits for that, but not inside an event loop; then the process waits when it ends.
+        """
         if self._sweeper is not None:
             self._sweeper.stop()
         self._caches.flights.close()
-        # A thread, because whoever closes may be inside an event loop of its own.
-        closing = threading.Thread(target=self._close, name="loomwire-cache-close", daemon=True)
-        closing.start()
-        closing.join()
+        if self._closing is None:
+            self._closing = threading.Thread(target=self._close, name="loomwire-cache-close")
+            self._closing.start()
+        if not inside_a_loop():
+            self._closing.join()
 
     def _close(self) -> None:
         asyncio.run(self._caches.stores.aclose())

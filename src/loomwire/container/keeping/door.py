@@ -14,9 +14,9 @@ from loomwire.domain.values import JSON
 if TYPE_CHECKING:
     from dependency_injector import containers
 
-    from loomwire.application.caching.llm_cache import LLMCache
     from loomwire.application.caching.semantic.tallies import SimilarCounts
     from loomwire.application.caching.tallies import CacheCounts
+    from loomwire.application.caching.values.llm_cache import LLMCache
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ class CachingDoor:
         """
         found = self._host_cache
         if found is None:
-            from loomwire.application.caching.llm_cache import LLMCache
+            from loomwire.application.caching.values.llm_cache import LLMCache
 
             registry = self._registry
             caches: CacheStates = self.wiring.cache_states()

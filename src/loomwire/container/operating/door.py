@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from loomwire.application.registry import ClientRegistry
+from loomwire.application.state.caches import CacheStates
 from loomwire.application.state.circuits import Circuits
 from loomwire.application.state.targets import TargetStates
 from loomwire.domain.requests import LLMRequest
@@ -32,6 +33,12 @@ class OperatingDoor:
         """The circuits of all targets, for an operator: `find("openai/gpt-4o").isolate()`, `reset()`, `statuses()`."""
         states: TargetStates = self.wiring.target_states()
         return states.circuits
+
+    @property
+    def caches(self) -> CacheStates:
+        """What all clients keep, for an operator: `stores.levels()`, `counts()`."""
+        caches: CacheStates = self.wiring.cache_states()
+        return caches
 
     def route(self, name: str, request: LLMRequest, *, streamed: bool = False) -> Route:
         """Return whom a client would ask for a request now, in which order, and why the others not. Sends nothing.

@@ -10,8 +10,10 @@ from typing import Final, Protocol, TypeAlias
 
 from loomwire.application.memory.manager import MemoryManager
 from loomwire.application.selection.route import Dropped, Kept, Route
+from loomwire.application.state.caches import CacheStates
 from loomwire.application.state.circuits import Circuits
 from loomwire.container.health import ContainerHealth
+from loomwire.container.operating.caches import MOST_SHOWN, listed, namespaces_of, purged, told
 from loomwire.container.operating.needs import RouteNeeds
 from loomwire.domain.config import ClientConfig, LLMConfig
 from loomwire.domain.errors import ClientRemovedError, LLMValidationError
@@ -33,6 +35,11 @@ class Operated(Protocol):
     @abstractmethod
     def circuits(self) -> Circuits:
         """The circuits of all targets."""
+
+    @property
+    @abstractmethod
+    def caches(self) -> CacheStates:
+        """What all clients keep."""
 
     @property
     @abstractmethod
@@ -148,6 +155,32 @@ async def route(container: Operated, values: _Values) -> dict[str, JSON]:
     return {"client": client, "rule": found.rule, "panic": found.panic, "kept": kept, "dropped": dropped}
 
 
+async def caches(container: Operated, _: _Values) -> dict[str, JSON]:
+    """Return what every level of the caches holds, and what the caches of each client did."""
+    return told(container.caches)
+
+
+async def entries(container: Operated, values: _Values) -> dict[str, JSON]:
+    """Return facts of the entries that were asked for most often, of a `name` or of all, at most `limit` of them."""
+    limit = values.get("limit", 20)
+    if not isinstance(limit, int) or isinstance(limit, bool) or not 0 < limit <= MOST_SHOWN:
+        raise LLMValidationError(f"`limit` is a number from 1 to {MOST_SHOWN}")
+    return await listed(container.caches, await _spaces(container, values), limit)
+
+
+async def purge(container: Operated, values: _Values) -> dict[str, JSON]:
+    """Forget what is kept for a `name`; everything when there is none."""
+    return await purged(container.caches, await _spaces(container, values))
+
+
+async def _spaces(container: Operated, values: _Values) -> tuple[str | None, ...]:
+    name = values.get("name")
+    if name is None:
+        return (None,)
+    clients = {each: container.client_config(each) for each in container.names()}
+    return await namespaces_of(container.caches, clients, _name(name))
+
+
 _Operation: TypeAlias = Callable[[Operated, _Values], Awaitable[Mapping[str, JSON]]]
 _OPERATIONS: Final[Mapping[str, _Operation]] = {
     "health": health,
@@ -155,6 +188,9 @@ _OPERATIONS: Final[Mapping[str, _Operation]] = {
     "reset": reset,
     "trip": trip,
     "route": route,
+    "caches": caches,
+    "entries": entries,
+    "purge": purge,
     "memory": memory,
 }
 

@@ -152,7 +152,8 @@ class RedisCache(ICacheStrategy):
             for _ in range(_SCANS):
                 (answer,) = await self._ask(("SCAN", cursor, "MATCH", match, "COUNT", _SCANNED))
                 cursor, names = scanned(answer)
-                found += await self._facts(names, limit - len(found))
+                keys = [key for key in map(self._keys.read, names) if key and namespace in {None, key.namespace}]
+                found += await self._facts(keys, limit - len(found))
                 if len(found) >= limit or cursor == b"0":
                     break
         except LineError as error:
@@ -189,9 +190,9 @@ class RedisCache(ICacheStrategy):
             raise LineError("no mark")
         return found, raw
 
-    async def _facts(self, names: Sequence[bytes], most: int) -> list[EntryFacts]:
+    async def _facts(self, keys: Sequence[CacheKey], most: int) -> list[EntryFacts]:
         facts: list[EntryFacts] = []
-        for key in [key for key in map(self._keys.read, names) if key is not None]:
+        for key in keys:
             if len(facts) >= most:
                 break
             (answer,) = await self._ask(self._keys.look(key))

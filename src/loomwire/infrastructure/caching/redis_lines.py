@@ -19,7 +19,7 @@ _A_DAY_S: Final = 86_400.0
 _CONNECT_S: Final = 5.0
 # What is lost keeps everybody behind it waiting for so long; looks themselves are given up much earlier.
 _ANSWER_S: Final = 1.0
-_AT_ONCE: Final = 256
+_AT_ONCE: Final = 64
 _MOST_WAITING: Final = 10_000
 _WORD: Final = re.compile(r"[A-Z]{3,20}\b")
 
@@ -200,7 +200,8 @@ class RedisLine:
         try:
             answers = await self._exchanged(commands)
         except Exception as error:  # noqa: BLE001  # whatever a server or a library does is a line that does not work
-            why = type(error).__name__
+            # The library says ConnectionError also of a wrong password or certificate; what it was stands behind that.
+            why = type(error.__cause__ or error.__context__ or error).__name__
         else:
             why = ""
             _deliver(batch, answers)

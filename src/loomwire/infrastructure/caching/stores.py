@@ -7,25 +7,27 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final, TypeAlias, assert_never, final
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar, assert_never, final
 
 from typing_extensions import override
 
-from loomwire.domain.caching.policies import DiskLevel, EvictionRule, Level, MemoryLevel, RedisLevel
+from loomwire.domain.caching.policies import DiskLevel, Level, MemoryLevel, RedisLevel
 from loomwire.domain.ports.cache import ICacheStores, ICacheStrategy
 from loomwire.domain.values import Secret
 from loomwire.infrastructure.caching.memory import MemoryCache
 from loomwire.infrastructure.caching.tiered import TieredCache
-from loomwire.infrastructure.configuration.files import absolute
 
 if TYPE_CHECKING:
     from loomwire.infrastructure.caching.disk.cache import DiskCache
     from loomwire.infrastructure.caching.shielded import Shielded
 
 _CLOSE_S: Final = 10.0
-_Server: TypeAlias = tuple[Secret, str]
+_Place: TypeAlias = tuple[str | Secret, str]
+
+T = TypeVar("T")
 
 
 @final
@@ -44,9 +46,9 @@ class CacheStores(ICacheStores):
         """Open nothing yet."""
         self._now = now
         self._wall = wall
-        self._memories: dict[EvictionRule, MemoryCache] = {}
-        self._disks: dict[str, tuple[Shielded, DiskCache]] = {}
-        self._servers: dict[_Server, Shielded] = {}
+        self._memories: dict[_Place, MemoryCache] = {}
+        self._disks: dict[_Place, tuple[Shielded, DiskCache]] = {}
+        self._servers: dict[_Place, Shielded] = {}
         self._joined: dict[tuple[ICacheStrategy, ...], ICacheStrategy] = {}
         self._closing: tuple[threading.Thread, ...] = ()
         self._closed = False
@@ -57,9 +59,6 @@ class CacheStores(ICacheStores):
         """Take a lock of its own in a child."""
         self._lock = threading.RLock()
         self._closing = ()
-        for store in self._joined.values():
-            if isinstance(store, TieredCache):
-                store.after_fork()
 
     @override
     def store(self, levels: tuple[Level, ...]) -> ICacheStrategy:
@@ -74,26 +73,14 @@ class CacheStores(ICacheStores):
 
     @override
     def retain(self, levels: Iterable[Level]) -> None:
-        memories: set[EvictionRule] = set()
-        disks: set[str] = set()
-        servers: set[_Server] = set()
-        for level in levels:
-            match level:
-                case MemoryLevel():
-                    memories.add(level.strategy)
-                case DiskLevel():
-                    disks.add(absolute(level.path))
-                case RedisLevel():
-                    servers.add((level.url, level.prefix))
-                case _:
-                    assert_never(level)
+        wanted = set(map(_place, levels))
         with self._lock:
             before = self.levels()
-            self._memories = {rule: cache for rule, cache in self._memories.items() if rule in memories}
-            self._disks = {path: disk for path, disk in self._disks.items() if path in disks}
-            self._servers = {server: cache for server, cache in self._servers.items() if server in servers}
-            kept = self.levels()
-            self._joined = {parts: store for parts, store in self._joined.items() if set(parts) <= set(kept)}
+            self._memories = _kept(self._memories, wanted)
+            self._disks = _kept(self._disks, wanted)
+            self._servers = _kept(self._servers, wanted)
+            kept = set(self.levels())
+            self._joined = {parts: store for parts, store in self._joined.items() if kept.issuperset(parts)}
             self._close_behind([cache for cache in before if cache not in kept])
 
     @override
@@ -126,9 +113,10 @@ class CacheStores(ICacheStores):
                 assert_never(level)
 
     def _memory(self, level: MemoryLevel) -> MemoryCache:
-        cache = self._memories.get(level.strategy)
+        place = _place(level)
+        cache = self._memories.get(place)
         if cache is None:
-            cache = self._memories[level.strategy] = MemoryCache(level, now=self._now)
+            cache = self._memories[place] = MemoryCache(level, now=self._now)
         else:
             cache.adapt(level)
         return cache
@@ -138,11 +126,11 @@ class CacheStores(ICacheStores):
         from loomwire.infrastructure.caching.disk.cache import DiskCache
         from loomwire.infrastructure.caching.shielded import Shielded
 
-        path = absolute(level.path)
-        known = self._disks.get(path)
+        place = _place(level)
+        known = self._disks.get(place)
         if known is None:
-            inner = DiskCache(replace(level, path=path), now=self._now, wall=self._wall)
-            known = self._disks[path] = Shielded(inner, timeout_s=level.timeout_s, now=self._now), inner
+            inner = DiskCache(replace(level, path=place[1]), now=self._now, wall=self._wall)
+            known = self._disks[place] = Shielded(inner, timeout_s=level.timeout_s, now=self._now), inner
         shielded, disk = known
         disk.adapt(level)
         shielded.adapt(level.timeout_s)
@@ -152,11 +140,11 @@ class CacheStores(ICacheStores):
         from loomwire.infrastructure.caching.redis_cache import RedisCache
         from loomwire.infrastructure.caching.shielded import Shielded
 
-        server = level.url, level.prefix
-        shielded = self._servers.get(server)
+        place = _place(level)
+        shielded = self._servers.get(place)
         if shielded is None:
             inner = RedisCache(level, wall=self._wall)
-            shielded = self._servers[server] = Shielded(inner, timeout_s=level.timeout_s, now=self._now)
+            shielded = self._servers[place] = Shielded(inner, timeout_s=level.timeout_s, now=self._now)
         shielded.adapt(level.timeout_s)
         return shielded
 
@@ -166,6 +154,22 @@ class CacheStores(ICacheStores):
         closing = threading.Thread(target=_close, args=(gone,), name="loomwire-cache-close", daemon=True)
         self._closing = (*filter(threading.Thread.is_alive, self._closing), closing)
         closing.start()
+
+
+def _place(level: Level) -> _Place:
+    match level:
+        case MemoryLevel():
+            return "memory", level.strategy
+        case DiskLevel():
+            return "disk", str(Path(level.path).absolute())
+        case RedisLevel():
+            return level.url, level.prefix
+        case _:
+            assert_never(level)
+
+
+def _kept(held: dict[_Place, T], wanted: Collection[_Place]) -> dict[_Place, T]:
+    return {place: each for place, each in held.items() if place in wanted}
 
 
 def _close(gone: Sequence[ICacheStrategy]) -> None:

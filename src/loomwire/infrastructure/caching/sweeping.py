@@ -5,23 +5,25 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import queue
 import threading
 import weakref
 from collections.abc import Sequence
-from typing import Final, final
+from typing import Final, TypeAlias, final
 
 from loomwire.domain.ports.cache import ICacheStores, ICacheStrategy
 
 _LOGGER: Final = logging.getLogger("loomwire.cache")
 _SWEEP_S: Final = 60.0
+_Bell: TypeAlias = "queue.SimpleQueue[None]"
 
 
 @final
 class CacheSweeper:
     """Calls `sweep` of every level every so many seconds, on a daemon thread with an event loop of its own.
 
-    No event loop of a host is touched. The thread holds the levels only while it sweeps: it ends by itself, at its next
-    turn, when nobody has them any more. A forked child gets a thread of its own. Safe for several threads.
+    No event loop of a host is touched. The thread holds the levels only while it sweeps, and ends when nobody has them
+    any more. A forked child gets a thread of its own. Safe for several threads.
 
     Args:
         stores: Whose levels; held weakly.
@@ -32,7 +34,7 @@ class CacheSweeper:
         self._stores = weakref.ref(stores)
         self._every_s = 0.0
         self._lock = threading.Lock()
-        self._stopped = threading.Event()
+        self._stopped: _Bell = queue.SimpleQueue()
         _sweepers.add(self)
 
     def after_fork(self) -> None:
@@ -46,11 +48,14 @@ class CacheSweeper:
         with self._lock:
             if seconds == self._every_s:
                 return
-            self._stopped.set()
+            self._stopped.put(None)
             self._every_s = seconds
-            if seconds <= 0:
+            stores = self._stores()
+            if seconds <= 0 or stores is None:
                 return
-            self._stopped = threading.Event()
+            self._stopped = queue.SimpleQueue()
+            # The collector may call it anywhere, so it may take no lock.
+            weakref.finalize(stores, self._stopped.put, None).atexit = False
             thread = threading.Thread(
                 target=_serve, args=(self._stores, self._stopped, seconds), name="loomwire-cache-sweep", daemon=True
             )
@@ -61,9 +66,9 @@ class CacheSweeper:
         self.every(0.0)
 
 
-def _serve(held: weakref.ref[ICacheStores], stopped: threading.Event, every_s: float) -> None:
-    failing: set[str] = set()
-    while not stopped.wait(every_s):
+def _serve(held: weakref.ref[ICacheStores], stopped: _Bell, every_s: float) -> None:
+    failing: set[int] = set()
+    while not _rung(stopped, every_s):
         stores = held()
         if stores is None:
             return
@@ -71,20 +76,27 @@ def _serve(held: weakref.ref[ICacheStores], stopped: threading.Event, every_s: f
         del stores
 
 
-async def _sweep(levels: Sequence[ICacheStrategy], failing: set[str]) -> None:
+def _rung(stopped: _Bell, every_s: float) -> bool:
+    try:
+        stopped.get(timeout=every_s)
+    except queue.Empty:
+        return False
+    return True
+
+
+async def _sweep(levels: Sequence[ICacheStrategy], failing: set[int]) -> None:
     for level in levels:
-        name = type(level).__name__
         try:
             async with asyncio.timeout(_SWEEP_S):
                 await level.sweep()
         except Exception as error:  # noqa: BLE001  # one that breaks its promise must not keep others from being swept
-            if name not in failing:
-                failing.add(name)
-                _LOGGER.warning("cache level %s cannot be swept (%s)", name, type(error).__name__)
+            if id(level) not in failing:
+                failing.add(id(level))
+                _LOGGER.warning("cache level %s cannot be swept (%s)", type(level).__name__, type(error).__name__)
         else:
-            if name in failing:
-                failing.remove(name)
-                _LOGGER.warning("cache level %s can be swept again", name)
+            if id(level) in failing:
+                failing.remove(id(level))
+                _LOGGER.warning("cache level %s can be swept again", type(level).__name__)
 
 
 _sweepers: weakref.WeakSet[CacheSweeper] = weakref.WeakSet()

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import threading
+import weakref
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from operator import attrgetter
 from typing import Final, TypeAlias, TypeVar, final
@@ -46,6 +48,7 @@ class TieredCache(ICacheStrategy):
         self._broken: frozenset[int] = frozenset()
         self._hits = self._misses = self._stale = self._writes = self._errors = 0
         self.after_fork()
+        _tiered.add(self)
 
     def after_fork(self) -> None:
         """Take a lock of its own in a child."""
@@ -54,19 +57,19 @@ class TieredCache(ICacheStrategy):
     @override
     async def get(self, key: CacheKey) -> CacheEntry | None:
         found: CacheEntry | None = None
-        is_below = False
         tickets: list[tuple[MemoryCache, Ticket]] = []
+        above: tuple[tuple[MemoryCache, Ticket], ...] = ()
         for level in self._levels:
-            entry = await self._tried(level, lambda level: level.get(key), None)
-            if entry is not None and (found is None or entry.is_fresh or entry.age_s < found.age_s):
-                found, is_below = entry, bool(tickets)
+            better = _better(found, await self._tried(level, lambda level: level.get(key), None))
+            if better is not found:
+                found, above = better, tuple(tickets)
             if found is not None and found.is_fresh:
                 break
             if isinstance(level, MemoryCache):
                 tickets.append((level, level.ticket(key)))
         self._count(found)
-        if found is not None and is_below:
-            for memory, ticket in tickets:
+        if found is not None:
+            for memory, ticket in above:
                 memory.promote(key, found, ticket)
         return found
 
@@ -107,20 +110,20 @@ class TieredCache(ICacheStrategy):
         parts = [level.statistics() for level in self._levels]
         with self._lock:
             return CacheStatistics(
-                level="+".join(part.level for part in parts),
+                level="+".join(map(attrgetter("level"), parts)),
                 hits=self._hits,
                 misses=self._misses,
                 stale=self._stale,
                 writes=self._writes,
-                evictions=sum(part.evictions for part in parts),
-                expired=sum(part.expired for part in parts),
-                refused=sum(part.refused for part in parts),
-                errors=self._errors + sum(part.errors for part in parts),
+                evictions=sum(map(attrgetter("evictions"), parts)),
+                expired=sum(map(attrgetter("expired"), parts)),
+                refused=sum(map(attrgetter("refused"), parts)),
+                errors=self._errors + sum(map(attrgetter("errors"), parts)),
                 entries=_joined(max, [part.entries for part in parts]),
                 size_bytes=_joined(sum, [part.size_bytes for part in parts]),
                 limit_bytes=_joined(sum, [part.limit_bytes for part in parts]),
                 oldest_s=max((part.oldest_s for part in parts if part.oldest_s is not None), default=None),
-                resting_s=max((part.resting_s for part in parts), default=0.0),
+                resting_s=max(map(attrgetter("resting_s"), parts), default=0.0),
             )
 
     @override
@@ -184,6 +187,24 @@ class TieredCache(ICacheStrategy):
                 self._stale += not found.is_fresh
 
 
+def _better(found: CacheEntry | None, entry: CacheEntry | None) -> CacheEntry | None:
+    if found is None or entry is None:
+        return entry or found
+    return entry if entry.is_fresh or entry.age_s < found.age_s else found
+
+
 def _joined(join: Callable[[Iterable[int]], int], parts: Sequence[int | None]) -> int | None:
     known = [part for part in parts if part is not None]
     return join(known) if parts and len(known) == len(parts) else None
+
+
+_tiered: weakref.WeakSet[TieredCache] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for tiered in tuple(_tiered):
+        tiered.after_fork()
+
+
+if hasattr(os, "register_at_fork"):  # pragma: no branch
+    os.register_at_fork(after_in_child=_after_fork)

@@ -147,5 +147,5 @@ def test_a_secret_and_a_picture_are_not_in_the_text() -> None:
 
 
 def test_more_classes_than_are_remembered_have_their_texts_all_the_same() -> None:
-    kinds = [dataclass(frozen=True)(type(f"Kind{number}", (Nothing,), {})) for number in range(300)]
+    kinds: list[type] = [dataclass(frozen=True)(type(f"Kind{number}", (Nothing,), {})) for number in range(300)]
     assert len({canonical(kind()) for kind in kinds}) == 300

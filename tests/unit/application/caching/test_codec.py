@@ -84,16 +84,8 @@ def test_every_other_field_of_an_answer_is_kept() -> None:
     changed = {one.name for one in fields(LLMResponse) if getattr(FULL, one.name) != getattr(PLAIN, one.name)}
     kept = {"output", "text", "provider", "model", "finish", "complete"}
     assert changed | kept | LEFT_OUT == {one.name for one in fields(LLMResponse)}
-    for name, value in {
-        "output": "A",
-        "text": "B",
-        "provider": "C",
-        "model": "D",
-        "finish": None,
-        "complete": False,
-    }.items():
-        other = replace(FULL, **{name: value})
-        assert decoded(encoded(other)) == other
+    other = replace(FULL, output="A", text="B", provider="C", model="D", finish=None, complete=False)
+    assert decoded(encoded(other)) == other
 
 
 def test_mappings_and_sequences_of_any_kind_are_json() -> None:
@@ -118,10 +110,9 @@ def test_whatever_else_is_there_is_a_value_error_or_an_answer(fields_: JSON) -> 
     raw = json.dumps(fields_).encode()
     try:
         response = decoded(raw)
-    except ValueError as error:
-        assert str(error) == "these bytes are no answer that was kept"
-    else:
-        assert decoded(encoded(response)) == response
+    except ValueError:
+        return
+    assert decoded(encoded(response)) == response
 
 
 @given(st.binary(max_size=80))
@@ -139,13 +130,33 @@ def test_a_cut_answer_is_none(cut: int) -> None:
 @pytest.mark.parametrize(
     ("place", "value"),
     [
-        (0, FORMAT + "0"), (0, None), (1, None), (2, 1), (3, None), (5, {}), (5, [1]), (5, [[1, 2, 3, 4, 5]]), (5, [[]]),
-        (5, [["1", "n", [], "", None]]), (6, [["", "", "", "", "", None]]), (7, "ended"), (7, 1), (8, None),
-        (8, [1, 2, 3, 4, 5, False, None]), (8, [1, 2, 3, 4, True, False, None, True]), (8, [1, 2, 3, 4, 5, 0, None, True]),
-        (8, [1, 2, 3, 4, 5, False, "9", True]), (9, "free"), (9, [1]), (9, ["1", True]), (9, None), (10, 1), (14, None),
+        (0, FORMAT + "0"),
+        (0, None),
+        (1, None),
+        (2, 1),
+        (3, None),
+        (5, {}),
+        (5, [1]),
+        (5, [[1, 2, 3, 4, 5]]),
+        (5, [[]]),
+        (5, [["1", "n", [], "", None]]),
+        (6, [["", "", "", "", "", None]]),
+        (7, "ended"),
+        (7, 1),
+        (8, None),
+        (8, [1, 2, 3, 4, 5, False, None]),
+        (8, [1, 2, 3, 4, True, False, None, True]),
+        (8, [1, 2, 3, 4, 5, 0, None, True]),
+        (8, [1, 2, 3, 4, 5, False, "9", True]),
+        (9, "free"),
+        (9, [1]),
+        (9, ["1", True]),
+        (9, None),
+        (10, 1),
+        (14, None),
         (15, 1),
     ],
-)  # fmt: skip
+)
 def test_a_field_of_another_type_makes_it_none(place: int, value: JSON) -> None:
     raw = json.dumps([*FIELDS[:place], value, *FIELDS[place + 1 :]]).encode()
     with pytest.raises(ValueError, match="no answer"):

@@ -74,12 +74,14 @@ async def test_one_works_and_everybody_gets_what_he_found() -> None:
     flights, work = Flights(), Work()
     asked = [asking(flights, work) for _ in range(1000)]
     await turns()
+    before = flights.landings()
     assert flights.is_awaited("key")
     work.go.set()
     assert await ended(*asked) == [("done", False)] + [("done", True)] * 999
     assert (work.begun, others(), flights.is_awaited("key")) == (1, 0, False)
-    assert flights.landed_lately("key")
-    assert not flights.landed_lately("another")
+    assert flights.landed_since("key", before)
+    assert not flights.landed_since("another", before)
+    assert not flights.landed_since("key", flights.landings())
 
 
 async def test_whoever_comes_after_the_end_begins_anew() -> None:
@@ -95,7 +97,7 @@ async def test_keys_do_not_share() -> None:
     found = await asyncio.gather(*(flights.joined(number, work) for number in range(300)))
     assert work.begun == len(found) == 300
     # Only so many are remembered.
-    assert (flights.landed_lately(0), flights.landed_lately(299)) == (False, True)
+    assert (flights.landed_since(0, 0), flights.landed_since(299, 0)) == (False, True)
 
 
 async def test_the_first_one_may_be_cancelled_and_nobody_notices() -> None:
@@ -122,7 +124,7 @@ async def test_the_last_one_who_leaves_cancels_the_work_and_waits_until_it_has_e
     work.cleaned.set()
     await turns()
     assert (second.cancelled(), others()) == (True, 0)
-    assert not flights.landed_lately("key")
+    assert flights.landings() == 0
 
 
 async def test_a_second_cancellation_reaches_the_work_and_does_not_leave_it_behind() -> None:
@@ -412,3 +414,15 @@ def test_a_forked_child_waits_for_nothing_that_its_parent_does() -> None:
     work.go.set()
     assert parent.run_until_complete(waiting) == ("done", False)
     parent.close()
+
+
+@pytest.mark.parametrize("after", range(6))
+async def test_a_cancellation_that_meets_the_end_leaves_nothing(after: int) -> None:
+    flights, work = Flights(), Work()
+    first, second = asking(flights, work), asking(flights, work)
+    await turns()
+    work.go.set()
+    await turns(after)
+    second.cancel()
+    assert (await ended(first, second))[0] == ("done", False)
+    assert others() == 0

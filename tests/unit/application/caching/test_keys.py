@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from typing_extensions import override
 
+from loomwire.application.caching.canonical import silent_fields
 from loomwire.application.caching.keys import SHARED, Digests, RequestKeys, digest_of, target_identity
 from loomwire.domain.caching.policies import CachePolicy, KeepRule
 from loomwire.domain.capabilities import ModelCapabilities
@@ -35,7 +36,7 @@ from loomwire.domain.vectors.embeddings import EmbedRequest
 from loomwire.infrastructure.providers.rows.kinds import Also
 from loomwire.infrastructure.providers.speech import dialect_of
 from loomwire.infrastructure.providers.table import DIALECTS
-from support.asking import FIND, LOOK, USUAL, near, requests, variants
+from support.asking import EDITS, FIND, LOOK, OTHERS, USUAL, requests, variants
 
 TARGET = LLMConfig(type="custom", model="m", base_url="https://usual.example", keys=(Secret("k"),))
 ASK = LLMRequest.of("Hi")
@@ -77,26 +78,30 @@ def _body(dialect: str, request: LLMRequest) -> bytes | None:
 
 
 def test_every_field_of_a_request_and_of_what_is_in_it_changes_the_key() -> None:
-    asked = [USUAL, *near(USUAL)]
-    assert len(asked) > 150
-    digests = {digest(request) for request in asked}
-    # Two changes lead to the same request: an image, and a list, that a variant leaves as they were.
-    assert len(digests) == len({repr_of(request) for request in asked})
+    asked = [USUAL, *(edit(USUAL) for edit in EDITS)]
+    assert len(asked) > 130
+    assert len({digest(request) for request in asked}) == len(asked)
+
+
+@pytest.mark.parametrize("kind", OTHERS, ids=lambda kind: kind.__name__)
+def test_something_is_said_of_every_field_that_is_part_of_a_key(kind: type) -> None:
+    # An image has an address in place of data; both are among the edits.
+    assert {one.name for one in fields(kind)} - silent_fields(kind) - {"url"} == OTHERS[kind].keys()
 
 
 def repr_of(request: LLMRequest) -> str:
     """Return everything of a request as text; the reprs of texts, pictures and results leave out what they hold."""
     parts = [
-        [(part.text if isinstance(part, Text) else part.data if isinstance(part, Image) else None, content_of(part), part)
-         for part in message.parts]
+        part.text if isinstance(part, Text) else part.data if isinstance(part, Image) else content_of(part)
         for message in request.messages
-    ]  # fmt: skip
+        for part in message.parts
+    ]
     return repr((request, parts))
 
 
-def content_of(part: object) -> str:
+def content_of(part: object) -> JSON:
     """Return what a tool answered."""
-    return repr(part.content) if isinstance(part, ToolResult) else ""
+    return part.content if isinstance(part, ToolResult) else None
 
 
 @given(requests(), requests())
@@ -110,7 +115,7 @@ def test_what_is_sent_otherwise_in_any_dialect_has_another_key(one: LLMRequest, 
 
 def test_requests_with_one_key_are_sent_as_the_same_bytes() -> None:
     by_key: dict[bytes, set[tuple[bytes | None, ...]]] = {}
-    for request in near(USUAL):
+    for request in (edit(USUAL) for edit in EDITS):
         by_key.setdefault(digest(request), set()).add(sent(request))
     assert all(len(bodies) == 1 for bodies in by_key.values())
 
@@ -177,8 +182,8 @@ def test_when_and_for_whose_books_a_request_is_changes_no_key(name: str) -> None
     assert digest(other) == digest(ASK)
 
 
-def _asked(**parameters: float) -> LLMRequest:
-    return replace(ASK, parameters=Parameters(**parameters))  # type: ignore[arg-type]
+def _asked(temperature: float | None = None, seed: int | None = None) -> LLMRequest:
+    return replace(ASK, parameters=Parameters(temperature=temperature, seed=seed))
 
 
 def _of(**settings: object) -> ClientConfig:
@@ -394,10 +399,18 @@ def test_every_target_must_be_asked_for_the_same_answer_again(
 
 def test_digests_of_other_operations_and_values_differ() -> None:
     digests = [
-        digest_of("embed"), digest_of("embed", None), digest_of("embed", ""), digest_of("embed", "a", "b"),
-        digest_of("embed", ["a", "b"]), digest_of("rerank", "a", "b"), Digests("embed", "a")("b"), Digests("embed")("a"),
-        digest_of("embed", TARGET), digest_of("embed", EmbedRequest.of("a")), digest_of("embed", EmbedRequest.of("b")),
-    ]  # fmt: skip
+        digest_of("embed"),
+        digest_of("embed", None),
+        digest_of("embed", ""),
+        digest_of("embed", "a", "b"),
+        digest_of("embed", ["a", "b"]),
+        digest_of("rerank", "a", "b"),
+        Digests("embed", "a")("b"),
+        Digests("embed")("a"),
+        digest_of("embed", TARGET),
+        digest_of("embed", EmbedRequest.of("a")),
+        digest_of("embed", EmbedRequest.of("b")),
+    ]
     assert None not in digests
     assert len(set(digests)) == len(digests)
     assert digest_of("embed", object()) is None

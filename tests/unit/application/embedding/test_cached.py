@@ -8,20 +8,22 @@ from dataclasses import replace
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from typing_extensions import override
 
 from loomwire.application.caching.tallies import CacheTally
 from loomwire.application.embedding.cached import CachedEmbedder
 from loomwire.application.embedding.shelf import AT_ONCE, PAUSE, Shelf
-from loomwire.domain.caching.entries import CacheKey
+from loomwire.domain.caching.entries import CacheEntry, CacheKey
 from loomwire.domain.caching.policies import CachePolicy
-from loomwire.domain.errors import LLMProtocolError, LLMRateLimitError
+from loomwire.domain.errors import LLMError, LLMProtocolError, LLMRateLimitError, llm_error
 from loomwire.domain.ports.cache import ICacheStrategy
 from loomwire.domain.pricing import FREE, Cost, Usage
+from loomwire.domain.reports.steps import Step
 from loomwire.domain.requests import Bound, CacheMode
 from loomwire.domain.vectors.embeddings import EmbedRequest, EmbedResponse, Purpose
 from loomwire.testing import FakeClock, hashed_vector
 from support.chains import turns
-from support.embedding import Watched, for_ever
+from support.embedding import Happens, Watched, for_ever
 from support.shelves import DictStore
 
 ABC = EmbedRequest.of("a", "b", "c")
@@ -338,3 +340,110 @@ def test_no_two_lists_of_texts_have_one_key() -> None:
 
 async def _ask(embedder: CachedEmbedder, request: EmbedRequest) -> EmbedResponse:
     return await embedder.embed(request)
+
+
+class Aged:
+    """An embedder whose vectors went stale some seconds ago."""
+
+    def __init__(self, policy: CachePolicy, happens: Happens = lambda _: None) -> None:
+        self.clock = FakeClock()
+        self.leaf = Watched(happens)
+        self.store = DictStore(self.clock)
+        self.shelf = Shelf(store=self.store, identity=b"m", policy=policy, clock=self.clock)
+        self.embedder = CachedEmbedder(self.leaf, self.shelf)
+
+    async def stale(self, *texts: str, s: float) -> None:
+        """Keep texts, and let them grow stale."""
+        await CachedEmbedder(Watched(), self.shelf).embed(EmbedRequest(texts))
+        await self.clock.advance(self.shelf.policy.ttl_s + s)
+
+
+SOON = CachePolicy(ttl_s=100.0, ttl_jitter=0.0, swr_s=50.0)
+ELSE = CachePolicy(ttl_s=100.0, ttl_jitter=0.0, stale_if_error_s=50.0)
+
+
+async def test_while_it_is_renewed_the_old_one_is_given_once_for_all() -> None:
+    aged = Aged(SOON)
+    await aged.stale("a", "b", s=20.0)
+    await aged.store.invalidate(next(iter(aged.store.kept)))
+    await CachedEmbedder(Watched(), aged.shelf).embed(EmbedRequest.of("a"))
+    asks = (EmbedRequest.of("a", "b"), EmbedRequest.of("b"), EmbedRequest.of("b", "a", "b"))
+    answers = await asyncio.gather(*map(aged.embedder.embed, asks))
+    assert [(answer.cached, steps(answer)) for answer in answers] == [(True, [("cache", "dict", "stale")])] * 3
+    await turns()
+    assert sent(aged.leaf) == [("b",)]
+    assert steps(await aged.embedder.embed(EmbedRequest.of("a", "b"))) == [("cache", "dict", "hit")]
+    assert aged.shelf.tally.counts().stale == 3
+
+
+async def test_what_was_renewed_meanwhile_is_not_sent_again() -> None:
+    aged = Aged(SOON)
+    await aged.stale("a", s=20.0)
+
+    class Renewed(DictStore):
+        @override
+        async def get(self, key: CacheKey) -> CacheEntry | None:
+            found = await super().get(key)
+            if found is not None and not found.is_fresh:
+                await self.set(key, found.value, ttl_s=100.0)
+            return found
+
+    store = Renewed(aged.clock)
+    store.kept = aged.store.kept
+    answer = await CachedEmbedder(aged.leaf, replace(aged.shelf, store=store)).embed(EmbedRequest.of("a"))
+    await turns()
+    assert (steps(answer), sent(aged.leaf)) == ([("cache", "dict", "stale")], [])
+
+
+async def test_what_is_old_is_sent_along_when_something_has_to_be_sent() -> None:
+    aged = Aged(SOON)
+    await aged.stale("a", s=20.0)
+    answer = await aged.embedder.embed(EmbedRequest.of("a", "c"))
+    assert (sent(aged.leaf), answer.steps) == ([("a", "c")], ())
+
+
+async def test_when_nobody_answers_the_old_ones_do_and_say_so() -> None:
+    aged = Aged(ELSE, fails("server"))
+    await aged.stale("a", "b", s=20.0)
+    answer = await aged.embedder.embed(EmbedRequest.of("b", "a"))
+    assert (answer.cached, answer.usage, answer.cost) == (True, Usage(), FREE)
+    assert [(step.layer, step.outcome, step.reason) for step in answer.steps] == [
+        ("cache", "stale", "server"),
+        ("attempt", "failed", ""),
+    ]
+    assert [list(vector) for vector in answer.vectors] == [list(hashed_vector(text, 8)) for text in "ba"]
+    assert aged.shelf.tally.counts().stale == 1
+
+
+async def test_at_the_end_of_its_time_a_call_still_gets_the_old_ones() -> None:
+    aged = Aged(ELSE, fails("deadline"))
+    await aged.stale("a", s=20.0)
+    late = EmbedRequest(("a",), bound=Bound(aged.clock.now()))
+    assert (await aged.embedder.embed(late)).cached
+
+
+@pytest.mark.parametrize(
+    ("policy", "reason", "texts", "s"),
+    [
+        (ELSE, "server", "ac", 20.0),
+        (ELSE, "server", "a", 60.0),
+        (ELSE, "invalid_request", "a", 20.0),
+        (CachePolicy(ttl_s=100.0, ttl_jitter=0.0), "server", "a", 20.0),
+    ],
+    ids=["one unknown", "too old", "the caller's mistake", "not allowed"],
+)
+async def test_otherwise_the_error_goes_on(policy: CachePolicy, reason: str, texts: str, s: float) -> None:
+    aged = Aged(policy, fails(reason))
+    await aged.stale("a", s=s)
+    with pytest.raises(LLMError) as caught:
+        await aged.embedder.embed(EmbedRequest.of(*texts))
+    assert caught.value.reason == reason
+
+
+def fails(reason: str) -> Happens:
+    """Return what fails for a reason."""
+
+    def failing(_: EmbedRequest) -> EmbedResponse:
+        raise llm_error(reason, "no").with_step(Step("attempt", "p/m", "failed"))
+
+    return failing

@@ -9,12 +9,15 @@ from typing_extensions import override
 
 from loomwire.application.embedding.cached_ranking import CachedReranker
 from loomwire.application.embedding.shelf import Shelf
+from loomwire.domain.caching.entries import CacheEntry, CacheKey
 from loomwire.domain.caching.policies import CachePolicy
-from loomwire.domain.errors import LLMRateLimitError
+from loomwire.domain.errors import LLMRateLimitError, LLMTemporaryError, LLMValidationError
 from loomwire.domain.ports.embedding import IReranker
 from loomwire.domain.pricing import FREE, Usage
+from loomwire.domain.reports.steps import Step
 from loomwire.domain.vectors.embeddings import Ranked, RerankRequest, RerankResponse
-from loomwire.testing import WordReranker
+from loomwire.testing import FakeClock, WordReranker
+from support.chains import turns
 from support.embedding import Ranker
 from support.shelves import DictStore
 
@@ -132,3 +135,58 @@ async def test_errors_are_not_kept() -> None:
     with pytest.raises(LLMRateLimitError):
         await reranker.rerank(PANDA)
     assert store.kept == {}
+
+
+async def test_while_it_is_renewed_the_old_ranking_is_given() -> None:
+    clock = FakeClock()
+    store, leaf = DictStore(clock), Counting()
+    policy = CachePolicy(ttl_s=100.0, ttl_jitter=0.0, swr_s=50.0)
+    shelf = Shelf(store=store, identity=b"m", policy=policy, clock=clock)
+    reranker = CachedReranker(leaf, shelf)
+    await reranker.rerank(PANDA)
+    await clock.advance(120.0)
+    answers = await asyncio.gather(*(reranker.rerank(PANDA) for _ in range(3)))
+    assert [(answer.cached, answer.steps[0].outcome) for answer in answers] == [(True, "stale")] * 3
+    await turns()
+    assert leaf.asked == 2
+    assert (await reranker.rerank(PANDA)).steps[0].outcome == "hit"
+    assert shelf.tally.counts().stale == 3
+
+
+async def test_when_nobody_answers_an_old_ranking_does_and_else_the_error_goes_on() -> None:
+    clock = FakeClock()
+    store = DictStore(clock)
+    policy = CachePolicy(ttl_s=100.0, ttl_jitter=0.0, stale_if_error_s=50.0)
+    shelf = Shelf(store=store, identity=b"m", policy=policy, clock=clock)
+    await CachedReranker(Counting(), shelf).rerank(PANDA)
+    failing = CachedReranker(Ranker(LLMTemporaryError("down").with_step(Step("attempt", "p/m", "failed"))), shelf)
+    await clock.advance(120.0)
+    answer = await failing.rerank(PANDA)
+    assert (answer.cached, answer.cost, [step.layer for step in answer.steps]) == (True, FREE, ["cache", "attempt"])
+    assert (answer.steps[0].outcome, answer.steps[0].reason) == ("stale", LLMTemporaryError("down").reason)
+    with pytest.raises(LLMValidationError):
+        await CachedReranker(Ranker(LLMValidationError("bad")), shelf).rerank(PANDA)
+    await clock.advance(40.0)
+    with pytest.raises(LLMTemporaryError):
+        await failing.rerank(PANDA)
+
+
+async def test_what_was_renewed_meanwhile_is_not_asked_for_again() -> None:
+    clock = FakeClock()
+
+    class Renewed(DictStore):
+        @override
+        async def get(self, key: CacheKey) -> CacheEntry | None:
+            found = await super().get(key)
+            if found is not None and not found.is_fresh:
+                await self.set(key, found.value, ttl_s=100.0)
+            return found
+
+    leaf = Counting()
+    policy = CachePolicy(ttl_s=100.0, ttl_jitter=0.0, swr_s=50.0)
+    reranker = CachedReranker(leaf, Shelf(store=(store := Renewed(clock)), identity=b"m", policy=policy, clock=clock))
+    await reranker.rerank(PANDA)
+    await clock.advance(120.0)
+    assert (await reranker.rerank(PANDA)).steps[0].outcome == "stale"
+    await turns()
+    assert (leaf.asked, store.looks) == (1, 3)

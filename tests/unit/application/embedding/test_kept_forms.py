@@ -23,7 +23,8 @@ def test_a_vector_comes_back_as_it_was_by_every_bit(
     assert raw is not None
     found = vector_of(raw)
     assert (found.provider, found.model) == (provider, model)
-    assert found.vector.tobytes() == vector.tobytes()
+    assert found.vector().tobytes() == vector.tobytes()
+    assert found.dimensions == len(numbers)
 
 
 def test_the_numbers_are_raw_and_low_byte_first() -> None:
@@ -44,7 +45,7 @@ def test_what_32_bits_cannot_hold_without_loss_is_not_kept(vector: Sequence[floa
 def test_doubles_that_32_bits_can_hold_are_kept() -> None:
     raw = vector_bytes("p", "m", array("d", [0.5, -3.0]))
     assert raw is not None
-    assert vector_of(raw).vector == array("f", [0.5, -3.0])
+    assert vector_of(raw).vector() == array("f", [0.5, -3.0])
 
 
 def test_a_name_that_is_too_long_is_not_cut() -> None:

@@ -1,11 +1,19 @@
 from __future__ import annotations
 
 import threading
+from contextlib import AbstractContextManager
 
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from loomwire.application.memory.accounts import MOST_OPERATIONS, OTHERS, Account, Accounts, MemoryUse
+
+
+class Busy(Accounts):
+    """Accounts that can be in the middle of a booking."""
+
+    def booking(self) -> AbstractContextManager[bool]:
+        return self._lock
 
 
 def test_a_use_counts_while_its_block_lasts() -> None:
@@ -52,9 +60,9 @@ def test_accounts_are_bounded_and_what_takes_most_comes_first() -> None:
 
 
 def test_what_ends_while_another_is_booked_is_booked_later() -> None:
-    accounts = Accounts()
+    accounts = Busy()
     use = MemoryUse(accounts, "report", 7)
-    with accounts._lock:
+    with accounts.booking():
         # As the garbage collector does it: on this very thread, in the middle of a booking.
         use.close()
     assert accounts.accounts()["report"] == Account(0, 0, 7, 1)
@@ -79,10 +87,10 @@ def test_threads_lose_nothing() -> None:
 
 
 def test_a_child_books_although_a_thread_of_the_parent_held_the_lock() -> None:
-    accounts = Accounts()
-    accounts._lock.acquire()
-    accounts.after_fork()
-    MemoryUse(accounts, "report", 1).close()
+    accounts = Busy()
+    with accounts.booking():
+        accounts.after_fork()
+        MemoryUse(accounts, "report", 1).close()
     assert accounts.accounts()["report"].to_dict() == {"open": 0, "held_bytes": 0, "peak_bytes": 1, "begun": 1}
 
 

@@ -14,7 +14,7 @@ from loomwire.application.memory.manager import MemoryManager
 from loomwire.application.memory.report import LevelChange
 from loomwire.domain.caching.policies import MemoryPolicy
 from support.forking import is_true_in_child
-from support.memory import MIB, Hoard, StagedLevel, StagedProbe, StagedStores
+from support.memory import MIB, Hoard, StagedLevel, StagedProbe, StagedStores, watchers
 
 SOON_S = 10.0
 
@@ -211,8 +211,7 @@ def test_the_looking_ends_with_the_last_who_holds_the_gate() -> None:
     scene.manager.arm()
     assert scene.gate.refusal("balanced") is None
     held, gate = weakref.ref(scene.manager), scene.gate
-    thread = scene.manager._thread._thread
-    assert thread is not None
+    (thread,) = watchers()
     del scene
     gc.collect()
     assert held() is not None

@@ -9,6 +9,7 @@ from typing_extensions import override
 
 from loomwire.application.memory.thread import NAME, Looking, MemoryThread
 from support.forking import is_true_in_child
+from support.memory import watchers
 
 LONG_S: Final = 3600.0
 SOON_S: Final = 10.0
@@ -45,9 +46,9 @@ def test_it_looks_again_and_again_on_a_daemon_thread_of_its_own_until_it_is_stop
 def test_it_begins_once() -> None:
     watchman = Watchman()
     watchman.thread.start(LONG_S)
-    thread = watchman.thread._thread
+    (thread,) = watchers()
     watchman.thread.start(LONG_S)
-    assert watchman.thread._thread is thread
+    assert watchers() == [thread]
     watchman.thread.stop()
 
 
@@ -63,8 +64,7 @@ def test_it_looks_at_once_when_it_is_woken() -> None:
 def test_it_ends_with_what_looks() -> None:
     watchman = Watchman()
     watchman.thread.start(LONG_S)
-    thread = watchman.thread._thread
-    assert thread is not None
+    (thread,) = watchers()
     del watchman
     gc.collect()
     thread.join(SOON_S)
@@ -75,7 +75,7 @@ def test_what_looks_may_be_gone_before_it_ever_looked() -> None:
     watchman = Watchman()
     del watchman
     gc.collect()
-    assert NAME not in [thread.name for thread in threading.enumerate()]
+    assert watchers() == []
 
 
 def test_a_look_that_outlasts_its_owner_is_the_last() -> None:
@@ -89,8 +89,7 @@ def test_a_look_that_outlasts_its_owner_is_the_last() -> None:
 
     slow = Slow()
     slow.thread.start(0.0)
-    thread = slow.thread._thread
-    assert thread is not None
+    (thread,) = watchers()
     assert began.wait(SOON_S)
     del slow
     goes_on.set()

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from loomwire import LLMContainer
-from loomwire.cli.operating.memory import _show, size
+from loomwire.cli.operating.memory import show, size
 from loomwire.domain.caching.policies import MemoryPolicy
 from loomwire.domain.values import JSON
 from support.commands import loomwire
@@ -74,7 +74,7 @@ def test_a_process_that_cannot_be_looked_at_says_so(tmp_path: Path) -> None:
 
 def test_caches_are_told_with_the_share_of_their_size_that_they_have(capsys: pytest.CaptureFixture[str]) -> None:
     told: Mapping[str, JSON] = {"level": "soft", "holders": [{"name": "caches", "held_bytes": MIB, "share": 0.5}]}
-    _show(told)
+    show(told)
     assert capsys.readouterr().out.splitlines()[2].split() == ["1.0", "MiB", "50.0%", "caches"]
 
 

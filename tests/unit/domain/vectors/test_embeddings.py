@@ -52,6 +52,17 @@ def test_a_deadline_is_positive_and_finite(deadline_s: float) -> None:
             make()
 
 
+def test_another_word_for_cache_is_refused() -> None:
+    unknown: object = "never"
+    for make in (
+        lambda: EmbedRequest(("x",), cache=unknown),  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+        lambda: RerankRequest("q", ("d",), cache=unknown),  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    ):
+        with pytest.raises(LLMValidationError, match="cache must be off, use, refresh or None"):
+            make()
+    assert EmbedRequest(("x",), cache="refresh").with_bound(Bound(1.0)).cache == "refresh"
+
+
 @pytest.mark.parametrize(
     ("query", "documents", "top_n", "says"),
     [

@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import rule
-from support.cache_model import NAMESPACES, VALUES, CacheMachine, a_key
-from support.caches import SlowLevel
 from typing_extensions import override
 
 from loomwire.domain.caching.entries import CacheKey
@@ -17,6 +16,8 @@ from loomwire.domain.ports.cache import ICacheStrategy
 from loomwire.infrastructure.caching.eviction.slots import OVERHEAD
 from loomwire.infrastructure.caching.memory import MemoryCache
 from loomwire.infrastructure.caching.tiered import TieredCache
+from support.cache_model import NAMESPACES, VALUES, CacheMachine, a_key
+from support.caches import SlowLevel
 
 ROOMY = 10**6
 
@@ -95,6 +96,15 @@ class Tight(Roomy):
             place.used = place.rose = self.number
             place.uses += 1
 
+    @rule(moves=st.lists(st.tuples(a_key, st.integers(0, 5)), min_size=4, max_size=12))
+    def play(self, moves: list[tuple[CacheKey, int]]) -> None:
+        """Do what makes an order: set, or look when there is no lifetime."""
+        for key, ttl_s in moves:
+            if ttl_s:
+                self.set(key, b"0123456789", ttl_s, 3)
+            else:
+                self.get(key)
+
     @rule(namespace=st.sampled_from(NAMESPACES))
     @override
     def clear_namespace(self, namespace: str) -> None:
@@ -153,3 +163,8 @@ TestTightLFU = TightLFU.TestCase
 TestTightTTL = TightTTL.TestCase
 TestTiered = Tiered.TestCase
 TestStarved = Starved.TestCase
+
+DEPTH = settings(max_examples=settings().max_examples // 4, stateful_step_count=25)
+TestRoomyLRU.settings = TestRoomyLFU.settings = TestRoomyTTL.settings = DEPTH
+TestTightLRU.settings = TestTightLFU.settings = TestTightTTL.settings = DEPTH
+TestTiered.settings = TestStarved.settings = DEPTH

@@ -15,6 +15,7 @@ import pytest
 from loomwire.domain.caching.entries import CacheKey
 from loomwire.domain.caching.policies import RedisLevel
 from loomwire.domain.values import Secret
+from loomwire.infrastructure.caching import redis_cache
 from loomwire.infrastructure.caching.redis_cache import MISSING, RedisCache
 from loomwire.infrastructure.caching.shielded import Shielded
 from support.fake_redis import NIL, FakeRedis, Reply, fake_redis, many
@@ -204,7 +205,7 @@ async def test_a_server_that_is_not_there_is_an_error_counted(caplog: pytest.Log
     assert await cache.invalidate(key("a")) is False
     await cache.clear()
     assert await cache.entries() == []
-    assert (cache.statistics().errors, cache.trouble) == (4, "ConnectionError")
+    assert (cache.statistics().errors, cache.trouble) == (4, "ConnectionRefusedError")
     assert caplog.text == ""
     await cache.aclose()
 
@@ -292,3 +293,33 @@ async def test_without_redis_py_the_level_is_off_with_one_line(
     assert caplog.messages == [MISSING]
     assert (cache.statistics().errors, cache.statistics().refused, cache.statistics().misses) == (0, 1, 1)
     assert server.connections == 0
+
+
+async def test_what_was_inherited_is_not_touched_again(cache: RedisCache, server: FakeRedis) -> None:
+    await cache.set(key("a"), b"1", ttl_s=9)
+    # As in a child: the pid differs, and this runs before anything else.
+    cache._pid = -1
+    assert await value(cache) == b"1"
+    redis_cache._after_fork()
+    assert await value(cache) == b"1"
+    assert server.connections == 3
+    for line in redis_cache._abandoned:
+        await line.aclose()
+    redis_cache._abandoned.clear()
+
+
+async def test_an_answer_that_is_none_to_a_write_is_an_error(cache: RedisCache, server: FakeRedis) -> None:
+    assert await value(cache) is None
+    server.spoil = lambda _: b":7\r\n"
+    await cache.set(key("a"), b"1", ttl_s=9)
+    await cache.clear("planner")
+    server.spoil = None
+    assert (cache.statistics().errors, cache.trouble, cache.statistics().writes) == (2, "garbage", 0)
+    assert await value(cache) is None
+
+
+async def test_listing_among_very_many_keys_of_others_ends(cache: RedisCache, server: FakeRedis) -> None:
+    server.data |= {b"a of another %d" % number: b"" for number in range(1000)}
+    await cache.set(key("a"), b"1", ttl_s=9)
+    assert await cache.entries() == []
+    assert sum(words[0] == b"SCAN" for words in server.asked) == 50

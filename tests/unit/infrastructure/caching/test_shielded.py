@@ -7,13 +7,14 @@ import hashlib
 import logging
 import os
 import threading
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 
 import pytest
 from typing_extensions import override
 
 from loomwire.domain.caching.entries import CacheEntry, CacheKey, CacheStatistics, EntryFacts
 from loomwire.domain.ports.cache import ICacheStrategy
+from loomwire.infrastructure.caching import shielded as shields
 from loomwire.infrastructure.caching.shielded import Shielded
 
 FACTS = EntryFacts("odd", "planner", "00" * 32, 1, 0.0, 1.0, 1)
@@ -254,9 +255,13 @@ async def test_who_is_cancelled_is_cancelled_and_the_next_one_may_try(
     odd.is_down = True
     await fails(shielded)
     odd.is_down, odd.waits = False, for_ever
-    for doing in (shielded.get, lambda key: shielded.set(key, b"1", ttl_s=1)):
+    doings: tuple[Callable[[], Coroutine[object, object, object]], ...] = (
+        lambda: shielded.get(key("a")),
+        lambda: shielded.set(key("a"), b"1", ttl_s=1),
+    )
+    for doing in doings:
         hands.now += 1.5
-        task = asyncio.ensure_future(doing(key("a")))
+        task = asyncio.create_task(doing())
         await asyncio.sleep(0)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -370,12 +375,57 @@ class Heavy(Odd):
 
 
 async def test_what_is_loaded_once_takes_no_time_of_a_look(hands: Hands) -> None:
-    for ask in (lambda s: s.get(key("a")), lambda s: s.set(key("a"), b"1", ttl_s=9)):
+    asked: tuple[Callable[[Shielded], Coroutine[object, object, object]], ...] = (
+        lambda shielded: shielded.get(key("a")),
+        lambda shielded: shielded.set(key("a"), b"1", ttl_s=9),
+    )
+    for ask in asked:
         heavy = Heavy()
         shielded = Shielded(heavy, timeout_s=0.02, now=hands)
         await ask(shielded)
         await ask(shielded)
         assert (heavy.prepared, shielded.statistics().errors) == (1, 0)
+
+
+class Silent(ICacheStrategy):
+    """A level that fails and says nothing about it."""
+
+    __slots__ = ()
+
+    @override
+    async def get(self, key: CacheKey) -> CacheEntry | None:
+        raise ValueError
+
+    @override
+    async def set(self, key: CacheKey, value: bytes, *, ttl_s: float, keep_s: float = 0.0) -> None:
+        raise ValueError
+
+    @override
+    async def invalidate(self, key: CacheKey) -> bool:
+        raise ValueError
+
+    @override
+    async def clear(self, namespace: str | None = None) -> None:
+        raise ValueError
+
+    @override
+    def statistics(self) -> CacheStatistics:
+        return CacheStatistics(level="silent")
+
+    @override
+    async def entries(self, namespace: str | None = None, limit: int = 20) -> Sequence[EntryFacts]:
+        raise ValueError
+
+
+async def test_a_level_that_breaks_its_promise_raises_nothing_through(hands: Hands) -> None:
+    shielded = Shielded(Silent(), timeout_s=1, now=hands)
+    assert await shielded.get(key("a")) is None
+    await shielded.set(key("a"), b"1", ttl_s=1)
+    assert await shielded.invalidate(key("a")) is False
+    await shielded.clear()
+    assert await shielded.entries() == ()
+    await shielded.aclose()
+    assert shielded.statistics().errors == 5
 
 
 def test_it_works_on_several_loops_and_threads(shielded: Shielded, odd: Odd) -> None:
@@ -406,3 +456,5 @@ def test_a_child_has_a_lock_of_its_own(shielded: Shielded, odd: Odd) -> None:
             worked = asyncio.run(shielded.get(key("nothing"))) is None
             os._exit(0 if worked else 1)
     assert os.waitpid(child, 0)[1] == 0
+    shields._after_fork()
+    assert asyncio.run(shielded.get(key("a"))) is not None

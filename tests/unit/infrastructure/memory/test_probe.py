@@ -6,6 +6,7 @@ import sys
 
 import psutil
 import pytest
+from typing_extensions import override
 
 from loomwire.domain.ports.memory import LimitSource, MemorySample
 from loomwire.infrastructure.memory.cgroups import GroupMemory
@@ -71,6 +72,7 @@ def test_a_child_looks_at_itself() -> None:
 
 def test_a_process_that_is_gone_is_an_os_error() -> None:
     class Gone(ProcessProbe):
+        @override
         def _current(self) -> psutil.Process:
             raise psutil.NoSuchProcess(1)
 

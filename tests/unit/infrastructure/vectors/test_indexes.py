@@ -102,7 +102,7 @@ def test_numpy_finds_what_looking_at_all_finds(steps: list[int | None], limit: i
         if removed is None or removed not in model:
             vector = np.random.default_rng(label).normal(size=3).astype(np.float32)
             index.add(label, list(map(float, vector)))
-            model[label] = vector / np.linalg.norm(vector)
+            model[label] = vector / np.float32(np.linalg.norm(vector))
         else:
             index.remove(removed)
             del model[removed]

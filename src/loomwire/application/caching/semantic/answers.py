@@ -71,14 +71,13 @@ class SemanticAnswers(SimilarAnswers):
         asked = await self._asked(request)
         if asked is None:
             return None
+        # Held even for a hit: its answer may be gone.
+        self._terms.memory.hold(key, asked)
         found = self._passed(asked, await self._near(asked))
-        policy = self._terms.policy
-        if found is None or policy.shadow:
-            self._terms.memory.hold(key, asked)
         if found is None:
             return None
         self._tally.note("passed")
-        return Likeness(found.key, min(1.0, found.similarity), policy.shadow)
+        return Likeness(found.key, min(1.0, found.similarity), self._terms.policy.shadow)
 
     @override
     async def remember(self, request: LLMRequest, key: CacheKey) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final, Literal, TypeAlias
 
 from loomwire.application.caching.semantic.reading import Reading, read
@@ -46,37 +46,35 @@ def difference(one: Reading, other: Reading) -> Difference | None:
     if one.exact or other.exact:
         return "wording"
     for name, picks in _PICKED:
-        if Counter(filter(picks, one.words)) != Counter(filter(picks, other.words)):
+        if Counter(picks(one)) != Counter(picks(other)):
             return name
-    if one.asks != other.asks or _asked(one) != _asked(other):
-        return "question"
-    if Counter(filter(_is_contrast, one.words)) != Counter(filter(_is_contrast, other.words)):
-        return "contrast"
     return "order" if Counter(one.words) == Counter(other.words) else "words"
 
 
-def _asked(reading: Reading) -> list[str]:
-    return [word for word in reading.words if word in ASKING]
+def _numbers(reading: Reading) -> Iterable[str]:
+    return (word for word in reading.words if word.lower() in COUNTING or any(map(str.isdigit, word)))
 
 
-def _is_number(word: str) -> bool:
-    return word.lower() in COUNTING or any(character.isdigit() for character in word)
+def _negations(reading: Reading) -> Iterable[str]:
+    return (word for word in reading.words if word.lower() in NEGATIONS)
 
 
-def _is_negation(word: str) -> bool:
-    return word.lower() in NEGATIONS
+def _names(reading: Reading) -> Iterable[str]:
+    return (word for word in reading.words if word != "I" and _NAMELIKE.search(word))
 
 
-def _is_name(word: str) -> bool:
-    return word != "I" and _NAMELIKE.search(word) is not None
+def _asked(reading: Reading) -> Iterable[str]:
+    return (*filter(ASKING.__contains__, reading.words), "?" if reading.asks else "")
 
 
-def _is_contrast(word: str) -> bool:
-    return word in CONTRASTS
+def _contrasts(reading: Reading) -> Iterable[str]:
+    return filter(CONTRASTS.__contains__, reading.words)
 
 
-_PICKED: Final[tuple[tuple[Difference, Callable[[str], bool]], ...]] = (
-    ("numbers", _is_number),
-    ("negation", _is_negation),
-    ("names", _is_name),
+_PICKED: Final[tuple[tuple[Difference, Callable[[Reading], Iterable[str]]], ...]] = (
+    ("numbers", _numbers),
+    ("negation", _negations),
+    ("names", _names),
+    ("question", _asked),
+    ("contrast", _contrasts),
 )

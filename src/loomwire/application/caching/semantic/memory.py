@@ -6,8 +6,8 @@ import itertools
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Final, NamedTuple, TypeAlias
+from dataclasses import dataclass, field
+from typing import Final, TypeAlias
 
 from typing_extensions import override
 
@@ -26,7 +26,8 @@ _BESIDE: Final = 700
 """Bytes that Python takes for one entry beside its text and its vector, measured."""
 
 
-class Asked(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Asked:
     """A question with its vector.
 
     Attributes:
@@ -36,11 +37,12 @@ class Asked(NamedTuple):
     """
 
     context: CacheKey
-    question: str
-    vector: Vector
+    question: str = field(repr=False)
+    vector: Vector = field(repr=False)
 
 
-class Found(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Found:
     """A question that is like another one.
 
     Attributes:
@@ -49,7 +51,7 @@ class Found(NamedTuple):
         similarity: The cosine of both.
     """
 
-    question: str
+    question: str = field(repr=False)
     key: CacheKey
     similarity: float
 
@@ -57,7 +59,7 @@ class Found(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class _Entry:
     place: tuple[CacheKey, int]
-    question: str
+    question: str = field(repr=False)
     key: CacheKey
 
 
@@ -159,9 +161,10 @@ class SimilarMemory(IMemoryHolder):
         # Outside the lock: a graph takes a millisecond. Until it is noted below, a search passes over the label.
         index.add(label, asked.vector)
         with self._lock:
-            # Another thread may have noted the same key meanwhile, or dropped the index when it was empty.
+            # Another thread may have noted the same key meanwhile, or dropped the empty index and begun another.
             self._forget(key)
-            self._indexes.setdefault(place, index)
+            if self._indexes.setdefault(place, index) is not index:
+                return
             self._entries[label] = _Entry(place, asked.question, key)
             self._by_key[key] = label
             self._characters += len(asked.question)
@@ -226,8 +229,7 @@ class SimilarMemory(IMemoryHolder):
         entry = self._entries.pop(label)
         del self._by_key[entry.key]
         self._characters -= len(entry.question)
-        index = self._indexes.get(entry.place)
-        if index is not None:
-            index.remove(label)
-            if not len(index):
-                del self._indexes[entry.place]
+        index = self._indexes[entry.place]
+        index.remove(label)
+        if not len(index):
+            del self._indexes[entry.place]

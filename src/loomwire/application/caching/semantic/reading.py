@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from loomwire.application.caching.semantic.words import (
     ASKING,
     CONTRACTIONS,
-    GREETINGS,
     MENTIONS,
     NUMBERS,
     OPENERS,
@@ -25,9 +24,10 @@ _EXACT = re.compile(r"[\"\u201c\u201d\u201e\u00ab\u00bb`=<>{}\[\]()\\|^~*;]|:\s|
 _PIECES = re.compile(r"[,:]|[^\s,:]+(?:[,:](?=\S)[^\s,:]+)*")
 _GROUPED = re.compile(r"[0-9]{1,3}(?:,[0-9]{3})+")
 _MEASURE = re.compile(r"([0-9]+)(%|km|cm|mm|kg|ml|mg|KB|MB|GB|TB|px|ms|mph)")
-# Not after a digit or a single letter: there it is a factorial.
-_END = re.compile(r"(?:[.?\u2026]|(?<=[^\W\d_]{2})!)+$")
-_STATIVE: Final = frozenset({"be", "look", "seem", "sound", "feel", "do", "know", "have", "rank", "compare"})
+# What ends a word, not what stands alone as one ("what is ?"); nor a factorial's, after a digit or a single letter.
+_END = re.compile(r"(?<=[\w%\u00b0])(?:[.?\u2026]|(?<=[^\W\d_]{2})!)[.?!\u2026]*$")
+_STATIVE: Final = frozenset({"be", "look", "seem", "sound", "feel", "do", "know", "have", "rank", "still", "already"})
+_GREETING = re.compile(r"(?:(?:hi|hello|hey)(?: there)?(?:!| ,) )?(?:(?:please|pls|kindly)(?: ,)? )?")
 _THANKS: Final = (("thank", "you"), ("thanks",), ("please",))
 
 
@@ -41,7 +41,7 @@ class Reading:
         exact: It is about words, code or something quoted, and was left as it is.
     """
 
-    words: tuple[str, ...]
+    words: tuple[str, ...] = field(repr=False)
     asks: bool
     exact: bool
 
@@ -64,24 +64,22 @@ def read(text: str) -> Reading:
     if _EXACT.search(plain) or MENTIONS & {piece.strip(".,?!").lower() for piece in pieces}:
         return Reading(tuple(pieces), plain.endswith("?"), exact=True)
     ended = _END.sub("", plain)
-    asks = "?" in plain[len(ended) :]
-    words = _without_manners(_PIECES.findall(ended))
-    words = _first_lowered(words)
-    words = [part for word in words for part in CONTRACTIONS.get(word, (word,))]
+    words = _expanded(_first_lowered(_without_manners(_PIECES.findall(ended))))
     asked = _without_request(words)
     # "Could you explain it?" asks no more than "Explain it." does.
-    asks = asks and len(asked) == len(words)
-    words = [part for word in _framed(asked) for part in _spelled(word)]
-    return Reading(tuple(_between(words)), asks or not ASKING.isdisjoint(words[:1]), exact=False)
+    asks = "?" in plain[len(ended) :] and len(asked) == len(words)
+    words = _framed(asked)
+    asks = asks or not ASKING.isdisjoint(words[:1])
+    return Reading(tuple(_between(_spelled(words))), asks, exact=False)
 
 
 def _without_manners(words: list[str]) -> list[str]:
-    lowered = [word.lower().rstrip("!") for word in words]
-    start = 0
-    while start < len(words) - 2 and lowered[start] in GREETINGS:
-        start += 1
-        start += lowered[start] == "there"
-        start += words[start] == ","
+    """Take greetings and thanks off, but not off `hello kitty` and `hey, Jude`: what follows must begin a request."""
+    lowered = [word.lower() for word in words]
+    said = _GREETING.match(" ".join(lowered[:6]) + " ")
+    start = len(said[0].split()) if said else 0
+    if OPENERS.isdisjoint(lowered[start : start + 1]):
+        start = 0
     end = len(words)
     for thanks in _THANKS:
         at = end - len(thanks) - 1
@@ -95,6 +93,10 @@ def _first_lowered(words: list[str]) -> list[str]:
     if first in OPENERS and words[0] == first.capitalize():
         return [first, *words[1:]]
     return words
+
+
+def _expanded(words: list[str]) -> list[str]:
+    return [part for word in words for part in CONTRACTIONS.get(word, (word,))]
 
 
 def _without_request(words: list[str]) -> list[str]:
@@ -124,13 +126,17 @@ def _turned(words: list[str]) -> list[str]:
 
 
 def _how(words: list[str]) -> list[str]:
-    asks_how = words[:1] == ["how"] and words[1:2] in (["do"], ["can"]) and words[2:3] in (["I"], ["i"], ["we"])
+    asks_how = words[:1] == ["how"] and words[1:2] in (["do"], ["can"]) and words[2:3] in (["I"], ["i"])
     if asks_how and len(words) > 3 and words[3] not in _STATIVE:
         return ["how", "to", *words[3:]]
     return words
 
 
-def _spelled(word: str) -> tuple[str, ...]:
+def _spelled(words: list[str]) -> list[str]:
+    return [part for word in words for part in _parts(word)]
+
+
+def _parts(word: str) -> tuple[str, ...]:
     if _GROUPED.fullmatch(word):
         return (word.replace(",", ""),)
     measure = _MEASURE.fullmatch(word)
@@ -143,7 +149,7 @@ def _between(words: list[str]) -> list[str]:
     """Put both ends of `difference between A and B` into one order."""
     at = words.index("between") if "between" in words else len(words)
     ends = words[at + 1 : at + 4]
-    is_whole = len(words) == at + 4 and words[at - 1 : at] == ["difference"]
+    is_whole = len(words) == at + 4 == 8 and words[:at] == ["what", "is", "the", "difference"]
     if is_whole and ends[1] == "and" and not any(character.isdigit() for end in ends for character in end):
         first, last = sorted((ends[0], ends[2]))
         return [*words[: at + 1], first, "and", last]

@@ -95,7 +95,9 @@ class SimilarTally:
         """Return the totals so far, with what is remembered now."""
         with self._lock:
             noted = self._noted.copy()
-            turned_away = {name: self._turned_away[name] for name in DIFFERENCES if self._turned_away[name]}
+            turned_away: Mapping[Difference, int] = {
+                name: self._turned_away[name] for name in DIFFERENCES if self._turned_away[name]
+            }
         return SimilarCounts(
             questions=noted["questions"],
             failures=noted["failures"],

@@ -45,7 +45,7 @@ class QuestionVectors:
         self._timeout_s = timeout_s
         self._clock = clock
         self._embedder: IEmbedder | None = None
-        self._is_failing = False
+        self._failed_at: float | None = None
         self._rests_until = 0.0
 
     async def vector(self, question: str, request: LLMRequest) -> Vector | None:
@@ -57,7 +57,7 @@ class QuestionVectors:
         """
         now = self._clock.now()
         at = now + self._timeout_s if request.bound is None else min(request.bound.at, now + self._timeout_s)
-        if at <= now or (self._is_failing and now < self._rests_until):
+        if at <= now or (self._failed_at is not None and now < self._rests_until):
             return None
         # While it fails, one question at a time is enough to learn that it is back.
         self._rests_until = now + REST_S
@@ -68,7 +68,7 @@ class QuestionVectors:
             if not ends:
                 self._fails(error)
             return None
-        self._works()
+        self._works(now)
         return vector
 
     async def _embedded(self, question: str, request: LLMRequest, at: float) -> Vector:
@@ -87,7 +87,7 @@ class QuestionVectors:
         return embedder
 
     def _fails(self, error: Exception) -> None:
-        if not self._is_failing:
+        if self._failed_at is None:
             # The type only: an embedder's words may quote the question.
             _LOGGER.warning(
                 "semantic cache of %s: questions cannot be embedded (%s); calls go on without it, next try in %g s",
@@ -95,9 +95,10 @@ class QuestionVectors:
                 type(error).__name__,
                 REST_S,
             )
-        self._is_failing = True
+        self._failed_at = self._clock.now()
 
-    def _works(self) -> None:
-        if self._is_failing:
+    def _works(self, began: float) -> None:
+        # What began before the failure says nothing about now.
+        if self._failed_at is not None and began > self._failed_at:
             _LOGGER.info("semantic cache of %s: questions are embedded again", self._name)
-        self._is_failing = False
+            self._failed_at = None

@@ -10,8 +10,6 @@ def _words(listed: str) -> frozenset[str]:
     return frozenset(listed.split())
 
 
-GREETINGS: Final = frozenset({"hi", "hello", "hey", "please", "pls", "kindly"})
-
 REQUESTS: Final = (
     ("can", "you", "please"),
     ("could", "you", "please"),
@@ -45,8 +43,8 @@ OPENERS: Final = ASKING | _words(
     "is are was were do does did can could should would will has have had isn't aren't wasn't weren't don't doesn't "
     "didn't can't couldn't shouldn't wouldn't won't what's who's where's how's when's why's which tell give show "
     "write explain describe list summarize summarise translate compare define convert calculate find make create "
-    "generate in on at for with without if my a an the there this that these those name recommend suggest please hi "
-    "hello hey kindly pls best how it's that's there's"
+    "generate in on at for with without if my a an the there this that these those name recommend suggest best how "
+    "it's that's there's"
 )
 """First words whose capital letter is that of the sentence and not of a name."""
 

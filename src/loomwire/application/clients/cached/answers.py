@@ -88,11 +88,7 @@ class Answers:
         Raises:
             LLMTimeoutError: The call's deadline passed.
         """
-        similar, policy = self._keeping.similar, self._keeping.policy.semantic
-        if similar is None or policy is None or request.cache == "refresh":
-            return NOTHING
-        find = partial(similar.find, request, key)
-        likeness = await self._in_time(request.bound, policy.timeout_s + self._look_s, find)
+        likeness = await self._likeness(request, key)
         if likeness is None:
             return NOTHING
         entry = await self._entry(likeness.key, request.bound)
@@ -148,6 +144,13 @@ class Answers:
         keeping.tally.note("stale")
         steps = (*error.steps, Step(LAYER, entry.level, "stale", error.reason))
         return _from_cache(response, *steps, degraded=not is_good)
+
+    async def _likeness(self, request: LLMRequest, key: CacheKey) -> Likeness | None:
+        similar, policy = self._keeping.similar, self._keeping.policy.semantic
+        if similar is None or policy is None or request.cache == "refresh":
+            return None
+        find = partial(similar.find, request, key)
+        return await self._in_time(request.bound, policy.timeout_s + self._look_s, find)
 
     async def _entry(self, key: CacheKey, bound: Bound | None) -> CacheEntry | None:
         keeping = self._keeping

@@ -25,7 +25,8 @@ class CachedClient(ILLMClient):
     """Answers from what was kept, and keeps what `inner` answers. Plain calls and streams share answers.
 
     - Equal calls that come while one is sent wait for its answer, those of one event loop and one priority; nobody's
-      cancellation or deadline harms the others. A stream that is shared is read along as it comes, from its beginning.
+      cancellation or deadline harms the others. A stream that is shared is read along as it comes, from its beginning,
+      by those of whose time it has three quarters at least; others have one of their own.
     - Whoever sent pays: what came from a cache, or from another's call, has usage 0, cost 0 and `cached`, and a step of
       layer `cache` that says how: hit, stale, similar or shared.
     - An answer is kept before it, or the end of its stream, is handed out; a stream that does not end is not kept.
@@ -49,8 +50,9 @@ class CachedClient(ILLMClient):
         self._answers = Answers(keeping)
 
     @override
-    def generate(self, request: LLMRequest) -> Coroutine[object, None, Answered]:
-        # No coroutine of its own for what is not kept.
+    def generate(  # pyright: ignore[reportIncompatibleMethodOverride]  # no coroutine of its own: it returns that of inner
+        self, request: LLMRequest
+    ) -> Coroutine[object, None, Answered]:
         key = self._key(request)
         return self._inner.generate(request) if key is None else self._generated(request, key)
 
@@ -100,8 +102,9 @@ class CachedClient(ILLMClient):
         place = flight_key(request, key)
         if flights.is_awaited(place):
             return NOTHING
+        landings = flights.landings()
         found = await answers.found(request, key)
-        if found.answer is None and flights.landed_lately(place) and not flights.is_awaited(place):
+        if found.answer is None and flights.landed_since(place, landings) and not flights.is_awaited(place):
             # A look that took its time may have missed what was kept meanwhile.
             found = await answers.found(request, key)
         if found.answer is None:
@@ -186,12 +189,13 @@ class _CachedStreaming(Streaming):
             del failed
 
 
-def flight_key(request: LLMRequest, key: CacheKey) -> tuple[CacheKey, str, str]:
+def flight_key(request: LLMRequest, key: CacheKey) -> tuple[CacheKey, str, str, bool]:
     """Return by what equal calls find each other.
 
-    Whoever does not ask for restarts is never told of one, and nobody waits in a line for those with less priority.
+    Whoever does not ask for restarts is never told of one, nobody waits in a line for those with less priority, and
+    what is there is not kept from anybody because somebody else wants it anew.
     """
-    return key, request.resume, request.priority
+    return key, request.resume, request.priority, request.cache == "refresh"
 
 
 def _broke_off(flight: Flight[object]) -> bool:

@@ -11,7 +11,7 @@ from types import TracebackType
 from typing_extensions import override
 
 from loomwire.application.caching.flight import Flight
-from loomwire.application.caching.flights import AHEAD_S, is_for_others
+from loomwire.application.caching.flights import is_for_others
 from loomwire.application.caching.pumping import Answered, Pump, Reader, bound_of, ends_too_soon, shared
 from loomwire.application.caching.replay import ReplayedStream
 from loomwire.application.caching.terms import Keeping
@@ -23,7 +23,7 @@ class Seat(AbstractAsyncContextManager[LLMStream]):
     """Takes part in the flight of a key, or begins one; leaving gives the part back.
 
     Entering waits until the stream has begun, or raises why it did not. When an equal plain call is on its way, its
-    answer is awaited and played. A flight that has less time than this reader is not read along.
+    answer is awaited and played. A stream that has less than three quarters of this reader's time is not read along.
 
     Args:
         keeping: The flights, the tally and the clock.
@@ -45,11 +45,11 @@ class Seat(AbstractAsyncContextManager[LLMStream]):
 
     @override
     async def __aenter__(self) -> LLMStream:
-        until = math.inf if self._bound is None else self._bound.at
+        until, clock = math.inf if self._bound is None else self._bound.at, self._keeping.clock
         while True:
             pump = self._pump()
             flight, is_mine = self._keeping.flights.boarded(
-                self._key, pump, until, lambda known: ends_too_soon(known, until, AHEAD_S)
+                self._key, pump, until, lambda known: ends_too_soon(known, clock.now(), until)
             )
             self._flight = flight
             if is_mine:

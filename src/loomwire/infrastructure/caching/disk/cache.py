@@ -71,6 +71,11 @@ class DiskCache(ICacheStrategy):
         """How many looks and writes failed so far; never waits."""
         return self._tally.failures
 
+    @property
+    def trouble(self) -> str:
+        """What went wrong last, in a few words; empty when nothing ever did."""
+        return self._thread.room.trouble
+
     def adapt(self, policy: DiskLevel) -> None:
         """Take the size of another policy from now on, the path stays; entries that fit stay. From any thread."""
         self._tally.limit_bytes = policy.size_bytes
@@ -154,7 +159,7 @@ class DiskCache(ICacheStrategy):
 
     @override
     async def aclose(self) -> None:
-        farewell: Job[bool] = Job("look", lambda table, wall: False, otherwise=False)
+        farewell: Job[bool] = Job("look", _nothing, otherwise=False)
         if self._thread.stop(farewell):
             await farewell.future
 
@@ -172,3 +177,7 @@ class DiskCache(ICacheStrategy):
         if found is not None:
             self._thread.room.doubt(key)
         return None
+
+
+def _nothing(_: DiskTable, __: float) -> bool:
+    return False

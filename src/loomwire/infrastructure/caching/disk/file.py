@@ -7,7 +7,7 @@ import os
 import sqlite3
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import mkstemp
@@ -40,7 +40,7 @@ _PRAGMAS: Final = (
     # Checkpoints are ours alone and under the folder's lock: SQLite before 3.51.3 may damage a file when two processes
     # run one at the same instant.
     "wal_autocheckpoint=0",
-    "journal_size_limit=4194304",
+    "journal_size_limit=16777216",
     # What was purged is overwritten.
     "secure_delete=ON",
     "temp_store=MEMORY",
@@ -59,7 +59,7 @@ class DiskFile:
     lock on the folder, so that no process ever sees half of it, or a log that belongs to the file before.
 
     Args:
-        path: Of the file; a relative one is resolved now and then holds.
+        path: Of the file; a relative one is resolved by the first opening, and then holds.
     """
 
     def __init__(self, path: Path) -> None:
@@ -90,6 +90,7 @@ class DiskFile:
             RefusedFileError: It is not ours.
             OSError, sqlite3.Error: It cannot be made, read or written.
         """
+        self.path = self.path.absolute()
         self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with self._alone(_OPENING_S):
             made = self._look()
@@ -183,7 +184,11 @@ class DiskFile:
 
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(
-            f"file:{quote(str(self.path))}?mode=rw", BUSY_S, uri=True, isolation_level=None, check_same_thread=False
+            f"file:{quote(os.fsencode(self.path))}?mode=rw",
+            BUSY_S,
+            uri=True,
+            isolation_level=None,
+            check_same_thread=False,
         )
         # Text is never ours, and somebody else's need not be text.
         connection.text_factory = bytes
@@ -219,7 +224,7 @@ class DiskFile:
         return facts.st_dev, facts.st_ino
 
     @contextmanager
-    def _alone(self, patience_s: float) -> Iterator[None]:
+    def _alone(self, patience_s: float) -> Generator[None]:
         folder = os.open(self.path.parent, os.O_RDONLY)
         try:
             _lock(folder, time.monotonic() + patience_s)

@@ -21,7 +21,8 @@ REFUSED_S: Final = 30.0
 FAILED_S: Final = 1.0
 """Seconds for which a file that could not be used is left alone."""
 
-_LOG_BYTES: Final = 4 * 1024 * 1024
+_AT_ONCE_S: Final = 0.5
+_LOG_BYTES: Final = 16 * 1024 * 1024
 _FAILURES: Final = (sqlite3.Error, OSError, TypeError, ValueError, ArithmeticError, MemoryError)
 _BUSY: Final = frozenset({5, 6, 15})
 _FULL: Final = 13
@@ -57,7 +58,7 @@ class DiskRoom:
         self._troubles = Troubles(str(path), now)
         self._table: DiskTable | None = None
         self._rests_until = -1.0
-        self._lead = wall() - now()
+        self._lead: float | None = None
         self._unsaved = False
 
     @property
@@ -66,33 +67,42 @@ class DiskRoom:
         return max(0.0, self._rests_until - self._now()) if self._table is None else 0.0
 
     @property
+    def trouble(self) -> str:
+        """What went wrong last; empty when nothing ever did. From any thread."""
+        return self._troubles.latest
+
+    @property
     def is_restless(self) -> bool:
         """Whether there is something to be written in a quiet moment."""
-        return self._unsaved or (self._table is not None and self._table.has_uses)
+        return self._table is not None and (self._unsaved or self._table.has_uses or bool(self.debts))
 
     def serve(self, jobs: Sequence[AnyJob]) -> None:
         """Do one step of each job, in order and in one transaction; all that is left open has another to come."""
         self._troubles.settle()
-        wall = self._wall()
-        self._watch_clock(wall)
-        table = self._settle(self._ready(wall), wall)
+        wall = self._watch_clock()
+        table = self._ready(wall)
+        # Looks are kept from what is owed anyway, and need not wait until it can be written.
+        if self.debts.is_all or any(job.writes for job in jobs):
+            table = self._settle(table, wall)
         if table is None:
             self._give_up(jobs, refused=True)
             return
         try:
             self._do(table, jobs, wall)
-        except _FAILURES as error:
+        except Exception as error:  # noqa: BLE001  # a thread that died would leave everybody waiting
             self._give_up(jobs, after=error)
             self._handle(error)
         if table.ahead:
             self._distrust()
-        if self.debts:
+        if self.debts.is_all:
             self._settle(self._table, wall)
 
     def rest(self) -> None:
         """Write what may wait for a quiet moment, and carry the log over into the file."""
-        table = self._table
-        if table is None or not self._file.is_same:
+        if not self._file.is_same:
+            self.leave()
+        table = self._settle(self._table, self._wall())
+        if table is None:
             return
         try:
             if table.has_uses:
@@ -117,9 +127,8 @@ class DiskRoom:
 
     def close(self) -> None:
         """Write what is left, and close the file. What could not be deleted goes with all of it."""
-        wall = self._wall()
         if self.debts:
-            self._settle(self._ready(wall), wall)
+            self._ready(self._wall())
         self.rest()
         self.leave()
         if self.debts:
@@ -155,13 +164,17 @@ class DiskRoom:
             self._handle(error)
         return self._table
 
-    def _watch_clock(self, wall: float) -> None:
-        # Forwards, entries only seem older than they are.
-        lead = wall - self._now()
-        if lead < self._lead - SLACK_S:
-            self._distrust()
-            self._lead = lead
-        self._lead = max(self._lead, lead)
+    def _watch_clock(self) -> float:
+        before, wall = self._now(), self._wall()
+        # A process that was stopped between the two readings knows nothing.
+        if self._now() - before < _AT_ONCE_S:
+            lead = wall - before
+            if self._lead is not None and lead < self._lead - SLACK_S:
+                self._distrust()
+                self._lead = lead
+            # Forwards, entries only seem older than they are.
+            self._lead = lead if self._lead is None else max(self._lead, lead)
+        return wall
 
     def _distrust(self) -> None:
         self._troubles.note("the clock went back, so nobody knows how old its entries are, and all are dropped")
@@ -199,22 +212,27 @@ class DiskRoom:
         return True
 
     def _do(self, table: DiskTable, jobs: Sequence[AnyJob], wall: float) -> None:
-        if not (table.is_full_of_uses or any(job.writes for job in jobs)):
-            for job in jobs:
-                _step(job, table, wall)
-            return
+        writes = table.is_full_of_uses or any(job.writes for job in jobs)
+        is_writing = writes and self._begin(table, jobs)
+        for job in jobs:
+            if job.is_open:
+                job.run(table, wall)
+        if is_writing:
+            self._finish(table, jobs, wall)
+
+    def _begin(self, table: DiskTable, jobs: Sequence[AnyJob]) -> bool:
         try:
             table.connection.execute("BEGIN IMMEDIATE")
         except sqlite3.Error as error:
             if not _is_busy(error):
                 raise
+            # Whoever only reads need not wait for other processes.
             self._handle(error)
             self._give_up([job for job in jobs if job.writes], after=error)
-            for job in jobs:
-                _step(job, table, wall)
-            return
-        for job in jobs:
-            _step(job, table, wall)
+            return False
+        return True
+
+    def _finish(self, table: DiskTable, jobs: Sequence[AnyJob], wall: float) -> None:
         dropped = table.shrink(self._tally.limit_bytes, wall)
         if table.is_full_of_uses:
             table.write_uses()
@@ -266,11 +284,6 @@ class DiskRoom:
     def _note_damage(self) -> None:
         self._tally.add("errors")
         self._troubles.note("it is damaged; what can be told of it is set aside as *.damaged, and a new one is begun")
-
-
-def _step(job: AnyJob, table: DiskTable, wall: float) -> None:
-    if job.is_open:
-        job.run(table, wall)
 
 
 def _transact(table: DiskTable, work: Callable[[], None]) -> None:

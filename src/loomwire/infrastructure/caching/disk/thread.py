@@ -17,7 +17,7 @@ MOST_WAITING: Final = 1024
 MOST_WAITING_BYTES: Final = 32 * 1024 * 1024
 """Bytes that may wait to be written."""
 
-_SWAMPED: Final = 16 * MOST_WAITING
+_SWAMPED: Final = 4 * MOST_WAITING
 _AT_ONCE: Final = 64
 _QUIET_S: Final = 0.5
 _FORK_PATIENCE_S: Final = 1.0

@@ -19,14 +19,18 @@ class Troubles:
     Args:
         path: Of the file, as it is named in the log.
         now: Monotonic seconds.
+
+    Attributes:
+        latest: What went wrong last; empty when nothing ever did.
     """
 
-    __slots__ = ("_active", "_now", "_path")
+    __slots__ = ("_active", "_now", "_path", "latest")
 
     def __init__(self, path: str, now: Callable[[], float]) -> None:
         """Begin calm."""
         self._path = path
         self._now = now
+        self.latest = ""
         self._active: dict[str, float] = {}
 
     def note(self, what: str) -> None:
@@ -37,6 +41,7 @@ class Troubles:
         """
         if what not in self._active:
             _LOGGER.warning("cache file %s: %s", self._path, what)
+        self.latest = what
         self._active[what] = self._now()
 
     def tell(self, what: str) -> None:

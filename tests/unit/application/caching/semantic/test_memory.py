@@ -7,11 +7,14 @@ import threading
 import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from typing_extensions import override
 
 from loomwire.application.caching.semantic.memories import SimilarMemories
 from loomwire.application.caching.semantic.memory import Asked, SimilarMemory
+from loomwire.application.caching.semantic.reading import read
 from loomwire.domain.caching.entries import CacheKey
 from loomwire.domain.errors import ConfigError
+from loomwire.domain.vectors.embeddings import Vector
 from support.similar import PlainIndex, PlainIndexes, word_vector
 
 HERE = CacheKey("planner", b"here")
@@ -42,6 +45,14 @@ def test_the_nearest_comes_first_with_its_own_similarity() -> None:
     assert (first.key, first.question) == (key(2), "red blue")
     assert first.similarity == pytest.approx(1.0)
     assert second.similarity == pytest.approx(0.5)
+
+
+def test_no_repr_shows_a_question() -> None:
+    it = memory()
+    it.add(asked("CANARY"), key(1))
+    shown = repr((it, asked("CANARY"), it.search(asked("CANARY"), 1), it.counts()))
+    assert "CANARY" not in shown
+    assert "CANARY" not in repr(read("CANARY"))
 
 
 def test_contexts_are_apart() -> None:
@@ -126,13 +137,28 @@ def test_a_child_process_begins_with_nothing() -> None:
     assert it.counts().near == 1
 
 
-def test_an_index_that_another_thread_emptied_is_no_trouble() -> None:
-    other = memory()
-    other.add(asked("red"), key(1))
-    other.add(asked("red"), key(2))
-    other._indexes.clear()
-    other.forget(key(1))
-    assert len(other) == 1
+def test_who_was_overtaken_while_adding_leaves_no_trace() -> None:
+    made: list[PlainIndex] = []
+
+    class Overtaken(PlainIndex):
+        """While the first one takes a vector in, another call begins an index for the same place."""
+
+        @override
+        def add(self, label: int, vector: Vector) -> None:
+            if self is made[0] and len(made) == 1:
+                it.add(asked("blue"), key(2))
+            super().add(label, vector)
+
+    def make(dimensions: int) -> PlainIndex:
+        made.append(Overtaken(dimensions))
+        return made[-1]
+
+    it = SimilarMemory("planner", make, 5)
+    it.add(asked("red"), key(1))
+    assert len(it) == 1
+    assert remembered(it, "red") == [key(2)]
+    it.forget(key(2))
+    assert it.held_bytes() == 0
 
 
 def test_threads_may_use_it_at_once() -> None:
@@ -151,7 +177,7 @@ def test_threads_may_use_it_at_once() -> None:
     for thread in threads:
         thread.join()
     assert len(it) <= 50
-    assert len(it) == sum(len(index) for index in it._indexes.values())
+    assert len(it) * 64 == it.size(HERE, 64) + it.size(THERE, 64)
     assert seen
 
 

@@ -94,6 +94,21 @@ async def test_an_embedder_that_fails_is_left_alone_and_then_tried_by_one_call(
     assert "CANARY" not in caplog.text
 
 
+async def test_an_answer_that_was_on_its_way_does_not_end_a_failure(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "loomwire.cache")
+    vectors = Vectors()
+
+    def failing(text: str) -> list[float]:
+        vectors.embedder.vector = word_vector
+        vectors.it._fails(OSError())  # pyright: ignore[reportPrivateUsage]  # as another call does meanwhile
+        return word_vector(text)
+
+    vectors.embedder.vector = failing
+    assert await vectors.vector() is not None
+    assert await vectors.vector() is None
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+
+
 async def test_what_cannot_be_built_is_a_miss_too() -> None:
     vectors = Vectors()
     vectors.refuses = ImportError("no numpy")

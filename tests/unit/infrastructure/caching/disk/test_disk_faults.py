@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import fcntl
 import os
 import random
@@ -327,7 +328,8 @@ async def test_a_write_while_another_process_writes_is_a_miss_and_never_the_valu
         assert await value(cache, "c") is None
         assert await cache.sweep() == 0
     assert [await value(cache, word) for word in "abc"] == [None, None, None]
-    assert disk.sql("SELECT count(*) FROM fact") == [(0,)]
+    await fill(cache, "d")
+    assert disk.sql("SELECT count(*) FROM fact") == [(1,)]
     assert caplog.text.count("another process keeps it busy") == 1
     disk.let_pass(CALM_S + 1)
     assert await value(cache, "a") is None
@@ -360,8 +362,7 @@ async def test_too_much_to_remember_means_everything(disk: Disk) -> None:
     cache = disk.cache()
     await fill(cache, "a")
     with disk.locked():
-        for number in range(1100):
-            cache._thread.room.debts.add(key(str(number)))
+        await asyncio.gather(*(cache.invalidate(key(str(number))) for number in range(1100)))
         assert await value(cache, "a") is None
     assert cache.statistics().entries == 0
     await cache.aclose()
@@ -390,4 +391,55 @@ async def test_a_folder_that_cannot_be_made_is_a_miss(tmp_path: Path, caplog: py
     await cache.clear()
     assert await value(cache, "a") is None
     assert caplog.text.count("cannot be used") == 1
+    await cache.aclose()
+
+
+async def test_a_quiet_moment_that_is_none_costs_nothing(disk: Disk) -> None:
+    cache = disk.cache()
+    await fill(cache, "a")
+    assert cache.trouble == ""
+    assert await value(cache, "a") == b"a"
+    until = asyncio.get_running_loop().time() + 5
+    with disk.locked():
+        while "busy" not in cache.trouble:
+            assert asyncio.get_running_loop().time() < until
+            await asyncio.sleep(0.05)
+        assert await value(cache, "a") == b"a"
+    assert cache.failures == 0
+    await cache.aclose()
+    assert disk.sql("SELECT hits FROM fact") == [(2,)]
+
+
+async def test_a_file_that_is_gone_in_a_quiet_moment_is_not_missed(disk: Disk) -> None:
+    cache = disk.cache()
+    await fill(cache, "a")
+    disk.path.unlink()
+    until = asyncio.get_running_loop().time() + 5
+    while disk.beside("-shm").exists() and asyncio.get_running_loop().time() < until:
+        await asyncio.sleep(0.05)
+    assert await value(cache, "a") is None
+    await cache.aclose()
+
+
+async def test_a_process_that_was_stopped_between_two_looks_at_the_clock_drops_nothing(disk: Disk) -> None:
+    cache = disk.cache()
+    await fill(cache, "a")
+    disk.stops_for = 5.0
+    assert await value(cache, "a") == b"a"
+    disk.stops_for = 0.0
+    assert await value(cache, "a") == b"a"
+    await cache.aclose()
+
+
+async def test_an_error_that_nobody_foresaw_is_a_miss_too(disk: Disk, caplog: pytest.LogCaptureFixture) -> None:
+    cache = disk.cache()
+    await fill(cache, "a", "b")
+    disk.wall = 1e300
+    await cache.set(key("b"), b"b", ttl_s=1)
+    disk.wall = 1e9
+    assert await value(cache, "b") is None
+    disk.let_pass(FAILED_S + 1)
+    await fill(cache, "c")
+    assert await value(cache, "c") == b"c"
+    assert cache.failures > 0
     await cache.aclose()

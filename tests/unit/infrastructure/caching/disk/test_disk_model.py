@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
+from typing import ClassVar
 
 from hypothesis import settings
 from typing_extensions import override
@@ -15,6 +16,9 @@ from support.cache_model import CacheMachine
 
 
 class DiskMachine(CacheMachine):
+    # A look leaves what is over to the sweep.
+    swept: ClassVar[bool] = False
+
     def __init__(self) -> None:
         super().__init__()
         self.folder = tempfile.TemporaryDirectory()

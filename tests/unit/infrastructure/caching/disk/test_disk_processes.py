@@ -10,7 +10,6 @@ import shutil
 import signal
 import tempfile
 import threading
-import time
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import suppress
 from functools import partial
@@ -59,8 +58,8 @@ def child_of(work: Callable[[], None]) -> int:
     return child
 
 
-def leave_after(work: Coroutine[object, object, bool]) -> None:
-    os._exit(0 if asyncio.run(work) else 1)
+def leave_after(work: Callable[[], Coroutine[object, object, bool]]) -> None:
+    os._exit(0 if asyncio.run(work()) else 1)
 
 
 def answer(word: str, number: int) -> bytes:
@@ -89,7 +88,7 @@ async def use(disk: Disk, rounds: int, seed: int) -> bool:
 
 
 def test_processes_that_read_and_write_the_same_keys_never_get_a_wrong_value(disk: Disk) -> None:
-    children = [child_of(partial(leave_after, use(disk, 150, seed))) for seed in (1, 2)]
+    children = [child_of(partial(leave_after, partial(use, disk, 150, seed))) for seed in (1, 2)]
     assert asyncio.run(use(disk, 150, 3))
     assert [os.waitpid(child, 0)[1] for child in children] == [0, 0]
 
@@ -117,19 +116,26 @@ def test_a_process_that_is_killed_in_mid_write_leaves_only_right_values(disk: Di
     disk.size_bytes = 200_000
     found = 0
     for turn in range(kills):
-        child = child_of(partial(leave_after, write_for_ever(disk)))
-        time.sleep(random.uniform(0.01, 0.04))
+        reading, writing = os.pipe()
+        child = child_of(partial(leave_after, partial(write_for_ever, disk, writing)))
+        os.close(writing)
+        # It writes to the pipe after every twenty entries.
+        for _ in range(random.randrange(1, 8)):
+            os.read(reading, 1)
+        threading.Event().wait(random.uniform(0, 0.005))
         os.kill(child, signal.SIGKILL)
+        os.close(reading)
         os.waitpid(child, 0)
         found += asyncio.run(survivors(disk, turn))
     assert found > kills
 
 
-async def write_for_ever(disk: Disk) -> bool:
+async def write_for_ever(disk: Disk, writing: int) -> bool:
     cache = disk.cache()
     for number in range(10**6):
         writes = (cache.set(key(word), answer(word, number), ttl_s=60) for word in WORDS)
         await asyncio.gather(*writes)
+        os.write(writing, b".")
     return True
 
 
@@ -191,8 +197,18 @@ def test_a_fork_in_the_middle_of_many_writes_harms_neither(disk: Disk) -> None:
 def test_a_fork_waits_for_a_disk_that_hangs_only_so_long(disk: Disk) -> None:
     cache = disk.cache()
     asyncio.run(fill(cache, "a"))
-    with cache._thread.in_use:
-        assert is_true_in_child(lambda: asyncio.run(value(cache, "a")) == b"a")
+
+    def in_child() -> bool:
+        disk.goes_on.set()
+        return asyncio.run(value(cache, "a")) == b"a"
+
+    with disk.hanging():
+        loop = asyncio.new_event_loop()
+        pending = loop.create_task(value(cache, "a"))
+        loop.run_until_complete(asyncio.sleep(0.02))
+        assert is_true_in_child(in_child)
+    assert loop.run_until_complete(pending) == b"a"
+    loop.close()
     assert asyncio.run(value(cache, "a")) == b"a"
     asyncio.run(cache.aclose())
 

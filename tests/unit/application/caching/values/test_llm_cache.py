@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typing_extensions import override
 
-from loomwire.application.caching.llm_cache import LLMCache
+from loomwire.application.caching.values.llm_cache import LLMCache
 from loomwire.domain.caching.entries import CacheKey
 from loomwire.domain.caching.policies import NO_CACHE, CachePolicy
 from loomwire.domain.errors import LLMRateLimitError, LLMValidationError

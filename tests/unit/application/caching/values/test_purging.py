@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from loomwire.application.caching.purging import UnderWay
+from loomwire.application.caching.values.purging import UnderWay
 from loomwire.domain.caching.entries import CacheKey
 
 ONE, OTHER = CacheKey("space", bytes(32)), CacheKey("other", bytes(32))
