@@ -33,7 +33,7 @@ def written(where: Path, provider: FakeProvider, clients: Mapping[str, JSON], **
     }
     prices: Mapping[str, JSON] = {"input_usd_per_mtok": 100, "output_usd_per_mtok": 100}
     models: Mapping[str, JSON] = {"quick": {"provider": "vendor", "model": "m", "prices": prices}}
-    return folder(where, providers={"vendor": vendor}, models=models, clients=clients, **sections)
+    return folder(where, (), clients=clients, model=None, providers={"vendor": vendor}, models=models, **sections)
 
 
 @asynccontextmanager

@@ -7,7 +7,6 @@ import shutil
 import signal
 import subprocess
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -42,14 +41,9 @@ class RealRedis:
         assert PROGRAM is not None
         self.path.unlink(missing_ok=True)
         fixed = ("--port", "0", "--unixsocket", str(self.path), "--dir", str(self.folder), "--save", "")
-        self._process = subprocess.Popen(
-            [PROGRAM, *fixed, *options], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
-        ends = time.monotonic() + 10
-        while not self.path.exists():
-            assert time.monotonic() < ends, "redis-server does not start"
-            assert self._process.poll() is None, "redis-server ended"
-            time.sleep(0.01)
+        self._process = subprocess.Popen([PROGRAM, *fixed, *options], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        assert self._process.stdout is not None
+        assert any(b"ready to accept" in line.lower() for line in self._process.stdout), "redis-server ended"
 
     def signal(self, number: int) -> None:
         """Send it a signal."""
@@ -61,6 +55,8 @@ class RealRedis:
         if self._process is not None:
             self._process.kill()
             self._process.wait(10)
+            assert self._process.stdout is not None
+            self._process.stdout.close()
             self._process = None
 
     def say(self, *words: str) -> str:

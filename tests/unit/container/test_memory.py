@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gc
 import queue
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +19,7 @@ from loomwire.application.memory.report import LevelChange
 from loomwire.container.memory import keep_bounded, memory_manager
 from loomwire.domain.caching.policies import MemoryPolicy
 from loomwire.domain.errors import LoomError
+from support.commands import environment
 from support.folders import folder
 from support.memory import MIB, StagedProbe, watchers
 
@@ -31,6 +34,16 @@ def test_a_container_begins_to_look_with_its_first_call_and_ends_with_its_closin
         container.sync_client("greeter").generate(LLMRequest.of("hi"))
         assert (len(watchers()), container.memory.running) == (1, True)
     assert (len(watchers()), container.memory.running) == (0, False)
+
+
+def test_opening_a_container_imports_nothing_that_looks_at_memory(tmp_path: Path) -> None:
+    code = (
+        "import sys; from loomwire import LLMContainer; container = LLMContainer.open(sys.argv[1], watch=False); "
+        "print('psutil' in sys.modules, container.memory.running)"
+    )
+    words = [sys.executable, "-c", code, str(folder(tmp_path))]
+    done = subprocess.run(words, capture_output=True, text=True, env=environment(), check=True)
+    assert done.stdout.split() == ["False", "False"]
 
 
 def test_a_container_that_is_short_of_memory_refuses_new_calls_until_there_is_some() -> None:

@@ -77,8 +77,9 @@ def decoded(raw: bytes) -> LLMResponse[str]:
         text=output if fields[2] is None else _text(fields[2]),
         provider=_text(fields[3]),
         model=_text(fields[4]),
-        tool_calls=tuple(map(_call, _rows(fields[5], 5))),
-        reasoning=tuple(map(_thought, _rows(fields[6], 6))),
+        # Most answers have neither.
+        tool_calls=() if fields[5] == [] else tuple(map(_call, _rows(fields[5], 5))),
+        reasoning=() if fields[6] == [] else tuple(map(_thought, _rows(fields[6], 6))),
         finish=_finish(fields[7]),
         usage=_usage(fields[8]),
         cost=_cost(fields[9]),
@@ -99,9 +100,17 @@ def _usage_fields(usage: Usage) -> list[object]:
 def _usage(value: JSON) -> Usage:
     if not _is_list(value) or len(value) != _USED:
         _refuse()
-    given, answered, read, written, thought = map(_count, value[:5])
-    total = None if value[6] is None else _count(value[6])
-    return Usage(given, answered, read, written, thought, _flag(value[5]), total, _flag(value[7]))
+    given, answered, read, written, thought, estimated, total, known = value
+    return Usage(
+        _count(given),
+        _count(answered),
+        _count(read),
+        _count(written),
+        _count(thought),
+        estimated=_flag(estimated),
+        reported_total=None if total is None else _count(total),
+        known=_flag(known),
+    )
 
 
 def _cost(value: JSON) -> Charge:
@@ -148,7 +157,7 @@ def _flag(value: JSON) -> bool:
 
 
 def _count(value: JSON) -> int:
-    return value if isinstance(value, int) and not isinstance(value, bool) else _refuse()
+    return value if type(value) is int else _refuse()
 
 
 def _is_list(value: JSON) -> TypeGuard[list[JSON]]:

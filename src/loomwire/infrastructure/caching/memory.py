@@ -228,7 +228,9 @@ class MemoryCache(ICacheStrategy):
             target = self._target = int(self._size_bytes * share)
             self._limit = max(self._limit, target)
         if target == 0:
-            self._evictions += self._empty()
+            entries = self._empty()
+            with self._lock:
+                self._evictions += entries
         while self._shrink(target):
             pass
 

@@ -164,7 +164,9 @@ class RedisCache(ICacheStrategy):
     async def aclose(self) -> None:
         self._closed = True
         own = asyncio.get_running_loop()
-        for line in [held() for held in list(self._lines.values())]:
+        with self._lock:
+            lines = [held() for held in self._lines.values()]
+        for line in lines:
             if line is not None and line.loop is own:
                 await line.aclose()
             elif line is not None:

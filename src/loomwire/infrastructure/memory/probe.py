@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
@@ -72,7 +71,14 @@ class ProcessProbe(IMemoryProbe):
         return self._process
 
 
-def trimmer(library: Callable[[], object] = lambda: ctypes.CDLL(None)) -> Callable[[], object]:
+def _library() -> object:
+    # As psutil: only who is short of memory needs it.
+    import ctypes
+
+    return ctypes.CDLL(None)
+
+
+def trimmer(library: Callable[[], object] = _library) -> Callable[[], object]:
     """Return what gives freed memory back to the system: glibc's `malloc_trim`, or elsewhere nothing.
 
     It takes 0.1 ms for each MiB that it gives back, and holds up other threads for about 4 ms of that; glibc keeps

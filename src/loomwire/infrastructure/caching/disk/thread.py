@@ -40,12 +40,18 @@ class DiskThread:
     def __init__(self, make_room: Callable[[], DiskRoom]) -> None:
         """Start nothing yet."""
         self._make_room = make_room
-        self.renew()
+        self.room = make_room()
+        self._begin()
         _living.add(self)
 
     def renew(self) -> None:
-        """Begin anew, with nothing waiting; what it was belongs to the parent process."""
+        """Begin anew in a child, with nothing waiting; the file that was open belongs to the parent."""
+        debts = self.room.debts
         self.room = self._make_room()
+        self.room.debts = debts
+        self._begin()
+
+    def _begin(self) -> None:
         self._lock = threading.Lock()
         # Held while the file is in use, so that nobody forks then; no loop ever waits for it.
         self.in_use = threading.Lock()

@@ -8,9 +8,9 @@ from abc import abstractmethod
 from contextlib import AbstractAsyncContextManager
 from typing import ClassVar, Final
 
-from loomwire.domain.caching.entries import CacheKey
+from loomwire.domain.caching.entries import CacheEntry, CacheKey
 from loomwire.domain.ports.cache import ICacheStrategy
-from loomwire.testing.contracts.contract import Contract, expect, same
+from loomwire.testing.contracts.contract import Contract, SeenError, expect, same
 
 ROOM: Final = 256 * 1024
 """Bytes that a cache of the claims holds unless a claim is about fewer."""
@@ -63,6 +63,14 @@ class CacheHarness(Contract):
 def key(word: str, namespace: str = SPACE) -> CacheKey:
     """Return the key of a word."""
     return CacheKey(namespace, hashlib.sha256(word.encode()).digest())
+
+
+async def entry_of(cache: ICacheStrategy, word: str, otherwise: str) -> CacheEntry:
+    """Return the entry at the key of a word, or fail and say `otherwise`."""
+    entry = await cache.get(key(word))
+    if entry is None:
+        raise SeenError(otherwise)
+    return entry
 
 
 async def value_of(cache: ICacheStrategy, key: CacheKey) -> bytes | None:

@@ -9,6 +9,7 @@ from loomwire.testing.contracts.cache_claims.harness import (
     ROOM,
     SPACE,
     CacheHarness,
+    entry_of,
     is_gone,
     is_there,
     key,
@@ -39,10 +40,7 @@ class KeepingClaims(CacheHarness):
             for number, value in enumerate(_VALUES):
                 await self.keep(cache, key(str(number)), value, 100, 50)
             for number, value in enumerate(_VALUES):
-                entry = await cache.get(key(str(number)))
-                if entry is None:
-                    expect(entry, f"the value of {len(value)} bytes is not there")
-                    continue
+                entry = await entry_of(cache, str(number), f"the value of {len(value)} bytes is not there")
                 same(entry.value, value, "the value")
                 expect(entry.is_fresh and 0 <= entry.age_s < 50 * self.unit_s, f"it is {entry.age_s} s old at once")
                 seen = (round(entry.ttl_s, 3), round(entry.keep_s, 3))
@@ -67,8 +65,7 @@ class KeepingClaims(CacheHarness):
             await self.keep(cache, key("a"), b"1")
             for passed in (2, 4):
                 await self.after(cache, 2)
-                entry = await cache.get(key("a"))
-                age = -1.0 if entry is None else entry.age_s
+                age = (await entry_of(cache, "a", "it is gone within its `ttl_s`")).age_s
                 lowest, highest = passed * self.unit_s - self.slack_s, (passed + 2) * self.unit_s + self.slack_s
                 expect(lowest <= age < highest, f"after {passed * self.unit_s:g} s its age is {age:g} s")
 
@@ -78,12 +75,11 @@ class KeepingClaims(CacheHarness):
         async with self.cache(ROOM) as cache:
             await self.keep(cache, key("a"), b"1", 2, 4)
             await self.after(cache, 1)
-            entry = await cache.get(key("a"))
-            expect(entry is not None and entry.is_fresh, "it is not fresh within its `ttl_s`")
+            entry = await entry_of(cache, "a", "it is gone within its `ttl_s`")
+            expect(entry.is_fresh, "it is not fresh within its `ttl_s`")
             await self.after(cache, 2)
-            entry = await cache.get(key("a"))
-            expect(entry is not None, "it is gone within its `keep_s`")
-            expect(entry is None or (not entry.is_fresh and entry.stale_s > 0), "it is fresh after its `ttl_s`")
+            entry = await entry_of(cache, "a", "it is gone within its `keep_s`")
+            expect(not entry.is_fresh and entry.stale_s > 0, "it is fresh after its `ttl_s`")
             await self.after(cache, 4)
             await is_gone(cache, "a", "after its `ttl_s` and `keep_s`")
 

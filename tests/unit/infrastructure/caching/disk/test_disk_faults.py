@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from loomwire.infrastructure.caching.disk.room import FAILED_S, REFUSED_S
+from loomwire.infrastructure.caching.disk.room import FAILED_S, REFUSED_S, DiskRoom
+from loomwire.infrastructure.caching.disk.tally import DiskTally
 from loomwire.infrastructure.caching.disk.troubles import CALM_S
 from support.disk_cache import Disk, fill, fill_and_close, key, value
 
@@ -410,15 +411,15 @@ async def test_a_quiet_moment_that_is_none_costs_nothing(disk: Disk) -> None:
     assert disk.sql("SELECT hits FROM fact") == [(2,)]
 
 
-async def test_a_file_that_is_gone_in_a_quiet_moment_is_not_missed(disk: Disk) -> None:
-    cache = disk.cache()
-    await fill(cache, "a")
+def test_a_file_that_is_gone_in_a_quiet_moment_is_let_go(disk: Disk) -> None:
+    room = DiskRoom(disk.path, DiskTally(1 << 20), lambda: disk.mono, lambda: disk.wall)
+    room.serve([])
+    room.debts.add("planner")
+    assert room.is_restless
     disk.path.unlink()
-    until = asyncio.get_running_loop().time() + 5
-    while disk.beside("-shm").exists() and asyncio.get_running_loop().time() < until:
-        await asyncio.sleep(0.05)
-    assert await value(cache, "a") is None
-    await cache.aclose()
+    room.rest()
+    assert not room.is_restless
+    room.close()
 
 
 async def test_a_process_that_was_stopped_between_two_looks_at_the_clock_drops_nothing(disk: Disk) -> None:

@@ -87,9 +87,10 @@ async def use(disk: Disk, rounds: int, seed: int) -> bool:
     return right
 
 
-def test_processes_that_read_and_write_the_same_keys_never_get_a_wrong_value(disk: Disk) -> None:
-    children = [child_of(partial(leave_after, partial(use, disk, 150, seed))) for seed in (1, 2)]
-    assert asyncio.run(use(disk, 150, 3))
+@pytest.mark.parametrize("rounds", [150, pytest.param(3000, marks=pytest.mark.full)])
+def test_processes_that_read_and_write_the_same_keys_never_get_a_wrong_value(disk: Disk, rounds: int) -> None:
+    children = [child_of(partial(leave_after, partial(use, disk, rounds, seed))) for seed in (1, 2)]
+    assert asyncio.run(use(disk, rounds, 3))
     assert [os.waitpid(child, 0)[1] for child in children] == [0, 0]
 
 
@@ -169,6 +170,16 @@ def test_parent_and_child_of_a_fork_both_go_on(disk: Disk) -> None:
     again = disk.cache()
     assert [asyncio.run(value(again, word)) for word in "abc"] == [b"a", b"b", b"c"]
     asyncio.run(again.aclose())
+
+
+def test_what_could_not_be_deleted_is_not_returned_by_a_child_either(disk: Disk) -> None:
+    cache = disk.cache()
+    asyncio.run(fill(cache, "a", "b"))
+    with disk.locked():
+        asyncio.run(cache.invalidate(key("a")))
+        assert is_true_in_child(lambda: asyncio.run(value(cache, "a")) is None)
+        assert is_true_in_child(lambda: asyncio.run(value(cache, "b")) == b"b")
+    asyncio.run(cache.aclose())
 
 
 def test_a_fork_in_the_middle_of_many_writes_harms_neither(disk: Disk) -> None:
