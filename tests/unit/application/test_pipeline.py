@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
+from loomwire.application.caching.states import CacheStates
 from loomwire.application.memory.gate import ALL_REFUSED
 from loomwire.application.pipeline import Parts, build_client, client_key, target_key
-from loomwire.application.state.caches import CacheStates
 from loomwire.application.state.stats import CallStats
 from loomwire.application.state.targets import TargetStates
 from loomwire.domain.caching.policies import NO_CACHE, CachePolicy

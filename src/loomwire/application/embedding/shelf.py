@@ -14,11 +14,11 @@ from typing import Final, TypeVar
 from loomwire.application.caching.canonical import silent_fields
 from loomwire.application.caching.flights import Flights
 from loomwire.application.caching.keys import SHARED, digest_of
+from loomwire.application.caching.states import CacheStates
 from loomwire.application.caching.tallies import CacheTally
 from loomwire.application.pipeline import Parts
 from loomwire.application.resilience.stand_ins import is_exhausted
 from loomwire.application.scopes import GRACE_S
-from loomwire.application.state.caches import CacheStates
 from loomwire.domain.caching.entries import CacheEntry, CacheKey
 from loomwire.domain.caching.policies import CachePolicy
 from loomwire.domain.config import ClientConfig

@@ -7,9 +7,9 @@ import threading
 import weakref
 from typing import TYPE_CHECKING
 
+from loomwire.application.caching.states import CacheStates
 from loomwire.application.loop_thread import inside_a_loop
 from loomwire.application.reload.manager import LLMConfigManager
-from loomwire.application.state.caches import CacheStates
 from loomwire.domain.config import Snapshot
 
 if TYPE_CHECKING:

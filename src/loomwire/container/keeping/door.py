@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from loomwire.application.caching.states import CacheStates
 from loomwire.application.registry import ClientRegistry
-from loomwire.application.state.caches import CacheStates
 from loomwire.domain.caching.entries import CacheStatistics
 from loomwire.domain.values import JSON
 

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from loomwire.application.caching.keys import SHARED
+from loomwire.application.caching.states import CacheStates
 from loomwire.application.embedding.shelf import namespace_of
-from loomwire.application.state.caches import CacheStates
 from loomwire.domain.caching.entries import EntryFacts
 from loomwire.domain.config import ClientConfig
 from loomwire.domain.errors import UnknownNameError

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
+from loomwire.application.caching.states import CacheStates
 from loomwire.application.registry import ClientRegistry
-from loomwire.application.state.caches import CacheStates
 from loomwire.application.state.circuits import Circuits
 from loomwire.application.state.targets import TargetStates
 from loomwire.domain.requests import LLMRequest

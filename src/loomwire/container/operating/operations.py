@@ -8,9 +8,9 @@ from abc import abstractmethod
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final, Protocol, TypeAlias
 
+from loomwire.application.caching.states import CacheStates
 from loomwire.application.memory.manager import MemoryManager
 from loomwire.application.selection.route import Dropped, Kept, Route
-from loomwire.application.state.caches import CacheStates
 from loomwire.application.state.circuits import Circuits
 from loomwire.container.health import ContainerHealth
 from loomwire.container.operating.caches import MOST_SHOWN, listed, namespaces_of, purged, told

@@ -93,9 +93,6 @@ class RedisCache(ICacheStrategy):
             self._note(error, "misses")
             return None
         entry = None if raw is None else opened(key, raw, self._wall(), level=LEVEL)
-        if raw is not None and entry is None:
-            # Over, spoilt, or the answer to another look.
-            self._line().distrust()
         if entry is not None and entry.is_fresh:
             self._count("hits")
             return entry

@@ -39,6 +39,11 @@ async def cache(server: FakeRedis) -> AsyncIterator[RedisCache]:
     await cache.aclose()
 
 
+def clock_off(by_s: float) -> Callable[[], float]:
+    """Return a clock that is wrong by so many seconds."""
+    return lambda: time.time() + by_s
+
+
 async def value(cache: RedisCache, word: str = "a") -> bytes | None:
     entry = await cache.get(key(word))
     return None if entry is None else entry.value
@@ -323,3 +328,27 @@ async def test_listing_among_very_many_keys_of_others_ends(cache: RedisCache, se
     await cache.set(key("a"), b"1", ttl_s=9)
     assert await cache.entries() == []
     assert sum(words[0] == b"SCAN" for words in server.asked) == 50
+
+
+async def test_an_answer_too_many_is_noticed_and_the_line_left(cache: RedisCache, server: FakeRedis) -> None:
+    await cache.set(key("a"), b"a", ttl_s=9)
+    await cache.set(key("b"), b"b", ttl_s=9)
+    extra = iter([True])
+    # The next answer comes twice, so that all later ones would belong to the look before.
+    server.spoil = lambda right: right * 2 if next(extra, False) else right
+    found = [(word, await value(cache, word)) for word in "abab"]
+    assert all(what in {None, word.encode()} for word, what in found)
+    await cache.set(key("c"), b"c", ttl_s=9)
+    await cache.set(key("a"), b"new", ttl_s=9)
+    assert await value(cache, "a") == b"new"
+    assert server.connections == 2
+
+
+async def test_a_clock_that_is_wrong_is_a_miss_and_costs_no_connection(cache: RedisCache, server: FakeRedis) -> None:
+    await cache.set(key("a"), b"1", ttl_s=9)
+    for wrong_by in (-60, 60):
+        other = RedisCache(RedisLevel(Secret(server.url)), wall=clock_off(wrong_by))
+        for _ in range(5):
+            assert await value(other) is None
+        await other.aclose()
+    assert server.connections == 3

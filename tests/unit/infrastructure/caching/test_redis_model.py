@@ -37,4 +37,4 @@ class OverFakeRedis(CacheMachine):
 
 
 TestOverFakeRedis = OverFakeRedis.TestCase
-TestOverFakeRedis.settings = settings(max_examples=settings().max_examples // 4, stateful_step_count=25)
+TestOverFakeRedis.settings = settings(max_examples=settings().max_examples // 6, stateful_step_count=25)

@@ -9,8 +9,8 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final, TypeVar
 
 from loomwire.application.caching.keys import digest_of
+from loomwire.application.caching.states import CacheStates
 from loomwire.application.caching.values.purging import Fetch, UnderWay
-from loomwire.application.state.caches import CacheStates
 from loomwire.domain.caching.entries import CacheKey, CacheStatistics
 from loomwire.domain.caching.policies import CachePolicy
 from loomwire.domain.errors import LLMValidationError

@@ -27,6 +27,9 @@ BUSY_S: Final = 0.02
 """How long a step waits for another process."""
 
 _OPENING_S: Final = 0.25
+BUSY: Final = frozenset({5, 6, 15})
+"""Result codes of SQLite that say that another process is at it."""
+
 _DAMAGE: Final = frozenset({11, 26})
 _SIDE_FILES: Final = ("-wal", "-shm", "-journal")
 _PRAGMAS: Final = (
@@ -196,9 +199,7 @@ class DiskFile:
             for pragma in _PRAGMAS:
                 connection.execute(f"PRAGMA {pragma}").fetchall()
             check_schema(connection)
-            # A write that changes nothing, since a file that can only be read cannot forget.
-            connection.execute("BEGIN IMMEDIATE")
-            connection.execute("ROLLBACK")
+            _check_writable(connection)
             self._identity = self._identify()
         except BaseException:
             connection.close()
@@ -231,6 +232,16 @@ class DiskFile:
             yield
         finally:
             os.close(folder)
+
+
+def _check_writable(connection: sqlite3.Connection) -> None:
+    # What can only be read could not forget either. Another process that writes just now proves nothing.
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute("ROLLBACK")
+    except sqlite3.OperationalError as error:
+        if code_of(error) not in BUSY:
+            raise
 
 
 def code_of(error: Exception) -> int | None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final, TypeAlias, final
 
 from loomwire.domain.caching.entries import CacheKey
-from loomwire.infrastructure.caching.disk.file import DiskFile, RefusedFileError, code_of, is_damage
+from loomwire.infrastructure.caching.disk.file import BUSY, DiskFile, RefusedFileError, code_of, is_damage
 from loomwire.infrastructure.caching.disk.jobs import Debts, Job
 from loomwire.infrastructure.caching.disk.table import DiskTable
 from loomwire.infrastructure.caching.disk.tally import DiskTally
@@ -24,7 +24,6 @@ FAILED_S: Final = 1.0
 _AT_ONCE_S: Final = 0.5
 _LOG_BYTES: Final = 16 * 1024 * 1024
 _FAILURES: Final = (sqlite3.Error, OSError, TypeError, ValueError, ArithmeticError, MemoryError)
-_BUSY: Final = frozenset({5, 6, 15})
 _FULL: Final = 13
 
 AnyJob: TypeAlias = Job[object]
@@ -293,7 +292,7 @@ def _transact(table: DiskTable, work: Callable[[], None]) -> None:
 
 
 def _is_busy(error: Exception) -> bool:
-    return code_of(error) in _BUSY
+    return code_of(error) in BUSY
 
 
 def _reason(error: Exception) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from loomwire.application.state.caches import CacheStates
+from loomwire.application.caching.states import CacheStates
 from loomwire.domain.caching.policies import DiskLevel, MemoryLevel
 from loomwire.infrastructure.caching.stores import CacheStores
 from loomwire.infrastructure.vectors.table import SimilarityIndexes

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection, Iterable, Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Collection, Iterable, Mapping
+from typing import TYPE_CHECKING, TypeAlias
 
 from loomwire.application.caching.flights import Flights
 from loomwire.application.caching.tallies import CacheCounts, CacheTally
 from loomwire.application.forks import renew_after_fork
 from loomwire.domain.caching.policies import Level
+from loomwire.domain.config import ClientConfig
 from loomwire.domain.ports.cache import ICacheStores
+from loomwire.domain.ports.embedding import IEmbedder
 from loomwire.domain.ports.similarity import ISimilarityIndexes
 
 if TYPE_CHECKING:
     from loomwire.application.caching.semantic.memories import SimilarMemories
     from loomwire.application.caching.semantic.tallies import SimilarCounts
+
+EmbedderOf: TypeAlias = Callable[[ClientConfig], IEmbedder]
+"""Builds the embedder of a client."""
 
 
 class CacheStates:
@@ -27,12 +32,14 @@ class CacheStates:
 
     Attributes:
         stores: Opens the levels.
+        embedder: Builds what embeds questions; None where nobody compares them. Set by whoever wires the parts.
         flights: Calls that are going on.
     """
 
     def __init__(self, stores: ICacheStores, indexes: ISimilarityIndexes) -> None:
         """Keep nothing yet."""
         self.stores = stores
+        self.embedder: EmbedderOf | None = None
         self._indexes = indexes
         self._memories: SimilarMemories | None = None
         self.flights = Flights()
@@ -57,12 +64,13 @@ class CacheStates:
     @property
     def memories(self) -> SimilarMemories:
         """The questions that clients remember; made when somebody asks for them."""
-        if self._memories is None:
+        found = self._memories
+        if found is None:
             from loomwire.application.caching.semantic.memories import SimilarMemories
 
             with self._lock:
-                self._memories = self._memories or SimilarMemories(self._indexes)
-        return self._memories
+                found = self._memories = self._memories or SimilarMemories(self._indexes)
+        return found
 
     def similar(self) -> Mapping[str, SimilarCounts]:
         """Return what clients that compare questions counted, by client; nothing where none does."""
