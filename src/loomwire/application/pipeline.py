@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Final
 
 from loomwire.application.caching.keys import RequestKeys
 from loomwire.application.caching.states import CacheStates
@@ -43,6 +44,7 @@ from loomwire.domain.ports.client import ILLMClient, ILLMClientFactory
 from loomwire.domain.ports.clock import IClock
 from loomwire.domain.ports.embedding import IEmbeddingFactory
 from loomwire.domain.ports.events import IEventSink
+from loomwire.domain.requests import PRIORITIES, Priority
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +72,10 @@ class Parts:
     caches: CacheStates | None = None
     gate: MemoryGate = field(default_factory=MemoryGate)
     draw: Callable[[], float] = random.random
+
+
+# Whoever is the only one is everybody's equal.
+_ANYBODY: Final[Mapping[Priority, frozenset[str] | None]] = dict.fromkeys(PRIORITIES)
 
 
 def client_key(name: str) -> str:
@@ -132,11 +138,15 @@ def keeping_of(config: ClientConfig, caches: CacheStates, parts: Parts) -> Keepi
         tally=caches.tally(config.name),
         clock=parts.clock,
         total_s=config.total_s,
-        equals=equals_of(config),
+        equals=_equals(config),
         last_resort=config.on_exhausted.mode == "stale_cache",
         draw=parts.draw,
         similar=_similar(config, keys, caches, parts.clock),
     )
+
+
+def _equals(config: ClientConfig) -> Mapping[Priority, frozenset[str] | None]:
+    return {priority: equals_of(config, priority) for priority in PRIORITIES} if len(config.targets) > 1 else _ANYBODY
 
 
 def _similar(config: ClientConfig, keys: RequestKeys, caches: CacheStates, clock: IClock) -> SimilarAnswers | None:

@@ -18,6 +18,8 @@ ReasoningEffort: TypeAlias = Literal["none", "minimal", "low", "medium", "high"]
 Resume: TypeAlias = Literal["never", "restart"]
 BoundReason: TypeAlias = Literal["deadline", "attempt"]
 
+PRIORITIES: tuple[Priority, ...] = ("balanced", "cost", "speed", "quality")
+
 _RANGES: Mapping[str, tuple[float, float]] = {
     "temperature": (0.0, 2.0),
     "top_p": (0.0, 1.0),
@@ -201,8 +203,8 @@ class LLMRequest:
         # Untyped callers may misspell them, and would learn so when a stream breaks, or never.
         if self.resume not in _RESUMES:
             raise LLMValidationError(f"resume must be one of {_RESUMES}, not {self.resume!r}", hint="Correct resume.")
-        if self.priority not in _PRIORITIES:
-            wrong = f"priority must be one of {_PRIORITIES}, not {self.priority!r}"
+        if self.priority not in PRIORITIES:
+            wrong = f"priority must be one of {PRIORITIES}, not {self.priority!r}"
             raise LLMValidationError(wrong, hint="Correct priority.")
         if self.tools:
             self._check_tools()
@@ -312,7 +314,6 @@ def refuse_no_request(given: object, call: str) -> None:
 
 
 _RESUMES = ("never", "restart")
-_PRIORITIES = ("balanced", "cost", "speed", "quality")
 _PUT: Mapping[str, Callable[[object, object], None]] = {
     field.name: LLMRequest.__dict__[field.name].__set__ for field in fields(LLMRequest)
 }

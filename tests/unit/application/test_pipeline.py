@@ -12,7 +12,7 @@ from loomwire.application.state.targets import TargetStates
 from loomwire.domain.caching.policies import NO_CACHE, CachePolicy
 from loomwire.domain.config import ClientConfig
 from loomwire.domain.errors import LLMTemporaryError
-from loomwire.domain.policies import ExhaustedPolicy, RatePolicy, RetryPolicy
+from loomwire.domain.policies import BalancePolicy, ExhaustedPolicy, RatePolicy, RetryPolicy
 from loomwire.domain.pricing import FREE
 from loomwire.domain.values import Secret
 from loomwire.infrastructure.caching.stores import CacheStores
@@ -49,6 +49,22 @@ async def test_a_kept_answer_stands_in_where_the_client_says_so_and_nothing_else
     await clock.advance(86_400)
     late = await client.generate(HI)
     assert (late.text, late.degraded, late.cached, late.cost) == ("Hello.", True, True, FREE)
+
+
+async def test_what_a_lesser_model_stood_in_with_is_kept_for_nobody_whatever_the_priority() -> None:
+    config = ClientConfig(
+        name="planner",
+        targets=(target("one"), target("two")),
+        cache=CachePolicy("always"),
+        balance=BalancePolicy("weighted"),
+    )
+    best, least = ScriptedClient(LLMTemporaryError("busy"), "best"), ScriptedClient("least")
+    made = replace(
+        parts({"one": best, "two": least}), caches=CacheStates(CacheStores(), SimilarityIndexes()), draw=lambda: 0.0
+    )
+    client, asked = build_client(config, made), replace(HI, priority="quality")
+    assert [(await client.generate(asked)).text for _ in range(3)] == ["least", "best", "best"]
+    assert len(best.requests) == 2
 
 
 async def test_no_call_begins_while_memory_is_short() -> None:

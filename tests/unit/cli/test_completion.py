@@ -18,8 +18,8 @@ def offered(*words: str | Path) -> list[str]:
 
 def test_commands_and_options_are_offered() -> None:
     assert offered("") == [
-        *("ask", "breaker", "check", "completion", "config", "demo", "explain", "health", "mock", "models"),
-        *("schema", "typegen"),
+        *("ask", "breaker", "cache", "check", "completion", "config", "demo", "explain", "health", "memory", "mock"),
+        *("models", "schema", "typegen"),
     ]
     assert offered("models", "") == ["list", "probe", "refresh", "search", "show"]
     assert "--config" in offered("ask", "--c")

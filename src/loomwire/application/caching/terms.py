@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -14,7 +14,7 @@ from loomwire.domain.caching.entries import CacheKey
 from loomwire.domain.caching.policies import CachePolicy
 from loomwire.domain.ports.cache import ICacheStrategy
 from loomwire.domain.ports.clock import IClock
-from loomwire.domain.requests import LLMRequest
+from loomwire.domain.requests import LLMRequest, Priority
 from loomwire.domain.responses import LLMResponse
 
 
@@ -61,7 +61,7 @@ class Keeping:
         tally: What is counted.
         clock: The time.
         total_s: Seconds for a call whose request says nothing.
-        equals: The targets (provider/model) whose answers are kept; None is all of them.
+        equals: By the request's priority, the targets (provider/model) whose answers are kept; None is all of them.
         last_resort: What was kept answers, marked as degraded, when no target did.
         draw: Gives a number from 0 to 1, for the spread of lifetimes.
         similar: Answers of questions that mean the same; None is off.
@@ -74,7 +74,7 @@ class Keeping:
     tally: CacheTally
     clock: IClock
     total_s: float
-    equals: frozenset[str] | None
+    equals: Mapping[Priority, frozenset[str] | None]
     last_resort: bool
     draw: Callable[[], float]
     similar: SimilarAnswers | None = None

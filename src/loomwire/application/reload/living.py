@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from contextlib import suppress
 from itertools import chain
 
 from loomwire.application.generation import Generation
 from loomwire.application.pipeline import Parts, build_client, client_key, target_key
+from loomwire.domain.caching.policies import CachePolicy
 
 
 def forget_removed(living: Collection[Generation], parts: Parts) -> None:
@@ -20,16 +21,21 @@ def forget_removed(living: Collection[Generation], parts: Parts) -> None:
         parts: What their chains are made from.
     """
     clients = {name for generation in living for name in generation.entries}
-    entries = [entry for generation in living for entry in generation.entries.values()]
+    entries = (entry for generation in living for entry in generation.entries.values())
     # Most clients share what they ask.
     targets = {id(target): target for entry in entries for target in entry.config.targets}.values()
     parts.states.retain(targets)
     parts.states.panics.retain(clients)
-    if parts.caches is not None:
-        kept = (generation.snapshot.cache for generation in living)
-        levels = chain.from_iterable(policy.levels for policy in (*kept, *(entry.config.cache for entry in entries)))
-        parts.caches.retain(clients, levels)
     parts.stats.retain({*map(client_key, clients), *map(target_key, targets)})
+    if parts.caches is not None:
+        parts.caches.retain(clients, chain.from_iterable(policy.levels for policy in _policies(living)))
+
+
+def _policies(living: Collection[Generation]) -> Iterator[CachePolicy]:
+    for generation in living:
+        # What the host keeps itself is kept as clients do that say nothing.
+        yield generation.snapshot.cache
+        yield from (entry.config.cache for entry in generation.entries.values())
 
 
 def restate(generation: Generation, parts: Parts) -> None:

@@ -111,7 +111,7 @@ class Answers:
     async def keep(self, request: LLMRequest, key: CacheKey, response: Answered) -> None:
         """Keep an answer that may be kept, as long as the call has time for it. Never raises but for cancellation."""
         keeping = self._keeping
-        value = self._storable(response)
+        value = self._storable(request, response)
         if value is None:
             keeping.tally.note("refused")
             return
@@ -171,9 +171,9 @@ class Answers:
             await self._keeping.store.invalidate(key)
             return None
 
-    def _storable(self, response: Answered) -> bytes | None:
+    def _storable(self, request: LLMRequest, response: Answered) -> bytes | None:
         keeping = self._keeping
-        if why_not(response, keeping.policy, keeping.equals) is not None:
+        if why_not(response, keeping.policy, keeping.equals[request.priority]) is not None:
             return None
         try:
             value = encoded(response)

@@ -26,10 +26,10 @@ from loomwire.infrastructure.caching.disk.schema import (
 BUSY_S: Final = 0.02
 """How long a step waits for another process."""
 
-_OPENING_S: Final = 0.25
 BUSY: Final = frozenset({5, 6, 15})
 """Result codes of SQLite that say that another process is at it."""
 
+_OPENING_S: Final = 0.25
 _DAMAGE: Final = frozenset({11, 26})
 _SIDE_FILES: Final = ("-wal", "-shm", "-journal")
 _PRAGMAS: Final = (
