@@ -9,7 +9,7 @@ from typing import ClassVar
 from typing_extensions import override
 
 from loomwire.domain.caching.policies import EvictionRule, MemoryLevel
-from loomwire.domain.ports.cache import ICacheStrategy
+from loomwire.domain.ports.caching.cache import ICacheStrategy
 from loomwire.infrastructure.caching.memory import MemoryCache
 from loomwire.infrastructure.caching.tiered import TieredCache
 from loomwire.testing import FakeClock

@@ -11,7 +11,7 @@ import pytest
 from typing_extensions import override
 
 from loomwire.domain.caching.policies import DiskLevel
-from loomwire.domain.ports.cache import ICacheStrategy
+from loomwire.domain.ports.caching.cache import ICacheStrategy
 from loomwire.infrastructure.caching.disk.cache import DiskCache
 from loomwire.testing import FakeClock
 from loomwire.testing.contracts.cache import CacheContract

@@ -62,7 +62,7 @@ from contextlib import asynccontextmanager
 
 from loomwire import ILLMClientFactory, LLMConfig, LLMContainer
 from loomwire.domain.caching.policies import MemoryLevel
-from loomwire.domain.ports.cache import ICacheStrategy
+from loomwire.domain.ports.caching.cache import ICacheStrategy
 from loomwire.domain.ports.clock import IClock
 from loomwire.domain.ports.container import IDependencyContainer
 from loomwire.domain.ports.events import IEventSink

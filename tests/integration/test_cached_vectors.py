@@ -20,7 +20,7 @@ from loomwire.application.state.stats import CallStats
 from loomwire.application.state.targets import TargetStates
 from loomwire.domain.caching.policies import CachePolicy, DiskLevel, MemoryLevel, RedisLevel
 from loomwire.domain.config import ClientConfig, LLMConfig
-from loomwire.domain.ports.cache import ICacheStrategy
+from loomwire.domain.ports.caching.cache import ICacheStrategy
 from loomwire.domain.ports.embedding import IEmbedder, IReranker
 from loomwire.domain.pricing import FREE, Usage
 from loomwire.domain.values import JSON, Secret

@@ -9,7 +9,7 @@ from typing_extensions import override
 
 from loomwire.domain.caching.entries import CacheEntry, CacheKey, CacheStatistics, EntryFacts
 from loomwire.domain.caching.policies import MemoryLevel
-from loomwire.domain.ports.cache import ICacheStrategy
+from loomwire.domain.ports.caching.cache import ICacheStrategy
 from loomwire.infrastructure.caching.memory import MemoryCache
 
 

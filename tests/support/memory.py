@@ -11,7 +11,7 @@ from typing_extensions import override
 from loomwire.application.memory.thread import NAME
 from loomwire.domain.caching.entries import CacheEntry, CacheKey, CacheStatistics, EntryFacts
 from loomwire.domain.caching.policies import Level
-from loomwire.domain.ports.cache import ICacheStores, ICacheStrategy
+from loomwire.domain.ports.caching.cache import ICacheStores, ICacheStrategy
 from loomwire.domain.ports.memory import IMemoryHolder, IMemoryProbe, LimitSource, MemorySample
 
 MIB = 1024 * 1024

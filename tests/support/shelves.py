@@ -10,7 +10,7 @@ from typing_extensions import override
 from loomwire.application.caching.states import CacheStates
 from loomwire.domain.caching.entries import CacheEntry, CacheKey, CacheStatistics, EntryFacts
 from loomwire.domain.caching.policies import Level
-from loomwire.domain.ports.cache import ICacheStores, ICacheStrategy
+from loomwire.domain.ports.caching.cache import ICacheStores, ICacheStrategy
 from loomwire.domain.ports.clock import IClock
 from loomwire.infrastructure.vectors.table import SimilarityIndexes
 from loomwire.testing import FakeClock

@@ -17,9 +17,9 @@ from loomwire.domain.caching.entries import CacheKey
 from loomwire.domain.caching.policies import CacheIndex, CachePolicy, SemanticPolicy
 from loomwire.domain.config import ClientConfig, LLMConfig
 from loomwire.domain.errors import ConfigError
+from loomwire.domain.ports.caching.similarity import ISimilarityIndex, ISimilarityIndexes, Near
 from loomwire.domain.ports.clock import IClock
 from loomwire.domain.ports.embedding import IEmbedder
-from loomwire.domain.ports.similarity import ISimilarityIndex, ISimilarityIndexes, Near
 from loomwire.domain.pricing import FREE
 from loomwire.domain.requests import LLMRequest
 from loomwire.domain.responses import LLMResponse

@@ -11,9 +11,9 @@ from loomwire.application.caching.tallies import CacheCounts, CacheTally
 from loomwire.application.forks import renew_after_fork
 from loomwire.domain.caching.policies import Level
 from loomwire.domain.config import ClientConfig
-from loomwire.domain.ports.cache import ICacheStores
+from loomwire.domain.ports.caching.cache import ICacheStores
+from loomwire.domain.ports.caching.similarity import ISimilarityIndexes
 from loomwire.domain.ports.embedding import IEmbedder
-from loomwire.domain.ports.similarity import ISimilarityIndexes
 
 if TYPE_CHECKING:
     from loomwire.application.caching.semantic.memories import SimilarMemories

@@ -12,7 +12,7 @@ from loomwire.application.caching.keys import RequestKeys
 from loomwire.application.caching.tallies import CacheTally
 from loomwire.domain.caching.entries import CacheKey
 from loomwire.domain.caching.policies import CachePolicy
-from loomwire.domain.ports.cache import ICacheStrategy
+from loomwire.domain.ports.caching.cache import ICacheStrategy
 from loomwire.domain.ports.clock import IClock
 from loomwire.domain.requests import LLMRequest, Priority
 from loomwire.domain.responses import LLMResponse

@@ -23,7 +23,7 @@ from loomwire.domain.caching.entries import CacheEntry, CacheKey
 from loomwire.domain.caching.policies import CachePolicy
 from loomwire.domain.config import ClientConfig
 from loomwire.domain.errors import LLMError
-from loomwire.domain.ports.cache import ICacheStrategy
+from loomwire.domain.ports.caching.cache import ICacheStrategy
 from loomwire.domain.ports.clock import IClock
 from loomwire.domain.pricing import FREE, Usage
 from loomwire.domain.vectors.embeddings import CallTerms

@@ -11,7 +11,7 @@ from typing_extensions import override
 
 from loomwire.application.memory.report import Held
 from loomwire.domain.caching.entries import CacheStatistics
-from loomwire.domain.ports.cache import ICacheStores, ICacheStrategy
+from loomwire.domain.ports.caching.cache import ICacheStores, ICacheStrategy
 from loomwire.domain.ports.memory import IMemoryHolder
 
 _LEVEL: Final = "memory"

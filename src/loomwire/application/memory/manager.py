@@ -21,7 +21,7 @@ from loomwire.application.memory.telling import ChangeListeners, line_of
 from loomwire.application.memory.thread import MemoryThread
 from loomwire.application.memory.track import Track
 from loomwire.domain.caching.policies import MemoryPolicy
-from loomwire.domain.ports.cache import ICacheStores
+from loomwire.domain.ports.caching.cache import ICacheStores
 from loomwire.domain.ports.memory import IMemoryHolder, IMemoryProbe, MemorySample
 
 Remove: TypeAlias = Callable[[], None]

@@ -19,7 +19,7 @@ from typing_extensions import override
 
 from loomwire.domain.caching.entries import CacheEntry, CacheKey, CacheStatistics, EntryFacts
 from loomwire.domain.caching.policies import MemoryLevel
-from loomwire.domain.ports.cache import ICacheStrategy
+from loomwire.domain.ports.caching.cache import ICacheStrategy
 from loomwire.infrastructure.caching.eviction.slots import LEVEL, OVERHEAD, Slot, Space
 from loomwire.infrastructure.caching.eviction.table import ORDERS
 

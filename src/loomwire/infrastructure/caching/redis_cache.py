@@ -18,7 +18,7 @@ from typing_extensions import override
 
 from loomwire.domain.caching.entries import CacheEntry, CacheKey, CacheStatistics, EntryFacts
 from loomwire.domain.caching.policies import RedisLevel
-from loomwire.domain.ports.cache import ICacheStrategy
+from loomwire.domain.ports.caching.cache import ICacheStrategy
 from loomwire.infrastructure.caching.envelope import opened, sealed
 from loomwire.infrastructure.caching.redis_keys import GARBAGE, MARK_BYTES, RedisKeys, scanned, split
 from loomwire.infrastructure.caching.redis_lines import Command, LineError, RedisLine, dialling

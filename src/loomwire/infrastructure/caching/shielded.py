@@ -15,7 +15,7 @@ from typing import Final, Protocol, TypeAlias, TypeVar, runtime_checkable
 from typing_extensions import override
 
 from loomwire.domain.caching.entries import CacheEntry, CacheKey, CacheStatistics, EntryFacts
-from loomwire.domain.ports.cache import ICacheStrategy
+from loomwire.domain.ports.caching.cache import ICacheStrategy
 from loomwire.infrastructure.caching.patience import Patience
 
 _IN_A_ROW: Final = 3

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar, assert_never, final
 from typing_extensions import override
 
 from loomwire.domain.caching.policies import DiskLevel, Level, MemoryLevel, RedisLevel
-from loomwire.domain.ports.cache import ICacheStores, ICacheStrategy
+from loomwire.domain.ports.caching.cache import ICacheStores, ICacheStrategy
 from loomwire.domain.values import Secret
 from loomwire.infrastructure.caching.memory import MemoryCache
 from loomwire.infrastructure.caching.tiered import TieredCache

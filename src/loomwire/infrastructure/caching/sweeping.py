@@ -11,7 +11,7 @@ import weakref
 from collections.abc import Sequence
 from typing import Final, TypeAlias, final
 
-from loomwire.domain.ports.cache import ICacheStores, ICacheStrategy
+from loomwire.domain.ports.caching.cache import ICacheStores, ICacheStrategy
 
 _LOGGER: Final = logging.getLogger("loomwire.cache")
 _SWEEP_S: Final = 60.0

@@ -14,7 +14,7 @@ from typing import Final, TypeAlias, TypeVar, final
 from typing_extensions import override
 
 from loomwire.domain.caching.entries import CacheEntry, CacheKey, CacheStatistics, EntryFacts
-from loomwire.domain.ports.cache import ICacheStrategy
+from loomwire.domain.ports.caching.cache import ICacheStrategy
 from loomwire.infrastructure.caching.memory import MemoryCache, Ticket
 
 _LOGGER: Final = logging.getLogger("loomwire.cache")

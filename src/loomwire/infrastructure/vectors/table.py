@@ -9,7 +9,7 @@ from typing_extensions import override
 
 from loomwire.domain.caching.policies import CacheIndex
 from loomwire.domain.errors import ConfigError
-from loomwire.domain.ports.similarity import ISimilarityIndex, ISimilarityIndexes
+from loomwire.domain.ports.caching.similarity import ISimilarityIndex, ISimilarityIndexes
 
 
 class SimilarityIndexes(ISimilarityIndexes):

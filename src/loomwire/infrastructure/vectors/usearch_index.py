@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from typing_extensions import override
 
-from loomwire.domain.ports.similarity import ISimilarityIndex, Near
+from loomwire.domain.ports.caching.similarity import ISimilarityIndex, Near
 from loomwire.domain.vectors.embeddings import Vector
 
 _LINKS: Final = 800

@@ -8,7 +8,7 @@ from loomwire.testing.contracts.cache_claims.sharing import SharingClaims
 
 
 class CacheContract(KeepingClaims, BoundingClaims, SharingClaims):
-    """Claims what `loomwire.domain.ports.cache` promises; subclass it as `TestMyCache` and give it caches.
+    """Claims what `loomwire.domain.ports.caching.cache` promises; subclass it as `TestMyCache` and give it caches.
 
     Class attributes say what your cache cannot do, see `CacheHarness`; the claims about it are skipped then. Time
     passes as you say: by `unit_s` where it really does, or by `let_pass` where a clock can be moved.
@@ -17,7 +17,7 @@ class CacheContract(KeepingClaims, BoundingClaims, SharingClaims):
         >>> from collections.abc import AsyncGenerator
         >>> from contextlib import asynccontextmanager
         >>> from loomwire.domain.caching.policies import MemoryLevel
-        >>> from loomwire.domain.ports.cache import ICacheStrategy
+        >>> from loomwire.domain.ports.caching.cache import ICacheStrategy
         >>> from loomwire.infrastructure.caching.memory import MemoryCache
         >>> class TestMyCache(CacheContract):
         ...     @asynccontextmanager

@@ -13,7 +13,7 @@ from loomwire.domain.messages import Message
 from loomwire.domain.ports.counting import ITokenCounter
 from loomwire.domain.requests import Bound, LLMRequest
 from loomwire.domain.tools import Tool
-from loomwire.testing.contracts.asking import AskingContract
+from loomwire.testing.contracts.calls.asking import AskingContract
 from loomwire.testing.contracts.contract import claim, expect, needs, same
 
 _ASK = LLMRequest.of("What is a giant panda?", system="You are brief.")

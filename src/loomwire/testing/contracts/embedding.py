@@ -14,7 +14,7 @@ from typing_extensions import override
 from loomwire.domain.ports.embedding import IEmbedder, IReranker
 from loomwire.domain.requests import Bound
 from loomwire.domain.vectors.embeddings import EmbedRequest, RerankRequest
-from loomwire.testing.contracts.asking import AskingContract
+from loomwire.testing.contracts.calls.asking import AskingContract
 from loomwire.testing.contracts.contract import claim, expect, needs, same
 
 _MANY = 150

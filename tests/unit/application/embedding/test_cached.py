@@ -16,7 +16,7 @@ from loomwire.application.embedding.shelf import AT_ONCE, PAUSE, Shelf
 from loomwire.domain.caching.entries import CacheEntry, CacheKey
 from loomwire.domain.caching.policies import CachePolicy
 from loomwire.domain.errors import LLMError, LLMProtocolError, LLMRateLimitError, llm_error
-from loomwire.domain.ports.cache import ICacheStrategy
+from loomwire.domain.ports.caching.cache import ICacheStrategy
 from loomwire.domain.pricing import FREE, Cost, Usage
 from loomwire.domain.reports.steps import Step
 from loomwire.domain.requests import Bound, CacheMode

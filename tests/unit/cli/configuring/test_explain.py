@@ -73,7 +73,7 @@ def test_a_limit_is_shown_and_explained_with_its_unit(config: Path) -> None:
 
 
 def test_a_key_that_is_not_in_force_says_so(config: Path) -> None:
-    said = loomwire("explain", "key", "clients.chat.cache.ttl", "--config", config).out
+    said = loomwire("explain", "key", "defaults.ledger.durability", "--config", config).out
     assert "  in force:    no, this release does not act on it yet\n" in said
     assert "in force:" not in loomwire("explain", "key", "clients.chat.retry.attempts", "--config", config).out
 

@@ -52,7 +52,7 @@ def test_everything_is_shown_on_demand_with_what_it_is_inherited_from(config: Pa
     assert "providers.far.timeouts.connect, loomwire.yaml:3:" in ran.out
     assert "  timeouts.idle                   60 seconds        default\n" in ran.out
     assert "  breaker.slow_after              not set           default\n" in ran.out
-    assert "  cache                           not set           default, not in force yet\n" in ran.out
+    assert "  cache                           not set           default\n" in ran.out
     assert ran.err.endswith(f"values of {config}\n")
 
 

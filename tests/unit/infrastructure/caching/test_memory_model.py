@@ -12,7 +12,7 @@ from typing_extensions import override
 
 from loomwire.domain.caching.entries import CacheKey
 from loomwire.domain.caching.policies import EvictionRule, MemoryLevel
-from loomwire.domain.ports.cache import ICacheStrategy
+from loomwire.domain.ports.caching.cache import ICacheStrategy
 from loomwire.infrastructure.caching.eviction.slots import OVERHEAD
 from loomwire.infrastructure.caching.memory import MemoryCache
 from loomwire.infrastructure.caching.tiered import TieredCache

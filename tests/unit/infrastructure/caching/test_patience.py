@@ -25,15 +25,20 @@ async def waited(patience: Patience, within_s: float, for_s: float) -> bool:
 
 async def test_each_ends_at_its_own_time() -> None:
     patience = Patience()
-    first = asyncio.create_task(waited(patience, 0.02, 5))
+    first, second, patient = (asyncio.create_task(waited(patience, within_s, 60)) for within_s in (0.01, 0.02, 60))
+    quick = asyncio.create_task(waited(patience, 60, 0.001))
+    assert (await first, await second, await quick) == (True, True, False)
+    assert not patient.done()
+    patient.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await patient
+
+
+async def test_the_timer_is_set_again_when_nothing_was_left() -> None:
+    patience = Patience()
+    assert await waited(patience, 0.002, 0) is False
     await asyncio.sleep(0.01)
-    later = asyncio.create_task(waited(patience, 0.02, 5))
-    quick = asyncio.create_task(waited(patience, 0.02, 0.001))
-    assert await first is True
-    assert not later.done()
-    assert (await later, await quick) == (True, False)
-    assert asyncio.current_task() is not None
-    assert await waited(patience, 0.005, 5) is True, "the timer was not set again"
+    assert await waited(patience, 0.002, 60) is True
 
 
 async def test_a_task_that_was_ended_goes_on_unharmed() -> None:

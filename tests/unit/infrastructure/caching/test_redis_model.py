@@ -8,7 +8,7 @@ from hypothesis import settings
 from typing_extensions import override
 
 from loomwire.domain.caching.policies import RedisLevel
-from loomwire.domain.ports.cache import ICacheStrategy
+from loomwire.domain.ports.caching.cache import ICacheStrategy
 from loomwire.domain.values import Secret
 from loomwire.infrastructure.caching.redis_cache import RedisCache
 from loomwire.infrastructure.caching.shielded import Shielded

@@ -13,7 +13,7 @@ import pytest
 from typing_extensions import override
 
 from loomwire.domain.caching.entries import CacheEntry, CacheKey, CacheStatistics, EntryFacts
-from loomwire.domain.ports.cache import ICacheStrategy
+from loomwire.domain.ports.caching.cache import ICacheStrategy
 from loomwire.infrastructure.caching import shielded as shields
 from loomwire.infrastructure.caching.shielded import Shielded
 

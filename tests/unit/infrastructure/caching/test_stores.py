@@ -9,7 +9,7 @@ from pathlib import Path
 
 from loomwire.domain.caching.entries import CacheKey
 from loomwire.domain.caching.policies import DiskLevel, MemoryLevel, RedisLevel
-from loomwire.domain.ports.cache import ICacheStrategy
+from loomwire.domain.ports.caching.cache import ICacheStrategy
 from loomwire.domain.values import Secret
 from loomwire.infrastructure.caching.memory import MemoryCache
 from loomwire.infrastructure.caching.shielded import Shielded

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from typing_extensions import override
 
 from loomwire.domain.caching.policies import Level
-from loomwire.domain.ports.cache import ICacheStores, ICacheStrategy
+from loomwire.domain.ports.caching.cache import ICacheStores, ICacheStrategy
 from loomwire.infrastructure.caching.sweeping import CacheSweeper
 from support.caches import SlowLevel
 

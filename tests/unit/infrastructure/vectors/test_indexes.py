@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from typing_extensions import override
 
 from loomwire.domain.errors import ConfigError
-from loomwire.domain.ports.similarity import ISimilarityIndex
+from loomwire.domain.ports.caching.similarity import ISimilarityIndex
 from loomwire.infrastructure.vectors.numpy_index import NumpyIndex
 from loomwire.infrastructure.vectors.table import SimilarityIndexes
 from loomwire.infrastructure.vectors.usearch_index import Graph, Matches, UsearchIndex

@@ -10,7 +10,7 @@ from loomwire.application.caching.semantic.memory import SimilarMemory
 from loomwire.application.caching.semantic.tallies import SimilarCounts
 from loomwire.application.forks import renew_after_fork
 from loomwire.domain.caching.policies import CacheIndex
-from loomwire.domain.ports.similarity import ISimilarityIndexes
+from loomwire.domain.ports.caching.similarity import ISimilarityIndexes
 
 
 class SimilarMemories:

@@ -14,8 +14,8 @@ from typing_extensions import override
 from loomwire.application.caching.semantic.tallies import SimilarCounts, SimilarTally
 from loomwire.application.forks import renew_after_fork
 from loomwire.domain.caching.entries import CacheKey
+from loomwire.domain.ports.caching.similarity import ISimilarityIndex
 from loomwire.domain.ports.memory import IMemoryHolder
-from loomwire.domain.ports.similarity import ISimilarityIndex
 from loomwire.domain.vectors.embeddings import Vector
 
 IndexMaker: TypeAlias = Callable[[int], ISimilarityIndex]

@@ -14,7 +14,7 @@ from loomwire.application.caching.values.purging import Fetch, UnderWay
 from loomwire.domain.caching.entries import CacheKey, CacheStatistics
 from loomwire.domain.caching.policies import CachePolicy
 from loomwire.domain.errors import LLMValidationError
-from loomwire.domain.ports.cache import ICacheStrategy
+from loomwire.domain.ports.caching.cache import ICacheStrategy
 from loomwire.domain.values import JSON
 
 T = TypeVar("T", bound=JSON)

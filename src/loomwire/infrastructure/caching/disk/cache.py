@@ -12,7 +12,7 @@ from typing_extensions import override
 
 from loomwire.domain.caching.entries import CacheEntry, CacheKey, CacheStatistics, EntryFacts
 from loomwire.domain.caching.policies import DiskLevel
-from loomwire.domain.ports.cache import ICacheStrategy
+from loomwire.domain.ports.caching.cache import ICacheStrategy
 from loomwire.infrastructure.caching.disk.jobs import MORE, Job, More
 from loomwire.infrastructure.caching.disk.room import DiskRoom
 from loomwire.infrastructure.caching.disk.table import DiskTable

@@ -9,7 +9,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import ClassVar, Final
 
 from loomwire.domain.caching.entries import CacheEntry, CacheKey
-from loomwire.domain.ports.cache import ICacheStrategy
+from loomwire.domain.ports.caching.cache import ICacheStrategy
 from loomwire.testing.contracts.contract import Contract, SeenError, expect, same
 
 ROOM: Final = 256 * 1024
@@ -32,7 +32,7 @@ class CacheHarness(Contract):
         slack_s: By how much ages may be wrong.
     """
 
-    port: ClassVar[str] = "loomwire.domain.ports.cache.ICacheStrategy"
+    port: ClassVar[str] = "loomwire.domain.ports.caching.cache.ICacheStrategy"
     bounded: ClassVar[bool] = True
     resizes: ClassVar[bool] = True
     counts: ClassVar[bool] = True

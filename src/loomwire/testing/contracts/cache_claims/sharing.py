@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from loomwire.domain.ports.cache import ICacheStrategy
+from loomwire.domain.ports.caching.cache import ICacheStrategy
 from loomwire.testing.contracts.cache_claims.harness import ROOM, CacheHarness, is_gone, is_there, key
 from loomwire.testing.contracts.contract import cancelled_after, claim, expect, in_threads, needs, same
 

@@ -10,7 +10,7 @@ from hypothesis import settings
 from typing_extensions import override
 
 from loomwire.domain.caching.policies import DiskLevel
-from loomwire.domain.ports.cache import ICacheStrategy
+from loomwire.domain.ports.caching.cache import ICacheStrategy
 from loomwire.infrastructure.caching.disk.cache import DiskCache
 from support.cache_model import CacheMachine
 
