@@ -11,7 +11,6 @@ import time
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
 from operator import attrgetter
 from typing import Final, NamedTuple, final
 
@@ -174,8 +173,9 @@ class MemoryCache(ICacheStrategy):
     def statistics(self) -> CacheStatistics:
         with self._lock:
             now = self._time()
-            slots = self._listed(self._spaces.values())
-            counted = CacheStatistics(
+            # Entries stand in the order in which they were kept; a space without any does not last.
+            born = min((next(iter(space.slots.values())).born for space in self._spaces.values()), default=None)
+            return CacheStatistics(
                 level=LEVEL,
                 hits=self._hits,
                 misses=self._misses,
@@ -187,9 +187,8 @@ class MemoryCache(ICacheStrategy):
                 entries=self._entries,
                 size_bytes=self._held,
                 limit_bytes=self._limit,
+                oldest_s=None if born is None else now - born,
             )
-        born = min(map(attrgetter("born"), slots), default=None)
-        return counted if born is None else replace(counted, oldest_s=now - born)
 
     @override
     async def entries(self, namespace: str | None = None, limit: int = 20) -> Sequence[EntryFacts]:

@@ -93,7 +93,9 @@ def test_mappings_and_sequences_of_any_kind_are_json() -> None:
     assert decoded(encoded(replace(PLAIN, tool_calls=(call,)))).tool_calls[0].arguments == {"a": [1, [0, 1]]}
 
 
-@pytest.mark.parametrize("value", [math.nan, math.inf, b"x", {1, 2}, object()], ids=repr)
+@pytest.mark.parametrize(
+    "value", [math.nan, math.inf, b"x", {1, 2}, object()], ids=["nan", "inf", "bytes", "set", "object"]
+)
 def test_what_json_cannot_carry_is_not_encoded_and_not_shown(value: JSON) -> None:
     call = ToolCall("1", "look", {"canary": value})
     with pytest.raises(ValueError, match="cannot carry") as caught:
