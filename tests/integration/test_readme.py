@@ -72,8 +72,8 @@ def test_every_command_in_a_sentence_of_the_readme_works() -> None:
     assert len(commands) > 10
     for command in sorted(commands):
         words = shlex.split(command)
-        # `breaker` needs a process that runs, see test_control.py.
-        if words[0] in ("typegen", "breaker") or words[1:2] in (["serve"], ["watch"]):
+        # These need a process that runs, see test_control.py.
+        if words[0] in ("typegen", "breaker", "cache", "memory") or words[1:2] in (["serve"], ["watch"]):
             words.append("--help")
         done = run(words, ROOT)
         assert not re.search(r"^(?:Error|error\[)", done, re.MULTILINE), f"loomwire {command}\n{done}"

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from loomwire import LLMContainer, LLMRequest
 from loomwire.domain.values import JSON
-from loomwire.testing import FakeProvider, HttpReply, Reply
+from loomwire.testing import After, FakeProvider, HttpReply, Reply
 from loomwire.testing.queued import Queued
 from support.folders import folder
 
@@ -75,6 +76,14 @@ async def test_the_shadow_sends_every_question_and_says_what_it_would_have_saved
         assert chat.stats.requests == 2
         counts = container.cache_statistics().similar["it"]
         assert (counts.passed, counts.agreed, counts.differed) == (1, 1, 0)
+
+
+async def test_an_embedder_that_hangs_ends_no_call(tmp_path: Path) -> None:
+    async with talking(tmp_path, {"shadow": False}, After(30.0, "vectors")) as (container, chat, _):
+        client = container.llm_client("it")
+        for asks in (FIRST, AGAIN):
+            assert (await client.generate(replace(asks, deadline_s=1.5))).text == "Shakespeare."
+        assert chat.stats.requests == 2
 
 
 async def test_calls_go_on_while_nobody_embeds(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from typing_extensions import override
 
 from loomwire.application.caching.flights import Flights
 from loomwire.application.caching.keys import RequestKeys
+from loomwire.application.caching.purges import Purges
 from loomwire.application.caching.tallies import CacheTally
 from loomwire.application.caching.terms import Keeping, Likeness, SimilarAnswers
 from loomwire.application.clients.cached.client import CachedClient
@@ -94,6 +95,7 @@ class Saved:
     draw: float = 0.5
     clock: FakeClock = field(default_factory=FakeClock)
     flights: Flights = field(default_factory=Flights)
+    purges: Purges = field(default_factory=Purges)
     tally: CacheTally = field(default_factory=CacheTally)
 
     def __post_init__(self) -> None:
@@ -109,6 +111,7 @@ class Saved:
                 keys=self.keys,
                 store=self.place,
                 flights=self.flights,
+                purges=self.purges,
                 tally=self.tally,
                 clock=self.clock,
                 total_s=TOTAL_S,

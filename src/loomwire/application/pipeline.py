@@ -135,6 +135,7 @@ def keeping_of(config: ClientConfig, caches: CacheStates, parts: Parts) -> Keepi
         keys=keys,
         store=caches.stores.store(config.cache.levels),
         flights=caches.flights,
+        purges=caches.purges,
         tally=caches.tally(config.name),
         clock=parts.clock,
         total_s=config.total_s,

@@ -35,8 +35,11 @@ def memory_manager(parts: Parts, probe: IMemoryProbe, snapshot: Snapshot) -> Mem
         probe: Looks at the process.
         snapshot: Says what holds at the beginning.
     """
-    stores = None if parts.caches is None else parts.caches.stores
-    return MemoryManager(probe, parts.gate, snapshot.memory, stores, now=parts.clock.now, draw=parts.draw)
+    caches, now, draw = parts.caches, parts.clock.now, parts.draw
+    if caches is None:
+        return MemoryManager(probe, parts.gate, snapshot.memory, now=now, draw=draw)
+    remembered = caches.memory_holders
+    return MemoryManager(probe, parts.gate, snapshot.memory, caches.stores, holders=remembered, now=now, draw=draw)
 
 
 def keep_bounded(manager: MemoryManager, configs: LLMConfigManager) -> None:

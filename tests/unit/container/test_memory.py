@@ -12,11 +12,14 @@ from pathlib import Path
 import pytest
 
 from loomwire import ILLMClient, LLMConfig, LLMContainer, LLMRequest
+from loomwire.application.caching.semantic.memory import Asked
+from loomwire.application.caching.states import CacheStates
 from loomwire.application.composed import snapshot_of
 from loomwire.application.memory.gate import UNSEEN
 from loomwire.application.memory.manager import MemoryManager
 from loomwire.application.memory.report import LevelChange
 from loomwire.container.memory import keep_bounded, memory_manager
+from loomwire.domain.caching.entries import CacheKey
 from loomwire.domain.caching.policies import MemoryPolicy
 from loomwire.domain.errors import LoomError
 from support.commands import environment
@@ -26,6 +29,7 @@ from support.memory import MIB, StagedProbe, watchers
 RULES = {"rules": [{"when": "hi", "answer": "Hello."}]}
 CLIENTS = {"greeter": LLMConfig(type="rule", model="any", options=RULES)}
 SOON_S = 10.0
+KEY = CacheKey("planner", b"k" * 32)
 
 
 def test_a_container_begins_to_look_with_its_first_call_and_ends_with_its_closing() -> None:
@@ -97,6 +101,32 @@ def test_a_manager_that_nobody_holds_follows_nothing(tmp_path: Path) -> None:
         gc.collect()
         folder(tmp_path, memory={"soft": 0.5})
         assert container.reload().outcome == "adopted"
+
+
+async def test_a_host_that_only_keeps_values_of_its_own_has_its_memory_watched_too(tmp_path: Path) -> None:
+    async with LLMContainer.aopen(folder(tmp_path), watch=False) as container:
+        assert await container.cache.get("space", 1) is None
+        assert not container.memory.running
+        await container.cache.set("space", 1, value="x")
+        assert container.memory.running
+
+
+def test_what_is_remembered_for_likeness_is_held_too(tmp_path: Path) -> None:
+    with LLMContainer.open(folder(tmp_path), watch=False) as container:
+        assert [held.name for held in container.memory.report().holders] == ["caches"]
+        states: CacheStates = container.wiring.cache_states()
+        memory = states.memories.memory("planner", "numpy", b"model", 10)
+        memory.hold(KEY, Asked(KEY, "What?", (1.0, 2.0)))
+        assert {held.name for held in container.memory.report().holders} == {"caches", "semantic cache of planner"}
+        manager = memory_manager(container.wiring.parts(), StagedProbe(rss=85), container.configs.snapshot)
+        manager.look()
+        assert memory.take(KEY) is None
+
+
+def test_parts_without_caches_have_a_manager_too(tmp_path: Path) -> None:
+    with LLMContainer.open(folder(tmp_path), watch=False) as container:
+        parts = replace(container.wiring.parts(), caches=None)
+        assert memory_manager(parts, StagedProbe(), container.configs.snapshot).report().holders == ()
 
 
 def _drop(held: list[ILLMClient]) -> None:

@@ -54,7 +54,8 @@ def equals_of(config: ClientConfig, priority: Priority = "balanced") -> frozense
 
     Where the client's order decides who answers, these are the first target and the neighbours that are equal to it:
     the others only stand in for it. All of them are, where the configuration says so (`equivalent`), and where another
-    rule chooses freely.
+    rule chooses freely. Where one of the others has the same provider and model and is asked otherwise, nothing tells
+    whose answer it was, and none of that name is kept.
 
     Args:
         config: The client.
@@ -63,5 +64,5 @@ def equals_of(config: ClientConfig, priority: Priority = "balanced") -> frozense
     if config.cache.equivalent or rule_of(config.balance, priority) != "ordered":
         return None
     candidates = candidates_of(config)
-    equals = frozenset(one.config.target for one in candidates if one.group == candidates[0].group)
-    return None if len(equals) == len({target.target for target in config.targets}) else equals
+    others = frozenset(one.config.target for one in candidates if one.group != candidates[0].group)
+    return frozenset(one.config.target for one in candidates) - others if others else None

@@ -9,6 +9,7 @@ from typing import Protocol
 
 from loomwire.application.caching.flights import Flights
 from loomwire.application.caching.keys import RequestKeys
+from loomwire.application.caching.purges import Purges
 from loomwire.application.caching.tallies import CacheTally
 from loomwire.domain.caching.entries import CacheKey
 from loomwire.domain.caching.policies import CachePolicy
@@ -58,6 +59,7 @@ class Keeping:
         keys: Makes the keys of requests.
         store: Where.
         flights: Calls that are going on, for those who ask the same.
+        purges: How often what is kept was purged.
         tally: What is counted.
         clock: The time.
         total_s: Seconds for a call whose request says nothing.
@@ -71,6 +73,7 @@ class Keeping:
     keys: RequestKeys
     store: ICacheStrategy
     flights: Flights
+    purges: Purges
     tally: CacheTally
     clock: IClock
     total_s: float

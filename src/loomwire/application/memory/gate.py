@@ -40,14 +40,19 @@ class MemoryGate:
         self._begin = None
         self.level = OPEN
 
+    def begin(self) -> None:
+        """Begin what the gate was armed with, unless that was done: for what takes memory and is no call."""
+        if self.level == UNSEEN:
+            self.level = OPEN
+            if self._begin is not None:
+                self._begin()
+
     def refusal(self, priority: Priority) -> LLMError | None:
         """Return why a call may not begin (`memory`, retry after 1 s); None when it may."""
         if self.level == OPEN or (self.level == PATIENT_REFUSED and priority != "cost"):
             return None
         if self.level == UNSEEN:
-            self.level = OPEN
-            if self._begin is not None:
-                self._begin()
+            self.begin()
             return None
         return llm_error(
             "memory",

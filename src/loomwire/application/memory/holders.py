@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 from typing_extensions import override
@@ -82,10 +82,12 @@ class Holders:
 
     Args:
         stores: The caches of the container; None has none.
+        more: Returns who else holds some now; they are held by somebody else.
     """
 
-    def __init__(self, stores: ICacheStores | None) -> None:
-        """Know the caches alone."""
+    def __init__(self, stores: ICacheStores | None, more: Callable[[], Iterable[IMemoryHolder]] = tuple) -> None:
+        """Know these alone."""
+        self._more = more
         self._caches = None if stores is None else CacheHolder(stores)
         self._others: dict[int, weakref.ref[IMemoryHolder]] = {}
         self._next = 0
@@ -101,6 +103,11 @@ class Holders:
 
         self._others[number] = weakref.ref(holder, lambda _: remove())
         return remove
+
+    def cached_bytes(self) -> int:
+        """Return how much of it the caches hold, for which `allow` says what room there is."""
+        row = None if self._caches is None else self._ask(self._caches)
+        return 0 if row is None else row.held_bytes
 
     def held(self) -> tuple[Held, ...]:
         """Return who holds how much, the largest first."""
@@ -119,7 +126,7 @@ class Holders:
 
     def _all(self) -> list[IMemoryHolder]:
         others = [holder for ref in tuple(self._others.values()) if (holder := ref()) is not None]
-        return others if self._caches is None else [self._caches, *others]
+        return [*(() if self._caches is None else (self._caches,)), *self._more(), *others]
 
     def _ask(self, holder: IMemoryHolder) -> Held | None:
         try:

@@ -7,14 +7,15 @@ import random
 import threading
 import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Final, TypeAlias
 
 from loomwire.application.forks import renew_after_fork
 from loomwire.application.memory.accounts import Accounts, MemoryUse
-from loomwire.application.memory.gate import MemoryGate
+from loomwire.application.memory.gate import RETRY_AFTER_S, MemoryGate
 from loomwire.application.memory.holders import Holders
-from loomwire.application.memory.levels import ORDER, Pressure, next_pressure
+from loomwire.application.memory.levels import ORDER, Pressure, is_below, next_pressure
 from loomwire.application.memory.relief import Relief
 from loomwire.application.memory.report import LevelChange, Looked, MemoryReport
 from loomwire.application.memory.telling import ChangeListeners, line_of
@@ -36,12 +37,13 @@ _log: Final = logging.getLogger("loomwire.memory")
 class MemoryManager:
     """Looks at the memory of its process again and again, and gives some back when it becomes short.
 
-    By shares of the limit (`memory.limit`, else what the control group allows, else a quarter of the machine): from
-    `soft` on everything that is kept shrinks to half, from `high` on nothing is kept and calls of priority `cost` are
-    refused, from `critical` on every new call is (TMP004 `memory`, retry after 1 s). A guessed limit refuses no call.
-    A level ends 10 points below its beginning, and what was given up comes back one level a look. At every look caches
-    get no more room than the rest of the process leaves below `soft`, so what they may grow by between two looks is
-    bounded. Calls in flight go on, whatever happens.
+    By shares of the limit (`memory.limit`, else what the control group allows, else what the process has and the
+    machine has left): from `soft` on everything that is kept shrinks to half, from `high` on nothing is kept and calls
+    of priority `cost` are refused, from `critical` on every new call is (TMP004 `memory`, retry after 1 s), unless
+    what is kept was enough to give back. A guessed limit refuses no call. A level ends 10 points below its beginning,
+    or after a dozen looks below it, and what was given up comes back one level a look. At every look caches get no
+    more room than the rest of the process leaves below `soft`, so what they may grow by between two looks is bounded.
+    Calls in flight go on, whatever happens.
 
     It looks on a daemon thread of its own, which the first call of the container begins, and which ends with `close`
     or with the last who holds the manager; a forked child begins one with its own first call. Nothing of it ever
@@ -53,6 +55,7 @@ class MemoryManager:
         gate: Where calls are refused.
         policy: What holds.
         stores: The caches of the container; None has none.
+        holders: Returns who else can give memory back now.
         now: Monotonic seconds.
         draw: Gives a number from 0 to 1, by which looks are spread.
 
@@ -71,6 +74,7 @@ class MemoryManager:
         policy: MemoryPolicy = MemoryPolicy(),
         stores: ICacheStores | None = None,
         *,
+        holders: Callable[[], Iterable[IMemoryHolder]] = tuple,
         now: Callable[[], float] = time.monotonic,
         draw: Callable[[], float] = random.random,
     ) -> None:
@@ -81,12 +85,13 @@ class MemoryManager:
         self._policy = policy
         self._now = now
         self._draw = draw
-        self._holders = Holders(stores)
+        self._holders = Holders(stores, holders)
         self._relief = Relief(probe, self._holders, gate, now)
         self._accounts = Accounts()
         self._listeners = ChangeListeners()
         self._track = Track(now())
         self._failing = self._closed = self._armed = False
+        self._calm = 0
         self._thread = MemoryThread(self)
         self._looking = threading.Lock()
         renew_after_fork(self)
@@ -121,6 +126,9 @@ class MemoryManager:
         """Begin to look again and again, or do nothing when begun or closed. Returns at once."""
         if not self._closed:
             self._thread.start(min(FIRST_S, self._policy.interval_s))
+            if self._armed and not self.running:
+                # The process has no thread left now; the next call tries again.
+                self.arm()
 
     def close(self) -> None:
         """Look no more, for good, and refuse no call. Idempotent; waits a moment for a look that is under way."""
@@ -164,18 +172,23 @@ class MemoryManager:
         return MemoryUse(self._accounts, operation, size)
 
     def wait_s(self) -> float:
-        """Return how long to wait for the next look: the interval, give or take a fifth, in seconds."""
-        return self._policy.interval_s * (1 - _JITTER + 2 * _JITTER * self._draw())
+        """Return how long to wait for the next look: the interval, give or take a fifth, in seconds.
+
+        A second at most while calls are refused: who was told to come again then is not refused for a look of long ago.
+        """
+        usual = self._policy.interval_s
+        wait = min(usual, RETRY_AFTER_S) if self.level == "critical" else usual
+        return wait * (1 - _JITTER + 2 * _JITTER * self._draw())
 
     def look(self) -> None:
         """Look once and do what is to be done. Reads files, so never on an event loop. Never raises."""
-        with self._looking:
-            if self._closed:
-                return
-            change = self._looked()
-        if change is not None:
-            _log.log(*line_of(change))
-            self._listeners.tell(change)
+        # A host's own probe or log handler may raise: without this thread calls would be refused for ever.
+        with suppress(Exception):
+            with self._looking:
+                change = None if self._closed else self._looked()
+            if change is not None:
+                self._listeners.tell(change)
+                _log.log(*line_of(change))
 
     def report(self) -> MemoryReport:
         """Return who holds how much, what the last looks found, and what was done. Reads no file."""
@@ -187,29 +200,38 @@ class MemoryManager:
         return self._thread.running
 
     def _looked(self) -> LevelChange | None:
-        policy = self._policy
+        old, policy = self._track.level, self._policy
         try:
             sample = self._probe.sample(policy.limit_bytes)
+            self._calm = self._calm + 1 if is_below(old, sample.share, policy) else 0
+            level = next_pressure(old, sample.share, policy, guessed=sample.source == "machine", calm=self._calm)
+            eases = level == "critical" and old in ("normal", "soft")
+            if eases:
+                # What is kept goes before a call is refused for it.
+                self._give("high", sample, rises=True)
+                sample = self._probe.sample(policy.limit_bytes)
+                level = "critical" if sample.share >= policy.critical else "high"
         except Exception as error:  # noqa: BLE001  # whatever the probe meets, calls go on
             return self._left_alone(error)
         if self._failing:
             self._failing = False
             _log.info("the memory of this process can be looked at again")
-        guessed = sample.source == "machine"
-        level = next_pressure(self._track.level, sample.share, policy, guessed=guessed)
-        return self._enter(level, sample)
-
-    def _enter(self, level: Pressure, sample: MemorySample) -> LevelChange | None:
-        old = self._track.level
         self._track.looked(Looked(sample, level, self._now()))
-        rises = ORDER.index(level) > ORDER.index(old)
+        self._give(level, sample, rises=not eases and ORDER.index(level) > ORDER.index(old))
+        return self._entered(level, sample)
+
+    def _give(self, level: Pressure, sample: MemorySample, *, rises: bool) -> None:
         for action in self._relief.give(level, sample, self._policy, rises=rises):
             self._track.did(action)
+
+    def _entered(self, level: Pressure, sample: MemorySample) -> LevelChange | None:
+        old = self._track.level
         if self._armed and level != "normal":
             # Looked at by hand before the first call: somebody has to find that there is memory again.
             self.start()
         if level == old:
             return None
+        self._calm = 0
         change = LevelChange(old, level, sample.rss_bytes, sample.limit_bytes, sample.source, self._now())
         self._track.changed(change)
         return change

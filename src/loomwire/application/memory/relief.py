@@ -29,6 +29,7 @@ _GATES: Final[Mapping[Pressure, int]] = {
     "critical": ALL_REFUSED,
 }
 _ROOM_ENDS: Final = SLACK / 2
+_OF_WHAT_IS_LEFT: Final = 0.25
 _REMEMBERED: Final = 12
 _WORTHWHILE_BYTES: Final = 1024 * 1024
 _AGAIN_S: Final = 60.0
@@ -65,12 +66,9 @@ class Relief:
         """
         self._turn(OPEN if sample.source == "machine" else _GATES[level])
         held = self._held()
-        self._besides.append(sample.rss_bytes - held)
-        # Below the level by a little, so that caches that are as full as they may be do not reach it by themselves. The
-        # least of some looks, because freed memory stays with the process for a while, and is none that others need.
-        room = (policy.soft - _ROOM_ENDS) * sample.limit_bytes - min(self._besides)
+        room = self._room(sample, policy)
         began = time.perf_counter()
-        self._holders.allow(_SHARES[level], max(0, round(room)))
+        self._holders.allow(_SHARES[level], room)
         shrunk = held - self._held()
         is_worthwhile = shrunk >= _WORTHWHILE_BYTES
         if is_worthwhile:
@@ -78,6 +76,16 @@ class Relief:
         is_due = level != "normal" and self._now() - self._released >= _AGAIN_S
         if rises or is_due or is_worthwhile:
             yield from self._release(sample, collects=level != "normal")
+
+    def _room(self, sample: MemorySample, policy: MemoryPolicy) -> int:
+        self._besides.append(sample.rss_bytes - self._holders.cached_bytes())
+        # Below the level by a little, so that caches that are as full as they may be do not reach it by themselves. The
+        # least of some looks, because freed memory stays with the process for a while, and is none that others need.
+        room = (policy.soft - _ROOM_ENDS) * sample.limit_bytes - min(self._besides)
+        if sample.source == "machine":
+            # However large the host itself is: nobody said that this is too large.
+            room = max(room, _OF_WHAT_IS_LEFT * (sample.available_bytes or 0))
+        return max(0, round(room))
 
     def undo(self) -> None:
         """Let everybody hold what is usual, and refuse no call."""

@@ -15,7 +15,7 @@ _DONE: Final[Mapping[Pressure, str]] = {
     "high": "caches are off, calls of priority cost are refused",
     "critical": "caches are off, new calls are refused",
 }
-_GUESSED: Final = "caches are off; the limit is a quarter of the machine until memory.limit says another"
+_GUESSED: Final = "caches are off; the machine has little left, which is the limit until memory.limit says another"
 _MIB: Final = 1024 * 1024
 _log: Final = logging.getLogger("loomwire.memory")
 

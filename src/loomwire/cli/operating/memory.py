@@ -20,7 +20,7 @@ _UNITS: Final = ("KiB", "MiB", "GiB", "TiB")
 _SOURCES: Final = {
     "configured": "memory.limit",
     "cgroup": "the control group",
-    "machine": "a guess: a quarter of the machine",
+    "machine": "a guess: with what the machine has left",
 }
 _COLOURS: Final = {"normal": "green", "soft": "yellow", "high": "red", "critical": "red"}
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from loomwire.application.caching.semantic.tallies import SimilarCounts
     from loomwire.application.caching.tallies import CacheCounts
     from loomwire.application.caching.values.llm_cache import LLMCache
+    from loomwire.application.memory.gate import MemoryGate
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +71,8 @@ class CachingDoor:
 
             registry = self._registry
             caches: CacheStates = self.wiring.cache_states()
-            made = LLMCache(caches, lambda: registry.generation.snapshot.cache)
+            gate: MemoryGate = self.wiring.parts().gate
+            made = LLMCache(caches, lambda: registry.generation.snapshot.cache, begin=gate.begin)
             # Two threads that ask first have to get the same one: it knows what is being fetched.
             found = self.__dict__.setdefault("_host_cache", made)
         return found

@@ -48,7 +48,8 @@ async def purged(caches: CacheStates, namespaces: Sequence[str | None]) -> dict[
     """
     levels = caches.stores.levels()
     before = [level.statistics().errors for level in levels]
-    await asyncio.gather(*(level.clear(namespace) for level in levels for namespace in namespaces))
+    for namespace in namespaces:
+        await caches.purge(namespace)
     after = [level.statistics() for level in levels]
     owing: list[JSON] = [now.level for errors, now in zip(before, after, strict=True) if now.errors > errors]
     return {"namespaces": [*namespaces], "levels": [now.level for now in after], "owing": owing}

@@ -103,7 +103,7 @@ class CacheStatistics:
         entries: How many there are; None when that cannot be known cheaply.
         size_bytes: What they take; None likewise.
         limit_bytes: What they may take now; None without a limit of ours.
-        oldest_s: Age of the oldest entry in seconds; None when there is none or nobody knows.
+        oldest_s: Age in seconds of the entry that is there longest; None when there is none or nobody knows.
         resting_s: Seconds for which the level is left alone because it failed; 0 when it is not.
     """
 

@@ -161,8 +161,8 @@ class MemoryPolicy:
     """What happens when the process grows.
 
     Attributes:
-        limit_bytes: Most memory of the process. None takes what the control group allows, and without one a quarter of
-            the machine; that guess makes caches small and never refuses a call.
+        limit_bytes: Most memory of the process. None takes what the control group allows, and without one what the
+            process has and the machine has left; that guess makes caches small and never refuses a call.
         soft: Share of the limit at which caches shrink to half.
         high: Share at which caches are off, and calls of priority `cost` are refused.
         critical: Share at which every new call is refused.

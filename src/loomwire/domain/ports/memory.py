@@ -16,7 +16,7 @@ class MemorySample:
     Attributes:
         rss_bytes: Resident memory of this process.
         limit_bytes: What it may take.
-        source: Who says so; "machine" is a guess: a quarter of what there is.
+        source: Who says so; "machine" is a guess: what the process has and the machine has left.
         available_bytes: What the machine has left, or the control group where that is less; None when nobody knows.
     """
 

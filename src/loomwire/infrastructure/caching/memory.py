@@ -11,6 +11,7 @@ import time
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from itertools import chain
 from operator import attrgetter
 from typing import Final, NamedTuple, final
 
@@ -242,6 +243,9 @@ class MemoryCache(ICacheStrategy):
         now = self._now()
         if now < self._latest:
             self._cleared += 1
+            for space in self._spaces.values():
+                # Who sweeps just now may still have its entries.
+                space.over = True
             self._begin()
         self._latest = now
         return now
@@ -363,7 +367,8 @@ class MemoryCache(ICacheStrategy):
 
     @staticmethod
     def _listed(spaces: Iterable[Space]) -> list[Slot]:
-        return [slot for space in spaces for slot in space.slots.values()]
+        # Under the lock, and there may be hundreds of thousands.
+        return [*chain.from_iterable(space.slots.values() for space in spaces)]
 
 
 _caches: weakref.WeakSet[MemoryCache] = weakref.WeakSet()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from typing_extensions import override
 
@@ -14,14 +14,12 @@ from loomwire.infrastructure.memory.cgroups import GroupMemory, group_memory
 if TYPE_CHECKING:
     import psutil
 
-_SHARE_OF_MACHINE: Final = 4
-
 
 class ProcessProbe(IMemoryProbe):
     """Looks at this process through psutil, which is imported at the first look. Safe for threads, and after a fork.
 
     The limit is what was configured or what the control group allows, whichever is less: the group would end the
-    process first. Without either it is a quarter of the machine.
+    process first. Without either it is what the process has and the machine has left.
 
     Args:
         group: Says what the control group allows.
@@ -53,7 +51,7 @@ class ProcessProbe(IMemoryProbe):
             limits.append((group.limit_bytes, "cgroup"))
             if group.available_bytes is not None:
                 available = min(available, group.available_bytes)
-        limit, source = min(limits, default=(machine.total // _SHARE_OF_MACHINE, "machine"))
+        limit, source = min(limits, default=(rss + available, "machine"))
         return MemorySample(rss, limit, source, available)
 
     @override

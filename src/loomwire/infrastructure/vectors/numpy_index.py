@@ -15,13 +15,12 @@ from loomwire.domain.vectors.embeddings import Vector
 
 Floats: TypeAlias = npt.NDArray[np.float32]
 
-_FIRST_ROWS: Final = 4
 _MOST_ROWS: Final = 1024
 _FREE: Final = -1
 
 
 class NumpyIndex(ISimilarityIndex):
-    """Keeps vectors in blocks that are never copied: 4 rows first, as many as there are next, at most 1,024.
+    """Keeps vectors in blocks that are never copied: one row first, as many as there are next, at most 1,024.
 
     Searching takes no lock while numpy multiplies. What it finds is looked at again under the lock, number by number,
     so that a row that was given away meanwhile is never taken for its former vector.
@@ -102,7 +101,7 @@ class NumpyIndex(ISimilarityIndex):
         return unit
 
     def _grow(self) -> None:
-        rows = min(_MOST_ROWS, max(_FIRST_ROWS, self._room))
+        rows = min(_MOST_ROWS, max(1, self._room))
         self._blocks.append(np.zeros((rows, self._dimensions), np.float32))
         self._starts.append(self._room)
         self._room += rows
@@ -117,7 +116,7 @@ class NumpyIndex(ISimilarityIndex):
 
 
 def _block_of(row: int) -> int:
-    """Return which block holds a row: they begin at 0, 4, 8, 16, ... 1024, 2048, 3072, ..."""
+    """Return which block holds a row: they begin at 0, 1, 2, 4, 8, ... 1024, 2048, 3072, ..."""
     if row >= _MOST_ROWS:
-        return row // _MOST_ROWS + (_MOST_ROWS // _FIRST_ROWS).bit_length() - 1
-    return (row // _FIRST_ROWS).bit_length()
+        return row // _MOST_ROWS + _MOST_ROWS.bit_length() - 1
+    return row.bit_length()

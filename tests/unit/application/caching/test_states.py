@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Sequence
+
+from typing_extensions import override
+
 from loomwire.application.caching.states import CacheStates
+from loomwire.domain.caching.entries import CacheKey
 from loomwire.domain.caching.policies import DiskLevel, MemoryLevel
 from loomwire.infrastructure.caching.stores import CacheStores
 from loomwire.infrastructure.vectors.table import SimilarityIndexes
+from support.shelves import DictStore, OneStore
 
 
 def states() -> CacheStates:
@@ -50,3 +57,55 @@ def test_a_child_goes_on_counting() -> None:
     caches.after_fork()
     caches.tally("planner").note("kept")
     assert caches.counts()["planner"].kept == 2
+
+
+class Outer(DictStore):
+    """Notes when it is cleared, after which level inside it; may wait for ever, like a server that hangs."""
+
+    def __init__(self, inner: DictStore, *, hangs: bool = False) -> None:
+        super().__init__()
+        self.inner = inner
+        self.hangs = hangs
+        self.left_inside: list[int] = []
+
+    @override
+    async def clear(self, namespace: str | None = None) -> None:
+        self.left_inside.append(len(self.inner.kept))
+        if self.hangs:
+            await asyncio.Event().wait()
+        await super().clear(namespace)
+
+
+class TwoStores(OneStore):
+    """Opens two levels."""
+
+    def __init__(self, inner: DictStore, outer: DictStore) -> None:
+        super().__init__(inner)
+        self.both = (inner, outer)
+
+    @override
+    def levels(self) -> Sequence[DictStore]:
+        return self.both
+
+
+async def test_a_purge_goes_from_the_outermost_level_inwards() -> None:
+    outer = Outer(inner := DictStore())
+    caches = CacheStates(TwoStores(inner, outer), SimilarityIndexes())
+    for level in (inner, outer):
+        await level.set(CacheKey("planner", bytes(32)), b"old", ttl_s=60)
+    before = caches.purges.count("planner")
+    await caches.purge("planner")
+    assert (outer.left_inside, inner.kept, outer.kept) == ([1], {}, {})
+    assert caches.purges.count("planner") != before
+
+
+async def test_a_purge_that_is_cancelled_forgets_what_is_on_the_levels_that_answer() -> None:
+    outer = Outer(inner := DictStore(), hangs=True)
+    caches = CacheStates(TwoStores(inner, outer), SimilarityIndexes())
+    await inner.set(CacheKey("planner", bytes(32)), b"old", ttl_s=60)
+    task = asyncio.create_task(caches.purge())
+    while not outer.left_inside:
+        await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.wait([task])
+    assert (task.cancelled(), inner.kept) == (True, {})

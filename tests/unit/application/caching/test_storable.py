@@ -86,6 +86,11 @@ def test_the_first_target_of_a_list_and_its_equal_neighbours_are_the_ones_whose_
     assert equals_of(client(target("a"), target("b", temperature=1.0))) == FIRST
 
 
+def test_of_one_model_that_is_asked_in_two_ways_nobody_knows_whose_answer_it_is() -> None:
+    assert equals_of(client(target("a"), target("a", temperature=1.0))) == frozenset()
+    assert equals_of(client(target("a"), target("b"), target("a", temperature=1.0))) == frozenset({"b/m"})
+
+
 @pytest.mark.parametrize("policy", ["weighted", "least_busy", "latency", "cost", "sticky"])
 def test_every_target_is_as_good_where_a_rule_chooses_freely(policy: BalanceRule) -> None:
     assert equals_of(client(target("a"), target("b", "other"), policy=policy)) is None

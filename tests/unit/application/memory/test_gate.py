@@ -40,3 +40,12 @@ def test_a_disarmed_gate_admits_every_call_and_begins_nothing() -> None:
     assert gate.refusal("cost") is None
     gate.level = UNSEEN
     assert (gate.refusal("cost"), gate.level, begun) == (None, OPEN, [])
+
+
+def test_what_is_no_call_begins_it_too_and_once() -> None:
+    gate, begun = MemoryGate(), list[int]()
+    gate.begin()
+    gate.arm(lambda: begun.append(1))
+    gate.begin()
+    gate.begin()
+    assert (gate.level, begun, gate.refusal("cost")) == (OPEN, [1], None)

@@ -4,8 +4,11 @@ import gc
 import logging
 from typing import TYPE_CHECKING
 
+from typing_extensions import override
+
 from loomwire.application.memory.holders import CacheHolder, Holders
 from loomwire.application.memory.report import Held
+from loomwire.domain.ports.caching.cache import ICacheStrategy
 from support.memory import MIB, Hoard, StagedLevel, StagedStores
 
 if TYPE_CHECKING:
@@ -96,3 +99,25 @@ def test_a_holder_that_fails_keeps_nobody_from_giving_and_is_told_once(caplog: p
     assert [record.getMessage() for record in caplog.records] == [
         "Hoard does not say what memory it holds, or gives none back: ValueError"
     ]
+
+
+def test_holders_that_come_and_go_are_asked_for_every_time() -> None:
+    there: list[Hoard] = []
+    holders = Holders(StagedStores(StagedLevel(1)), lambda: there)
+    assert (len(holders.held()), holders.cached_bytes()) == (1, MIB)
+    there.append(Hoard(3))
+    holders.allow(0.5, None)
+    assert (len(holders.held()), there[0].shares, holders.cached_bytes()) == (2, [0.5], MIB)
+
+
+def test_without_caches_none_of_it_is_theirs() -> None:
+    assert Holders(None).cached_bytes() == 0
+
+
+def test_caches_that_do_not_say_what_they_hold_count_nothing() -> None:
+    class Broken(StagedStores):
+        @override
+        def levels(self) -> list[ICacheStrategy]:
+            raise ValueError
+
+    assert Holders(Broken()).cached_bytes() == 0

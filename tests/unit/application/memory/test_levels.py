@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loomwire.application.memory.levels import ORDER, SLACK, Pressure, next_pressure
+from loomwire.application.memory.levels import CALM, ORDER, SLACK, Pressure, is_below, next_pressure
 from loomwire.domain.caching.policies import MemoryPolicy
 
 POLICY = MemoryPolicy()
@@ -61,3 +61,17 @@ def test_a_level_is_never_lower_than_the_share_says_and_falls_by_one_at_most(
 def test_a_share_between_the_end_and_the_beginning_changes_nothing(level: Pressure) -> None:
     begins = dict(zip(ORDER, (0.05, POLICY.soft, POLICY.high, POLICY.critical), strict=True))
     assert next_pressure(level, begins[level] - 0.05, POLICY, guessed=False) == level
+
+
+def test_a_process_that_rests_just_below_a_level_leaves_it_after_a_dozen_looks() -> None:
+    assert next_pressure("critical", 0.85, POLICY, guessed=False, calm=CALM - 1) == "critical"
+    assert next_pressure("critical", 0.85, POLICY, guessed=False, calm=CALM) == "high"
+    assert next_pressure("critical", 0.9, POLICY, guessed=False, calm=CALM) == "critical"
+    assert next_pressure("normal", 0.1, POLICY, guessed=False, calm=CALM) == "normal"
+
+
+@pytest.mark.parametrize("level", ORDER[1:])
+def test_less_than_the_beginning_of_a_level_is_below_it(level: Pressure) -> None:
+    begins = dict(zip(ORDER, (0.0, POLICY.soft, POLICY.high, POLICY.critical), strict=True))
+    assert is_below(level, begins[level] - 0.01, POLICY)
+    assert not is_below(level, begins[level], POLICY)

@@ -7,6 +7,7 @@ import queue
 import weakref
 
 import pytest
+from typing_extensions import override
 
 from loomwire.application.memory.gate import ALL_REFUSED, OPEN, PATIENT_REFUSED, UNSEEN, MemoryGate
 from loomwire.application.memory.levels import Pressure
@@ -263,3 +264,72 @@ async def test_everything_but_a_look_may_be_done_on_an_event_loop() -> None:
     scene.manager.adapt(MemoryPolicy(soft=0.6))
     scene.manager.close()
     assert not scene.manager.running
+
+
+def test_what_caches_give_back_is_looked_for_before_a_call_is_refused() -> None:
+    scene, heard = Scene(), list[tuple[Pressure, Pressure]]()
+    scene.manager.on_change(lambda change: heard.append((change.old, change.new)))
+    scene.probe.gives = 40
+    assert scene.after(95) == ["high"]
+    assert (scene.gate.level, scene.cache.held, heard) == (PATIENT_REFUSED, 0, [("normal", "high")])
+    assert [looked.sample.rss_bytes for looked in scene.manager.report().samples] == [55 * MIB]
+
+
+def test_calls_are_refused_at_once_where_nothing_is_left_to_give_back() -> None:
+    scene = Scene()
+    assert scene.after(85, 95) == ["high", "critical"]
+    assert scene.gate.level == ALL_REFUSED
+
+
+def test_while_calls_are_refused_it_looks_as_often_as_they_may_come_again() -> None:
+    scene = Scene(MemoryPolicy(interval_s=30))
+    scene.after(95)
+    assert scene.manager.wait_s() == 1.0
+    scene.after(75)
+    assert scene.manager.wait_s() == 30.0
+
+
+def test_a_process_that_keeps_what_it_freed_does_not_refuse_calls_for_ever() -> None:
+    scene = Scene()
+    found = scene.after(95, *[85] * 20)
+    assert (found[11], found[12], found[-1], scene.gate.level) == ("critical", "high", "high", PATIENT_REFUSED)
+    assert scene.after(91, *[85] * 11) == ["critical"] * 12
+
+
+def test_a_handler_of_the_log_that_fails_ends_no_looking(caplog: pytest.LogCaptureFixture) -> None:
+    class Failing(logging.Filter):
+        @override
+        def filter(self, record: logging.LogRecord) -> bool:
+            raise ValueError
+
+    scene, heard = Scene(MemoryPolicy(interval_s=0.01)), queue.SimpleQueue[LevelChange]()
+    scene.manager.on_change(heard.put)
+    failing = Failing()
+    logging.getLogger("loomwire.memory").addFilter(failing)
+    try:
+        scene.probe.rss = 95
+        scene.manager.start()
+        assert heard.get(timeout=SOON_S).new == "critical"
+        scene.probe.rss = 10
+        assert heard.get(timeout=SOON_S).new == "high"
+    finally:
+        logging.getLogger("loomwire.memory").removeFilter(failing)
+        scene.manager.close()
+
+
+def test_a_call_after_one_for_which_there_was_no_thread_tries_again() -> None:
+    class Full(MemoryManager):
+        has_room = False
+
+        @property
+        @override
+        def running(self) -> bool:
+            return self.has_room and super().running
+
+    gate = MemoryGate()
+    manager = Full(StagedProbe(), gate)
+    manager.arm()
+    assert (gate.refusal("balanced"), gate.level) == (None, UNSEEN)
+    manager.has_room = True
+    assert (gate.refusal("balanced"), gate.level, manager.running) == (None, OPEN, True)
+    manager.close()

@@ -6,7 +6,8 @@ from loomwire.application.memory.levels import ORDER, Pressure
 from loomwire.application.memory.relief import COLLECTED, RELEASED, SHRANK, Relief
 from loomwire.application.memory.report import Action
 from loomwire.domain.caching.policies import MemoryPolicy
-from support.memory import MIB, StagedLevel, StagedProbe, StagedStores
+from loomwire.domain.ports.memory import IMemoryHolder, MemorySample
+from support.memory import MIB, Hoard, StagedLevel, StagedProbe, StagedStores
 
 
 class Scene:
@@ -17,7 +18,8 @@ class Scene:
         self.gate = MemoryGate()
         self.level = StagedLevel(held, size)
         self.time = 0.0
-        holders = Holders(StagedStores(self.level))
+        self.others: list[IMemoryHolder] = []
+        holders = Holders(StagedStores(self.level), lambda: self.others)
         self.relief = Relief(self.probe, holders, self.gate, lambda: self.time)
 
     def give(self, level: Pressure, *, rises: bool = False) -> list[Action]:
@@ -127,3 +129,21 @@ def test_a_gate_that_nobody_holds_any_more_is_not_turned() -> None:
     scene.gate = MemoryGate()
     assert scene.give("critical", rises=True)
     assert scene.gate.level == OPEN
+
+
+def test_what_others_hold_is_no_room_for_caches() -> None:
+    scene = Scene(size=400)
+    scene.probe.rss = 40
+    scene.others.append(hoard := Hoard(25 * MIB))
+    scene.give("normal")
+    assert (scene.level.shares, hoard.shares) == ([(65 - 40) / 400], [1.0])
+
+
+def test_a_large_host_without_a_limit_leaves_caches_a_quarter_of_what_the_machine_has_left() -> None:
+    scene = Scene(size=400)
+    scene.probe.source = "machine"
+    for rss, left, share in ((90, 40, 10 / 400), (90, 0, 0.0), (5, 40, 60 / 400)):
+        sample = MemorySample(rss * MIB, 100 * MIB, "machine", left * MIB)
+        assert [*scene.relief.give("normal", sample, MemoryPolicy(), rises=False)] == []
+        assert scene.level.shares[-1] == share
+    assert [*scene.relief.give("normal", MemorySample(90, 90, "machine"), MemoryPolicy(), rises=False)] == []

@@ -10,7 +10,7 @@ from loomwire.application.memory.telling import ChangeListeners, line_of
 from loomwire.domain.ports.memory import LimitSource
 from support.memory import MIB
 
-GUESS = "the limit is a quarter of the machine until memory.limit says another"
+GUESS = "the machine has little left, which is the limit until memory.limit says another"
 
 
 def change(old: Pressure, new: Pressure, source: LimitSource = "configured") -> LevelChange:

@@ -26,12 +26,10 @@ def look(configured: int | None, group: GroupMemory | None) -> MemorySample:
 @pytest.mark.parametrize(
     ("configured", "group", "limit", "source"),
     [
-        (None, None, TOTAL // 4, "machine"),
         (500, None, 500, "configured"),
         (None, GroupMemory(700, 3), 700, "cgroup"),
         (500, GroupMemory(700, 3), 500, "configured"),
         (900, GroupMemory(700, None), 700, "cgroup"),
-        (None, GroupMemory(2 * TOTAL, 3), TOTAL // 4, "machine"),
     ],
 )
 def test_the_least_of_what_is_said_is_the_limit(
@@ -40,6 +38,15 @@ def test_the_least_of_what_is_said_is_the_limit(
     sample = look(configured, group)
     assert (sample.limit_bytes, sample.source) == (limit, source)
     assert sample.share == sample.rss_bytes / limit
+
+
+@pytest.mark.parametrize("group", [None, GroupMemory(2 * TOTAL, 3)])
+def test_where_nobody_says_one_the_limit_is_what_the_process_has_and_the_machine_has_left(
+    group: GroupMemory | None,
+) -> None:
+    sample = look(None, group)
+    assert sample.available_bytes is not None
+    assert (sample.limit_bytes, sample.source) == (sample.rss_bytes + sample.available_bytes, "machine")
 
 
 def test_what_is_left_is_the_less_of_group_and_machine() -> None:

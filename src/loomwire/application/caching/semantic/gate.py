@@ -56,7 +56,7 @@ def _numbers(reading: Reading) -> Iterable[str]:
 
 
 def _negations(reading: Reading) -> Iterable[str]:
-    return (word for word in reading.words if word.lower() in NEGATIONS)
+    return (word for word in reading.words if word.lower() in NEGATIONS or word.endswith("n't"))
 
 
 def _names(reading: Reading) -> Iterable[str]:

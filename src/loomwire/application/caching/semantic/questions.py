@@ -12,22 +12,21 @@ MAX_CHARACTERS: Final = 500
 """Longer questions are not compared: models that embed read about a thousand characters and ignore the rest."""
 
 _UNASKED: Final = (Text(""),)
-_UNSEEN: Final = "\n\r\t\v\f\x1c\x1d\x1e\x85\u2028\u2029"
 
 
 def question_of(request: LLMRequest) -> str | None:
-    """Return what a request asks: the text of its last message.
+    """Return what a request asks: the text of its last message, to the letter.
 
-    None when that is not the user's, holds a picture, is empty, has several lines or more than 500 characters: such
-    requests are never answered by another's answer.
+    None when that is not the user's, has several parts, is a picture, is empty, has several lines or more than 500
+    characters: such requests are never answered by another's answer.
     """
     last = request.messages[-1]
-    if last.role != "user" or not all(isinstance(part, Text) for part in last.parts):
+    if last.role != "user" or len(last.parts) != 1 or not isinstance(last.parts[0], Text):
         return None
-    text = last.text.strip()
-    if not text or len(text) > MAX_CHARACTERS or any(character in text for character in _UNSEEN):
+    text = last.text
+    if not text.strip() or len(text) > MAX_CHARACTERS:
         return None
-    # What cannot be sent as UTF-8 cannot be embedded either.
+    # Line breaks are not printable, nor is what cannot be sent as UTF-8.
     return text if text.isprintable() else None
 
 

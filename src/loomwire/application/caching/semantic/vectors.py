@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import Callable
 from typing import Final
 
+from loomwire.domain.errors import LLMTimeoutError
 from loomwire.domain.ports.clock import IClock
 from loomwire.domain.ports.embedding import IEmbedder
 from loomwire.domain.requests import Bound, LLMRequest
@@ -14,6 +16,12 @@ from loomwire.domain.vectors.embeddings import EmbedRequest, Vector
 
 REST_S: Final = 30.0
 """Seconds for which an embedder that failed is asked nothing; then one question tries."""
+
+_SHARE: Final = 0.25
+"""How much of the time that a call has left may go into a look at what others asked."""
+
+_PATIENCE_S: Final = 0.25
+"""Seconds after which an embedder is taken for down even though a call had no more time for it."""
 
 _LOGGER = logging.getLogger("loomwire.cache")
 
@@ -53,10 +61,12 @@ class QuestionVectors:
 
         Args:
             question: The text.
-            request: Whose question it is: its bound is kept to, and its tenant stands in the books.
+            request: Whose question it is: a quarter of the time it has left is taken at most, and its tenant stands in
+                the books.
         """
         now = self._clock.now()
-        at = now + self._timeout_s if request.bound is None else min(request.bound.at, now + self._timeout_s)
+        left_s = math.inf if request.bound is None else _SHARE * (request.bound.at - now)
+        at = now + min(left_s, self._timeout_s)
         if at <= now or (self._failed_at is not None and now < self._rests_until):
             return None
         # While it fails, one question at a time is enough to learn that it is back.
@@ -64,8 +74,9 @@ class QuestionVectors:
         try:
             vector = await self._embedded(question, request, at)
         except Exception as error:  # noqa: BLE001  # whatever a host's embedder raises, the call goes on without it
-            ends = request.bound is not None and request.bound.at <= self._clock.now()
-            if not ends:
+            # A call that is short of time says little about an embedder, unless it waited for long enough.
+            is_short = left_s < self._timeout_s and isinstance(error, TimeoutError | LLMTimeoutError)
+            if not is_short or self._clock.now() - now >= _PATIENCE_S:
                 self._fails(error)
             return None
         self._works(now)

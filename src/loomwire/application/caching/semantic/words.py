@@ -11,9 +11,6 @@ def _words(listed: str) -> frozenset[str]:
 
 
 REQUESTS: Final = (
-    ("can", "you", "please"),
-    ("could", "you", "please"),
-    ("would", "you", "please"),
     ("can", "you", "explain"),
     ("could", "you", "explain"),
     ("can", "you", "describe"),
@@ -39,70 +36,43 @@ TELLING: Final = (
 
 ASKING: Final = frozenset({"what", "who", "when", "where", "why", "how", "which", "whose", "whom"})
 
-OPENERS: Final = ASKING | _words(
+BEGINNINGS: Final = ASKING | _words(
     "is are was were do does did can could should would will has have had isn't aren't wasn't weren't don't doesn't "
-    "didn't can't couldn't shouldn't wouldn't won't what's who's where's how's when's why's which tell give show "
-    "write explain describe list summarize summarise translate compare define convert calculate find make create "
-    "generate in on at for with without if my a an the there this that these those name recommend suggest best how "
-    "it's that's there's"
+    "didn't can't couldn't shouldn't wouldn't won't what's who's where's how's when's why's tell give show write "
+    "explain describe list summarize summarise translate compare define convert calculate find make create generate "
+    "name recommend suggest"
 )
-"""First words whose capital letter is that of the sentence and not of a name."""
+"""First words of requests: what stands before them may be a greeting."""
 
-CONTRACTIONS: Final[Mapping[str, tuple[str, ...]]] = {
-    "what's": ("what", "is"),
-    "who's": ("who", "is"),
-    "where's": ("where", "is"),
-    "how's": ("how", "is"),
-    "when's": ("when", "is"),
-    "why's": ("why", "is"),
-    "it's": ("it", "is"),
-    "that's": ("that", "is"),
-    "there's": ("there", "is"),
-    "I'm": ("I", "am"),
-    "I've": ("I", "have"),
-    "you're": ("you", "are"),
-    "we're": ("we", "are"),
-    "they're": ("they", "are"),
-    "isn't": ("is", "not"),
-    "aren't": ("are", "not"),
-    "wasn't": ("was", "not"),
-    "weren't": ("were", "not"),
-    "don't": ("do", "not"),
-    "doesn't": ("does", "not"),
-    "didn't": ("did", "not"),
-    "can't": ("can", "not"),
-    "cannot": ("can", "not"),
-    "couldn't": ("could", "not"),
-    "shouldn't": ("should", "not"),
-    "wouldn't": ("would", "not"),
-    "won't": ("will", "not"),
-    "hasn't": ("has", "not"),
-    "haven't": ("have", "not"),
-}
-
-_SMALL: Final = (
-    *("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve", "thirteen"),
-    *("fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen", "twenty"),
+OPENERS: Final = BEGINNINGS | _words(
+    "in on at for with without if my an the there this that these those best it's that's there's"
 )
+"""First words whose capital letter is that of the sentence and not of a name; `A` may be a note."""
 
-NUMBERS: Final[Mapping[str, str]] = {
-    **{word: str(at) for at, word in enumerate(_SMALL, 1)},
-    "thirty": "30",
-    "forty": "40",
-    "fifty": "50",
-    "sixty": "60",
-    "seventy": "70",
-    "eighty": "80",
-    "ninety": "90",
-    "2nd": "second",
-    "1st": "first",
-    "3rd": "third",
-    "percent": "%",
+CONTRACTIONS: Final[Mapping[str, tuple[str, str]]] = {
+    f"{word}'s": (word, "is") for word in ("what", "who", "where", "how", "when", "why")
 }
-"""Number words and the form they are compared in."""
+"""First words that are written out."""
+
+IDIOMS: Final = _words("up app who")
+"""Words before which they are not: `what's up`, `what's app`, `who's who`."""
+
+PROCEDURES: Final = _words(
+    "add cancel configure connect convert copy create delete disable disconnect download enable export import install "
+    "merge reinstall remove rename reset restart restore sort uninstall update upgrade upload"
+)
+"""What one does on purpose, step by step: only there `how do I`, `how can I` and `how to` ask for the same.
+
+Of others they do not: how do I affect the climate, how do I see colors, how do I keep getting colds.
+"""
+
+TOLD: Final = _words("age area capital date height length name population price purpose size weight")
+"""What `tell me the ... of` asks for as `what is the ... of` does. A story is told, and not said what it is."""
 
 COUNTING: Final = _words(
-    "% zero hundred thousand million billion dozen half quarter double triple once twice thrice first second third "
+    "% percent 1st 2nd 3rd one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen "
+    "sixteen seventeen eighteen nineteen twenty thirty forty fifty sixty seventy eighty ninety zero hundred "
+    "thousand million billion dozen half quarter double triple once twice thrice first second third "
     "fourth fifth last next single pair couple few many several all some any both each every most more less least "
     "january february march april may june july august september october november december monday tuesday wednesday "
     "thursday friday saturday sunday today tomorrow yesterday seconds minute minutes hour hours day days week weeks "
@@ -129,32 +99,12 @@ CONTRASTS: Final = _words(
 )
 """Words that have an opposite, or turn a sentence round."""
 
-SPELLINGS: Final[Mapping[str, str]] = {
-    "colour": "color",
-    "colours": "colors",
-    "favourite": "favorite",
-    "flavour": "flavor",
-    "behaviour": "behavior",
-    "neighbour": "neighbor",
-    "centre": "center",
-    "organise": "organize",
-    "optimise": "optimize",
-    "summarise": "summarize",
-    "visualise": "visualize",
-    "initialise": "initialize",
-    "normalise": "normalize",
-    "minimise": "minimize",
-    "maximise": "maximize",
-    "analyse": "analyze",
-    "e-mail": "email",
-    "e-mails": "emails",
-}
-"""British and American, and one word that everybody writes as they like."""
-
 MENTIONS: Final = _words(
     "translate translation say saying spell spelling pronounce pronunciation mean means meaning definition define "
     "synonym synonyms antonym antonyms rhyme rhymes rhyming word words phrase sentence text letter letters character "
     "characters string typo grammar grammatical correct rewrite rephrase paraphrase proofread abbreviation acronym "
-    "contraction capital-letter uppercase lowercase repeat reply respond type count anagram palindrome haiku"
+    "contraction uppercase lowercase repeat reply respond type count anagram palindrome haiku "
+    "written spelled spelt hyphenated hyphen apostrophe comma punctuation space spaces whitespace strings byte bytes "
+    "regex regexp glob wildcard wildcards pattern patterns match matches matching polite politer"
 )
 """Words of questions that are about words: there every letter may matter."""

@@ -10,7 +10,7 @@ from typing import Final, TypeVar
 
 from loomwire.application.caching.keys import digest_of
 from loomwire.application.caching.states import CacheStates
-from loomwire.application.caching.values.purging import Fetch, UnderWay
+from loomwire.application.caching.values.purging import UnderWay
 from loomwire.domain.caching.entries import CacheKey, CacheStatistics
 from loomwire.domain.caching.policies import CachePolicy
 from loomwire.domain.errors import LLMValidationError
@@ -38,6 +38,7 @@ class LLMCache:
         caches: The levels, and what goes on.
         policy: Returns what holds now: levels, lifetime, spread and size.
         draw: Gives a number from 0 to 1, for the spread of lifetimes.
+        begin: Has the memory of the process watched; called before anything is kept, and returns at once.
 
     Example:
         >>> async def passages(cache: LLMCache, question: str) -> Sequence[JSON]:
@@ -48,12 +49,17 @@ class LLMCache:
     """
 
     def __init__(
-        self, caches: CacheStates, policy: Callable[[], CachePolicy], draw: Callable[[], float] = random.random
+        self,
+        caches: CacheStates,
+        policy: Callable[[], CachePolicy],
+        draw: Callable[[], float] = random.random,
+        begin: Callable[[], object] = int,
     ) -> None:
         """Open nothing yet."""
         self._caches = caches
         self._policy = policy
         self._draw = draw
+        self._begin = begin
         self._under_way = UnderWay()
 
     async def get(self, namespace: str, *parts: JSON, tenant: str | None = None, default: JSON = None) -> JSON:
@@ -112,13 +118,19 @@ class LLMCache:
             Exception: What `fetch` raised, to each caller as a copy of its own; it is not kept.
         """
         key, lifetime = _key(namespace, parts, tenant), self._lifetime(ttl_s)
+        purges = self._caches.purges
         with self._under_way.caller(key) as fetching:
+            purged = purges.count(namespace)
+
+            def is_void() -> bool:
+                return fetching.is_void or purges.count(namespace) != purged
 
             async def work() -> bytes:
                 kept = await self._kept(key)
-                return await self._fetched(key, fetch, lifetime, fetching) if kept is None else kept
+                return await self._fetched(key, fetch, lifetime, is_void) if kept is None else kept
 
-            raw, _ = await self._caches.flights.joined((_OPERATION, key, fetching), work)
+            # Whoever comes after a purge begins anew.
+            raw, _ = await self._caches.flights.joined((_OPERATION, key, fetching, purged), work)
         value: T = json.loads(raw)["value"]
         return value
 
@@ -135,20 +147,18 @@ class LLMCache:
 
     async def clear(self, namespace: str | None = None) -> None:
         """Forget all values of a namespace on every level, of all tenants; without one everything, answers included."""
-        self._under_way.cleared(namespace)
-        for level in self._caches.stores.levels():
-            await level.clear(namespace)
+        await self._caches.purge(namespace)
 
     def statistics(self) -> Sequence[CacheStatistics]:
         """Return what each open level holds and did, the fastest first; never waits."""
         return [level.statistics() for level in self._caches.stores.levels()]
 
     async def _fetched(
-        self, key: CacheKey, fetch: Callable[[], Awaitable[JSON]], lifetime: float, fetching: Fetch
+        self, key: CacheKey, fetch: Callable[[], Awaitable[JSON]], lifetime: float, is_void: Callable[[], bool]
     ) -> bytes:
         raw = _bytes(await fetch())
-        store = None if fetching.is_void else await self._keep(key, raw, lifetime)
-        if store is not None and fetching.is_void:
+        store = None if is_void() else await self._keep(key, raw, lifetime)
+        if store is not None and is_void():
             # It was purged while it was on its way to a slow level.
             await store.invalidate(key)
         return raw
@@ -167,6 +177,7 @@ class LLMCache:
         store = self._store()
         if store is None or len(raw) > self._policy().max_entry:
             return None
+        self._begin()
         await store.set(key, raw, ttl_s=lifetime)
         return store
 

@@ -57,15 +57,6 @@ class UnderWay:
     def purged(self, key: CacheKey) -> None:
         """Have what is being fetched for a key kept nowhere; whoever asks from now on begins anew."""
         with self._lock:
-            self._void(key)
-
-    def cleared(self, namespace: str | None) -> None:
-        """Do so for all keys of a namespace, or for all there are."""
-        with self._lock:
-            for key in [key for key in self._fetches if namespace in (None, key.namespace)]:
-                self._void(key)
-
-    def _void(self, key: CacheKey) -> None:
-        fetch = self._fetches.pop(key, None)
-        if fetch is not None:
-            fetch.is_void = True
+            fetch = self._fetches.pop(key, None)
+            if fetch is not None:
+                fetch.is_void = True

@@ -108,11 +108,18 @@ class Answers:
         if similar is not None and found.likeness is not None:
             similar.judge(found.likeness, found.would_be, response)
 
-    async def keep(self, request: LLMRequest, key: CacheKey, response: Answered) -> None:
-        """Keep an answer that may be kept, as long as the call has time for it. Never raises but for cancellation."""
+    async def keep(self, request: LLMRequest, key: CacheKey, response: Answered, purged: int) -> None:
+        """Keep an answer that may be kept, as long as the call has time for it. Never raises but for cancellation.
+
+        Args:
+            request: What was asked.
+            key: Where to keep it.
+            response: The answer.
+            purged: How often its namespace was purged before it was asked; nothing older than a purge is kept.
+        """
         keeping = self._keeping
         value = self._storable(request, response)
-        if value is None:
+        if value is None or self._is_void(key, purged):
             keeping.tally.note("refused")
             return
         policy = keeping.policy
@@ -120,6 +127,10 @@ class Answers:
         write = partial(keeping.store.set, key, value, ttl_s=max(ttl_s, _LEAST_S), keep_s=self._keep_s)
         try:
             await self._in_time(request.bound, self._look_s, write)
+            if self._is_void(key, purged):
+                # It was purged while it was on its way to a slow level.
+                await keeping.store.invalidate(key)
+                return
             keeping.tally.note("kept")
             if keeping.similar is not None and policy.semantic is not None:
                 remember = partial(keeping.similar.remember, request, key)
@@ -170,6 +181,9 @@ class Answers:
         except ValueError:
             await self._keeping.store.invalidate(key)
             return None
+
+    def _is_void(self, key: CacheKey, purged: int) -> bool:
+        return self._keeping.purges.count(key.namespace) != purged
 
     def _storable(self, request: LLMRequest, response: Answered) -> bytes | None:
         keeping = self._keeping

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Coroutine
 from contextlib import AbstractAsyncContextManager
+from typing import NamedTuple
 
 from typing_extensions import override
 
@@ -18,7 +19,22 @@ from loomwire.application.streaming import Streaming
 from loomwire.domain.caching.entries import CacheKey
 from loomwire.domain.errors import LLMError, StreamInterruptedError
 from loomwire.domain.ports.client import ILLMClient, LLMStream
-from loomwire.domain.requests import Bound, LLMRequest
+from loomwire.domain.requests import Bound, LLMRequest, Priority, Resume
+
+
+class _Place(NamedTuple):
+    """By what equal calls find each other.
+
+    Whoever does not ask for restarts is never told of one, nobody waits in a line for those with less priority, what is
+    there is not kept from anybody because somebody else wants it anew, and nobody gets what was asked for before a
+    purge that he came after.
+    """
+
+    key: CacheKey
+    resume: Resume
+    priority: Priority
+    is_anew: bool
+    purged: int
 
 
 class CachedClient(ILLMClient):
@@ -78,9 +94,10 @@ class CachedClient(ILLMClient):
             return found.answer
         keeping = self._keeping
         until = math.inf if request.bound is None else request.bound.at
+        place = self._place(request, key)
         try:
             response, is_shared = await keeping.flights.joined(
-                flight_key(request, key), lambda: self._asked(found, request, key), until=until, unless=_broke_off
+                place, lambda: self._asked(found, request, place), until=until, unless=_broke_off
             )
         except LLMError as error:
             failed = error
@@ -99,7 +116,7 @@ class CachedClient(ILLMClient):
     async def found(self, request: LLMRequest, key: CacheKey) -> Found:
         """Return what is there for a request, and what there is to know of it; an old answer is renewed behind it."""
         answers, flights = self._answers, self._keeping.flights
-        place = flight_key(request, key)
+        place = self._place(request, key)
         if flights.is_awaited(place):
             return NOTHING
         landings = flights.landings()
@@ -112,7 +129,7 @@ class CachedClient(ILLMClient):
         if found.is_stale:
             now, total_s = self._keeping.clock.now(), self._keeping.total_s
             anew = request.with_bound(Bound(now + total_s))
-            flights.behind(place, lambda: self._renewed(anew, key), until=now + total_s)
+            flights.behind(place, lambda: self._renewed(anew, place), until=now + total_s)
         return found
 
     async def spared(self, key: CacheKey, error: LLMError) -> Answered:
@@ -133,11 +150,12 @@ class CachedClient(ILLMClient):
             request: What to ask.
             key: Where its answer is kept.
         """
+        place = self._place(request, key)
 
         async def keep(response: Answered) -> None:
-            await self._kept(found, request, key, response)
+            await self._kept(found, request, place, response)
 
-        return Seat(self._keeping, flight_key(request, key), request.bound, lambda: Pump(self._opening(request), keep))
+        return Seat(self._keeping, place, request.bound, lambda: Pump(self._opening(request), keep))
 
     def _opening(self, request: LLMRequest) -> Callable[[], AbstractAsyncContextManager[LLMStream]]:
         def opened() -> AbstractAsyncContextManager[LLMStream]:
@@ -146,20 +164,24 @@ class CachedClient(ILLMClient):
 
         return opened
 
-    async def _asked(self, found: Found, request: LLMRequest, key: CacheKey) -> Answered:
+    async def _asked(self, found: Found, request: LLMRequest, place: _Place) -> Answered:
         self._keeping.tally.note("misses")
         response = await self._inner.generate(request)
-        await self._kept(found, request, key, response)
+        await self._kept(found, request, place, response)
         return response
 
-    async def _renewed(self, request: LLMRequest, key: CacheKey) -> Answered:
+    async def _renewed(self, request: LLMRequest, place: _Place) -> Answered:
         response = await self._inner.generate(request)
-        await self._answers.keep(request, key, response)
+        await self._answers.keep(request, place.key, response, place.purged)
         return response
 
-    async def _kept(self, found: Found, request: LLMRequest, key: CacheKey, response: Answered) -> None:
+    async def _kept(self, found: Found, request: LLMRequest, place: _Place, response: Answered) -> None:
         self._answers.judge(found, response)
-        await self._answers.keep(request, key, response)
+        await self._answers.keep(request, place.key, response, place.purged)
+
+    def _place(self, request: LLMRequest, key: CacheKey) -> _Place:
+        purged = self._keeping.purges.count(key.namespace)
+        return _Place(key, request.resume, request.priority, request.cache == "refresh", purged)
 
 
 class _CachedStreaming(Streaming):
@@ -187,15 +209,6 @@ class _CachedStreaming(Streaming):
             return ReplayedStream(await owner.spared(key, failed))
         finally:
             del failed
-
-
-def flight_key(request: LLMRequest, key: CacheKey) -> tuple[CacheKey, str, str, bool]:
-    """Return by what equal calls find each other.
-
-    Whoever does not ask for restarts is never told of one, nobody waits in a line for those with less priority, and
-    what is there is not kept from anybody because somebody else wants it anew.
-    """
-    return key, request.resume, request.priority, request.cache == "refresh"
 
 
 def _broke_off(flight: Flight[object]) -> bool:

@@ -8,19 +8,18 @@ import sqlite3
 import stat
 import time
 from collections.abc import Generator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from tempfile import mkstemp
 from typing import Final, final
 from urllib.parse import quote
 
 from loomwire.infrastructure.caching.disk.schema import (
-    HEAD_BYTES,
     VERSION,
     ForeignSchemaError,
     blank,
     check_schema,
-    read_head,
+    read_version,
 )
 
 BUSY_S: Final = 0.02
@@ -164,8 +163,15 @@ class DiskFile:
         return ""
 
     def _version(self) -> int | None:
-        with self.path.open("rb") as file:
-            return read_head(file.read(HEAD_BYTES))
+        # By SQLite, which keeps the file open as long as it has to: who closes a file himself gives up every lock that
+        # his process holds on it, also those of another container. Immutable: no log and no journal is looked at.
+        try:
+            with closing(sqlite3.connect(self._uri("mode=ro&immutable=1"), uri=True)) as connection:
+                return read_version(connection)
+        except sqlite3.DatabaseError as error:
+            if is_damage(error):
+                return None
+            raise
 
     def _make(self) -> None:
         self._remove_sides()
@@ -187,7 +193,7 @@ class DiskFile:
 
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(
-            f"file:{quote(os.fsencode(self.path))}?mode=rw",
+            self._uri("mode=rw"),
             BUSY_S,
             uri=True,
             isolation_level=None,
@@ -213,6 +219,9 @@ class DiskFile:
     def _remove_sides(self) -> None:
         for side in _SIDE_FILES:
             self._beside(side).unlink(missing_ok=True)
+
+    def _uri(self, options: str) -> str:
+        return f"file:{quote(os.fsencode(self.path))}?{options}"
 
     def _beside(self, side: str) -> Path:
         return self.path.with_name(self.path.name + side)

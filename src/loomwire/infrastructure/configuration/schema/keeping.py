@@ -127,8 +127,8 @@ class Memory(Block):
 
     limit: Size | None = Field(
         default=None,
-        description="Most memory of the process; null takes the container's limit, else a quarter of the machine, at "
-        "which caches shrink and no call is refused.",
+        description="Most memory of the process; null takes the container's limit, else what the process has and "
+        "the machine has left, at which caches shrink and no call is refused.",
     )
     soft: Share = Field(default=0.7, description="Share of the limit at which caches shrink.")
     high: Share = Field(default=0.8, description="Share at which caches are off and calls of priority cost refused.")

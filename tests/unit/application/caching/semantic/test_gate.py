@@ -61,25 +61,38 @@ def test_it_says_what_told_them_apart(one: str, other: str, apart: str) -> None:
         ("", ()),
         ("please", ("please",)),
         ("Hi there, what is it?", ("what", "is", "it")),
-        ("What is it, thank you!", ("what", "is", "it")),
+        ("What is it, thank you.", ("what", "is", "it")),
         ("What is it, thanks", ("what", "is", "it")),
-        ("I'm lost", ("I", "am", "lost")),
+        ("What is red, blue, thanks", ("what", "is", "red,", "blue,", "thanks")),
+        ("What is it, thanks!", ("what", "is", "it,", "thanks!")),
+        ("I'm lost", ("I'm", "lost")),
+        ("What\u2019s it worth", ("what", "is", "it", "worth")),
+        ("What's up", ("what's", "up")),
+        ("What's app pricing", ("what's", "app", "pricing")),
+        ("Why is it what's there", ("why", "is", "it", "what's", "there")),
+        ("Tell me what's in there", ("what", "is", "in", "there")),
         ("Hello! Please tell me why it is", ("why", "it", "is")),
         ("Hello kitty", ("Hello", "kitty")),
-        ("Hello!", ("Hello",)),
+        ("Hello!", ("Hello!",)),
         ("Hello! Dolly", ("Hello!", "Dolly")),
+        ("Please a crowd", ("Please", "a", "crowd")),
         ("Tell me why it is", ("why", "it", "is")),
         ("Tell me what is", ("what", "is")),
         ("Tell me the time", ("tell", "me", "the", "time")),
+        ("Tell me the price of bread", ("what", "is", "the", "price", "of", "bread")),
+        ("Tell me the story of bread", ("tell", "me", "the", "story", "of", "bread")),
+        ("Can you please list them?", ("list", "them")),
+        ("Can you please everyone", ("can", "you", "please", "everyone")),
+        ("May you please list them", ("May", "you", "please", "list", "them")),
         ("How do I look?", ("how", "do", "I", "look")),
         ("How do I?", ("how", "do", "I")),
-        ("Is 5km far?", ("is", "5", "km", "far")),
-        ("What is the difference between B and A", ("what", "is", "the", "difference", "between", "A", "and", "B")),
-        ("What is the difference between 5 and 3", ("what", "is", "the", "difference", "between", "5", "and", "3")),
-        ("Choose between B and A", ("Choose", "between", "B", "and", "A")),
+        ("How can I delete it?", ("how", "to", "delete", "it")),
+        ("How nice!", ("how", "nice!")),
+        ("Is 5km far?", ("is", "5km", "far")),
+        ("Is it 1,000...", ("is", "it", "1,000...")),
         ("Polish sausage", ("Polish", "sausage")),
         ("May sales", ("May", "sales")),
-        ("It\u2019s \u00a0 good", ("it", "is", "good")),
+        (" a  b ", (" a  b ",)),
     ],
 )
 def test_a_reading_keeps_what_carries_meaning(text: str, words: tuple[str, ...]) -> None:
@@ -110,4 +123,15 @@ def test_no_content_word_may_be_missing_added_changed_or_moved(words: list[str],
 def test_no_number_may_differ(one: int, other: int) -> None:
     assume(one != other)
     assert told_apart(f"What is {one} times 7?", f"What is {other} times 7?") == "numbers"
-    assert told_apart(f"What is {one:,} times 7?", f"What is {one} times 7?") is None
+
+
+@given(st.integers(1000, 10**9))
+def test_a_number_is_compared_as_it_is_written(number: int) -> None:
+    # What groups thousands in one language begins the fraction in another, and may part the numbers of a list.
+    assert told_apart(f"Was sind {number:,} km?", f"Was sind {number} km?") == "numbers"
+
+
+@given(st.text(min_size=1, max_size=20), st.text(min_size=1, max_size=20))
+def test_what_stands_in_quotes_is_compared_by_the_letter(one: str, other: str) -> None:
+    assume(one != other)
+    assert told_apart(f'How long is "{one}"?', f'How long is "{other}"?') == "wording"

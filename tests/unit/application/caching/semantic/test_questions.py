@@ -15,14 +15,15 @@ PIXEL = Image(b"png")
 
 def test_the_question_is_what_the_user_said_last() -> None:
     asks = LLMRequest.of(Message.user("first"), Message.assistant("yes"), Message.user(" Why? "), system="Be brief.")
-    assert question_of(asks) == "Why?"
-    assert question_of(LLMRequest.of("What ", "is it?")) == "What is it?"
+    assert question_of(asks) == " Why? "
 
 
 @pytest.mark.parametrize(
     "last",
     [
         Message.user("What is this?", PIXEL),
+        Message.user(PIXEL),
+        Message.user("What ", "is it?"),
         Message.user("  "),
         Message.user("x" * (MAX_CHARACTERS + 1)),
         Message.user("Correct this:\n1. one"),

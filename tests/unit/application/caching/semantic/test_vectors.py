@@ -67,7 +67,7 @@ async def test_a_question_is_embedded_in_time_and_on_behalf_of_its_tenant() -> N
     assert vectors.built == ["warm", "embedder"]
     (asks, _) = vectors.embedder.requests
     assert (asks.texts, asks.tenant, asks.session, asks.bound) == (("red",), "acme", "s1", Bound(102.0))
-    sooner = ASKS.with_bound(Bound(101.0))
+    sooner = ASKS.with_bound(Bound(104.0))
     await vectors.vector(sooner)
     assert vectors.embedder.requests[-1].bound == Bound(101.0)
 
@@ -128,15 +128,28 @@ async def test_a_slow_embedder_is_a_miss() -> None:
     assert hanging.left.is_set()
 
 
-async def test_a_call_whose_own_time_ends_says_nothing_about_the_embedder(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_call_that_is_short_of_time_says_nothing_about_the_embedder(caplog: pytest.LogCaptureFixture) -> None:
     hanging = Hanging()
     vectors = Vectors(hanging)
     call = asyncio.create_task(vectors.vector(ASKS.with_bound(Bound(100.5))))
     await hanging.entered.wait()
-    await vectors.clock.advance(0.5)
+    await vectors.clock.advance(0.125)
     assert await call is None
     assert not caplog.records
-    assert await vectors.vector(ASKS.with_bound(Bound(100.5))) is None
+    assert await vectors.vector(ASKS.with_bound(Bound(100.125))) is None
+
+
+async def test_an_embedder_that_hangs_takes_a_quarter_of_one_call_and_nothing_of_the_next() -> None:
+    hanging = Hanging()
+    vectors = Vectors(hanging)
+    asks = ASKS.with_bound(Bound(102.0))
+    call = asyncio.create_task(vectors.vector(asks))
+    await hanging.entered.wait()
+    await vectors.clock.advance(0.5)
+    assert await call is None
+    hanging.entered.clear()
+    assert await vectors.vector(asks) is None
+    assert not hanging.entered.is_set()
 
 
 async def test_a_call_that_is_cancelled_leaves_the_embedder() -> None:

@@ -252,3 +252,13 @@ async def test_statistics_are_those_of_the_levels() -> None:
 
 async def _remembered(cache: LLMCache, source: Source) -> JSON:
     return await cache.remember("space", "q", fetch=source)
+
+
+async def test_the_memory_of_the_process_is_watched_before_anything_is_kept() -> None:
+    begun: list[int] = []
+    store = DictStore()
+    cache = LLMCache(states_over(store), CachePolicy, begin=lambda: begun.append(len(store.kept)))
+    assert (await cache.get("space", 1), begun) == (None, [])
+    await cache.set("space", 1, value=1)
+    await cache.remember("space", 2, fetch=Source())
+    assert begun == [0, 1]

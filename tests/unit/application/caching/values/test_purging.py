@@ -27,23 +27,14 @@ def test_a_fetch_that_ends_late_does_not_forget_the_newer_one() -> None:
         under_way.purged(ONE)
         new = under_way.caller(ONE)
         fetch = new.__enter__()
-    under_way.cleared("space")
+    under_way.purged(ONE)
     assert fetch.is_void
     new.__exit__(None, None, None)
-
-
-def test_clearing_a_namespace_spares_others_and_clearing_all_none() -> None:
-    under_way = UnderWay()
-    with under_way.caller(ONE) as one, under_way.caller(OTHER) as other:
-        under_way.cleared("space")
-        assert (one.is_void, other.is_void) == (True, False)
-        under_way.cleared(None)
-        assert other.is_void
 
 
 def test_a_child_knows_of_no_fetch_of_its_parent() -> None:
     under_way = UnderWay()
     with under_way.caller(ONE) as fetch:
         under_way.after_fork()
-        under_way.cleared(None)
+        under_way.purged(ONE)
         assert not fetch.is_void
