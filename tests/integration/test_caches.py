@@ -15,7 +15,9 @@ from loomwire.domain.errors import LLMError
 from loomwire.domain.pricing import FREE, Cost
 from loomwire.domain.requests import CacheMode
 from loomwire.domain.values import JSON
+from loomwire.infrastructure.providers.manager import ProviderManager
 from loomwire.testing import FakeProvider, HttpReply, Reply
+from loomwire.testing.queued import After
 from support.folders import folder
 
 HI = LLMRequest.of("Tell me about weaving.")
@@ -32,7 +34,8 @@ def written(where: Path, provider: FakeProvider, clients: Mapping[str, JSON], **
         "retry": {"attempts": 1},
     }
     prices: Mapping[str, JSON] = {"input_usd_per_mtok": 100, "output_usd_per_mtok": 100}
-    models: Mapping[str, JSON] = {"quick": {"provider": "vendor", "model": "m", "prices": prices}}
+    quick: Mapping[str, JSON] = {"provider": "vendor", "model": "m", "prices": prices}
+    models: Mapping[str, JSON] = {"quick": quick, "wild": {**quick, "parameters": {"temperature": 1}}}
     return folder(where, (), clients=clients, model=None, providers={"vendor": vendor}, models=models, **sections)
 
 
@@ -73,6 +76,41 @@ async def test_a_request_chooses_as_far_as_the_operator_lets_it(
         for _ in range(2):
             await client.generate(replace(HI, cache=mode))
         assert provider.stats.requests == sent
+
+
+@pytest.mark.parametrize(("mode", "sent"), [("off", 2), ("deterministic_only", 1)])
+async def test_what_the_operator_says_of_all_clients_holds_for_the_group_of_all_models_too(
+    tmp_path: Path, mode: str, sent: int
+) -> None:
+    defaults: Mapping[str, JSON] = {"cache": {"mode": mode}}
+    async with FakeProvider() as provider, opened(tmp_path, provider, defaults=defaults) as container:
+        manager = container.resolve(ProviderManager)
+        for _ in range(2):
+            await manager.generate_with_intelligent_fallback(STEADY)
+        assert provider.stats.requests == sent
+
+
+async def test_a_purge_reaches_what_is_on_its_way(tmp_path: Path) -> None:
+    async with FakeProvider() as provider, opened(tmp_path, provider) as container:
+        client, gate = container.resolve(ILLMClient, "planner"), asyncio.Event()
+        provider.queue(After(gate, "Old."), "New.")
+        early = asyncio.create_task(client.generate(STEADY))
+        await provider.until(lambda stats: stats.requests == 1)
+        await container.caches.purge("planner")
+        assert (await client.generate(STEADY)).text == "New."
+        gate.set()
+        assert (await early).text == "Old."
+        again = await client.generate(STEADY)
+        assert (again.text, again.cached) == ("New.", True)
+
+
+async def test_of_one_model_that_is_asked_in_two_ways_the_second_never_answers_for_the_first(tmp_path: Path) -> None:
+    asked: Mapping[str, JSON] = {"models": ["quick", "wild"], "cache": {"mode": "always"}}
+    async with FakeProvider() as provider, opened(tmp_path, provider, asked) as container:
+        client = container.resolve(ILLMClient, "planner")
+        provider.queue(HttpReply(status=503), "Wild.")
+        answers = [await client.generate(HI) for _ in range(2)]
+        assert [answer.cached for answer in answers] == [False, False]
 
 
 async def test_tenants_never_share_an_answer(tmp_path: Path) -> None:

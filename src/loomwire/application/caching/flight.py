@@ -76,14 +76,18 @@ class Flight(Generic[T_co]):
         finally:
             del self._waiting[landed]
 
-    def left(self) -> bool:
-        """Give a seat back; tell whether nobody is left for whom the work goes on, so that `cancelled` is due."""
+    def left(self, *, late: bool = False) -> bool:
+        """Give a seat back; tell whether nobody is left for whom the work goes on, so that `cancelled` is due.
+
+        Args:
+            late: The caller's time was over. It goes on for those who wait, and nobody joins it any more: it may hang.
+        """
         self.seats -= 1
-        if self.seats or self.stays or self.task.done():
-            return False
-        # At once, so that whoever comes now begins anew.
-        self._ended(self)
-        return True
+        is_last = not (self.seats or self.stays or self.task.done())
+        if is_last or late:
+            # At once, so that whoever comes now begins anew.
+            self._ended(self)
+        return is_last
 
     async def cancelled(self) -> None:
         """Cancel the task and wait until it has ended; a cancellation of this wait is passed on, and raised then."""

@@ -25,6 +25,10 @@ _OF_TIME: Final = frozenset({"deadline", "attempt", "queue"})
 _LATELY: Final = 256
 
 
+def _never() -> float:
+    return -math.inf
+
+
 class _Room:
     """The flights of one event loop: those that may be joined, all of them, and which keys landed last."""
 
@@ -68,6 +72,7 @@ class Flights:
     - An error goes to all who wait, to each as a copy of its own without its cause's frames, and is forgotten. A caller
       that is alone with its flight gets the error itself.
     - Who has at least 0.25 s more time than the work does not share that it ran out of time, but begins anew.
+    - What was too slow for one caller is joined by no further one: it may hang, and has more time for that than they.
     - No task is without an owner: each ends by itself, by its last caller, or by `close`.
     """
 
@@ -89,6 +94,7 @@ class Flights:
         *,
         until: float = math.inf,
         unless: Callable[[Flight[object]], bool] | None = None,
+        now: Callable[[], float] = _never,
     ) -> tuple[T, bool]:
         """Return what `work` gives, or what the equal work of somebody else gives.
 
@@ -97,6 +103,7 @@ class Flights:
             work: Does it; called at most once, in a task of its own with the context of this one.
             until: The instant (monotonic seconds) by which this caller's work ends by itself.
             unless: Tells of somebody else's flight that has landed whether this caller has to begin anew.
+            now: Monotonic seconds: who leaves after `until` found the work too slow.
 
         Returns:
             The result, and whether it was somebody else's work.
@@ -110,7 +117,7 @@ class Flights:
             try:
                 await flight.landing()
             except asyncio.CancelledError:
-                if flight.left():
+                if flight.left(late=now() >= until):
                     await flight.cancelled()
                 raise
             flight.left()

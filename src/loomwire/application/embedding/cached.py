@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
@@ -11,7 +11,7 @@ from typing import Final
 from typing_extensions import override
 
 from loomwire.application.embedding.kept_forms import KeptVector, vector_bytes, vector_of
-from loomwire.application.embedding.shelf import LAYER, NOTHING_SENT, Shelf, each
+from loomwire.application.embedding.shelf import LAYER, NOTHING_SENT, Shelf, each, in_parts
 from loomwire.domain.caching.entries import CacheKey
 from loomwire.domain.errors import LLMError, llm_error
 from loomwire.domain.ports.embedding import IEmbedder
@@ -59,11 +59,16 @@ class CachedEmbedder(IEmbedder):
         prefix = shelf.prefix(OPERATION, request, "texts")
         if prefix is None:
             return await self._inner.embed(request)
-        wanted = {text: shelf.key(prefix, text) for text in request.texts}
+        wanted: dict[str, CacheKey] = {}
+        async for part in in_parts(request.texts):
+            wanted.update((text, shelf.key(prefix, text)) for text in part)
         # One key for all orders of the same texts.
         flight = (OPERATION, shelf.namespace, request.cache == "refresh", frozenset(wanted.values()))
         gathered, shared = await shelf.joined(flight, request, partial(self._gathered, request, wanted))
-        return self._told(request, gathered, shared=shared)
+        vectors: list[Vector] = []
+        async for part in in_parts(request.texts):
+            vectors.extend(map(gathered.vector, part))
+        return self._told(tuple(vectors), gathered, shared=shared)
 
     @override
     def __repr__(self) -> str:
@@ -151,8 +156,7 @@ class CachedEmbedder(IEmbedder):
         await each(tuple(fresh), put, shelf.hurry(request))
         shelf.tally.note("kept" if kept else "refused")
 
-    def _told(self, request: EmbedRequest, gathered: _Gathered, *, shared: bool) -> EmbedResponse:
-        vectors = tuple(map(gathered.vector, request.texts))
+    def _told(self, vectors: tuple[Vector, ...], gathered: _Gathered, *, shared: bool) -> EmbedResponse:
         sent, levels = gathered.sent, gathered.levels
         if sent is not None and not shared:
             self._shelf.tally.note("misses")
@@ -211,8 +215,7 @@ class _Gathered:
         # Of its own: whoever changes his would change what others were given.
         if found is not None:
             return found.kept.vector()
-        vector = self.fresh[text]
-        return vector[:] if isinstance(vector, array) else vector
+        return copy(self.fresh[text])
 
 
 def _differ(sent: EmbedResponse, known: _Known) -> bool:

@@ -61,11 +61,12 @@ def vector_bytes(provider: str, model: str, vector: Vector) -> bytes | None:
     """Return a vector in the form in which it is kept: a head, both names, its numbers, 32 bits each, low byte first.
 
     Returns:
-        None for one whose numbers 32 bits cannot hold without loss, an empty one, and whatever is no vector.
+        None for one whose numbers 32 bits cannot hold without loss or are not finite, an empty one, and whatever is no vector.
     """
     numbers = _narrowed(vector)
     names = [name.encode("utf-8", "surrogatepass") for name in (provider, model)]
-    if not numbers or max(map(len, names)) > _LONGEST_NAME:
+    # A sum of finite numbers of 32 bits is finite; infinity, and what is no number, stay what they are.
+    if not numbers or not math.isfinite(sum(numbers)) or max(map(len, names)) > _LONGEST_NAME:
         return None
     return b"".join((_HEAD.pack(_VERSION, *map(len, names), len(numbers)), *names, _swapped(numbers).tobytes()))
 

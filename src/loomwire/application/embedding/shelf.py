@@ -6,7 +6,7 @@ import asyncio
 import math
 import random
 import time
-from collections.abc import Awaitable, Callable, Hashable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field, fields
 from hashlib import sha256
 from typing import Final, TypeVar
@@ -35,8 +35,10 @@ SHARE: Final = 0.25
 """Of the time that is left for a call, which its looks may take, and its writes: no level ends a call."""
 LEAST_S: Final = GRACE_S / 2
 """But not less: what is old may answer a call whose time is over."""
-PAUSE: Final = 128
-"""Looks after which others have their turn, where a level answers without waiting."""
+PAUSE: Final = 16
+"""Looks of one worker after which others have their turn, where a level answers without waiting."""
+MANY: Final = 512
+"""Texts of a request of which keys are made, or vectors given, before others have their turn."""
 NOTHING_SENT: Final = (Usage(), FREE)
 _LONGEST_NAMESPACE: Final = 200
 
@@ -157,6 +159,14 @@ def namespace_of(client: str) -> str:
     if len(client) <= _LONGEST_NAMESPACE:
         return client
     return sha256(client.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+async def in_parts(items: Sequence[T]) -> AsyncIterator[Sequence[T]]:
+    """Return items in parts, between which others have their turn."""
+    for start in range(0, len(items), MANY):
+        if start:
+            await asyncio.sleep(0)
+        yield items[start : start + MANY]
 
 
 async def each(items: Sequence[T], do: Callable[[T], Awaitable[None]], is_over: Callable[[], bool]) -> None:

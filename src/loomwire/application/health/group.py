@@ -107,7 +107,9 @@ class ProviderGroup:
         targets = {target.target: target for target in map(self._parts.factory.resolved, chosen)}
         if not targets:
             raise ConfigError("no models to choose from", reason="out_of_range", hint="Name at least one model.")
-        config = ClientConfig(name=NAME, targets=tuple(targets.values()), balance=balance)
+        # It is no client of the configuration, so that what holds for all of them holds for it.
+        usual = generation.snapshot.cache
+        config = ClientConfig(name=NAME, targets=tuple(targets.values()), balance=balance, cache=usual)
         chain = build_client(config, self._parts)
         with self._lock:
             if self._of is not generation or len(self._chains) >= KEPT:

@@ -302,6 +302,20 @@ async def test_one_that_takes_anothers_place_leaves_it_to_those_who_wait_for_it(
     assert await ended(first, third) == [("first", False), ("second", True)]
 
 
+async def test_work_that_was_too_slow_for_one_goes_on_for_those_who_wait_and_is_joined_by_nobody_else() -> None:
+    flights, work = Flights(), Work("first", "second")
+    patient = asking(flights, work)
+    hasty = asyncio.create_task(flights.joined("key", work, until=1.0, now=lambda: 1.0))
+    await turns()
+    hasty.cancel()
+    await turns()
+    newcomer = asking(flights, work)
+    await turns()
+    work.go.set()
+    assert await ended(patient, newcomer) == [("first", False), ("second", False)]
+    assert (hasty.cancelled(), work.begun, work.cancelled, others()) == (True, 2, 0, 0)
+
+
 async def test_work_behind_is_done_once_and_may_be_joined_and_left() -> None:
     flights, work = Flights(), Work()
     assert flights.behind("key", work)

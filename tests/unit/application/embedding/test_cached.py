@@ -12,7 +12,7 @@ from typing_extensions import override
 
 from loomwire.application.caching.tallies import CacheTally
 from loomwire.application.embedding.cached import CachedEmbedder
-from loomwire.application.embedding.shelf import AT_ONCE, PAUSE, Shelf
+from loomwire.application.embedding.shelf import AT_ONCE, MANY, PAUSE, Shelf, in_parts
 from loomwire.domain.caching.entries import CacheEntry, CacheKey
 from loomwire.domain.caching.policies import CachePolicy
 from loomwire.domain.errors import LLMError, LLMProtocolError, LLMRateLimitError, llm_error
@@ -447,3 +447,26 @@ def fails(reason: str) -> Happens:
         raise llm_error(reason, "no").with_step(Step("attempt", "p/m", "failed"))
 
     return failing
+
+
+async def test_nobody_is_given_the_list_that_another_may_change() -> None:
+    def listed(request: EmbedRequest) -> EmbedResponse:
+        return EmbedResponse(
+            tuple([1.5, 2.5] for _ in request.texts), provider="p", model="m", usage=Usage(), cost=FREE
+        )
+
+    embedder, _ = cached(Watched(listed))
+    one, other = await asyncio.gather(embedder.embed(EmbedRequest.of("a", "a")), embedder.embed(EmbedRequest.of("a")))
+    vectors = [*one.vectors, *other.vectors]
+    assert len({id(vector) for vector in vectors}) == 3
+    assert [list(vector) for vector in vectors] == [[1.5, 2.5]] * 3
+
+
+async def test_others_have_their_turn_while_keys_of_many_texts_are_made_and_their_vectors_given() -> None:
+    embedder, _ = cached(priced())
+    texts = tuple(f"text {number}" for number in range(3))
+    answer = await embedder.embed(EmbedRequest(texts * MANY))
+    assert [list(vector) for vector in answer.vectors[-3:]] == [list(hashed_vector(text, 4)) for text in texts]
+    assert len(answer.vectors) == 3 * MANY
+    parts = [part async for part in in_parts(range(2 * MANY + 1))]
+    assert [len(part) for part in parts] == [MANY, MANY, 1]

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from loomwire.application.embedding.kept_forms import ranking_bytes, ranking_of, vector_bytes, vector_of
 from loomwire.domain.vectors.embeddings import Ranked, RerankResponse
 
-FLOATS = st.floats(width=32, allow_nan=False)
+FLOATS = st.floats(width=32, allow_nan=False, allow_infinity=False)
 
 
 @given(st.text(), st.text(), st.lists(FLOATS, min_size=1, max_size=40), st.sampled_from([list, tuple, None]))
@@ -40,6 +40,12 @@ def test_the_numbers_are_raw_and_low_byte_first() -> None:
 )
 def test_what_32_bits_cannot_hold_without_loss_is_not_kept(vector: Sequence[float]) -> None:
     assert vector_bytes("p", "m", vector) is None
+
+
+@pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf])
+def test_numbers_that_are_not_finite_are_not_kept(number: float) -> None:
+    assert vector_bytes("p", "m", array("f", [1.0, number])) is None
+    assert vector_bytes("p", "m", [1.0, number]) is None
 
 
 def test_doubles_that_32_bits_can_hold_are_kept() -> None:

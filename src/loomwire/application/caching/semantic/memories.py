@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Collection, Mapping, Sequence
 from functools import partial
+from typing import TypeAlias
 
 from loomwire.application.caching.semantic.memory import SimilarMemory
 from loomwire.application.caching.semantic.tallies import SimilarCounts
@@ -12,9 +13,15 @@ from loomwire.application.forks import renew_after_fork
 from loomwire.domain.caching.policies import CacheIndex
 from loomwire.domain.ports.caching.similarity import ISimilarityIndexes
 
+Place: TypeAlias = tuple[str, CacheIndex, bytes]
+"""A client, how its questions are searched, and what embeds them."""
+
 
 class SimilarMemories:
     """One memory for each client that has a semantic cache. Safe for threads.
+
+    A client whose questions are embedded otherwise gets another one; the former stays until `retain`, because a
+    configuration may be built and then not adopted.
 
     Args:
         indexes: Makes the indexes.
@@ -23,7 +30,8 @@ class SimilarMemories:
     def __init__(self, indexes: ISimilarityIndexes) -> None:
         """Remember nothing yet."""
         self._indexes = indexes
-        self._memories: dict[str, tuple[tuple[CacheIndex, bytes], SimilarMemory]] = {}
+        self._memories: dict[Place, SimilarMemory] = {}
+        self._last: dict[str, Place] = {}
         self.after_fork()
         renew_after_fork(self)
 
@@ -45,25 +53,26 @@ class SimilarMemories:
         """
         self._indexes.check(kind)
         with self._lock:
-            made, memory = self._memories.get(client, (None, None))
-            if memory is None or made != (kind, model):
-                memory = SimilarMemory(client, partial(self._indexes.index, kind), entries)
-                self._memories[client] = ((kind, model), memory)
+            place = self._last[client] = (client, kind, model)
+            memory = self._memories.get(place)
+            if memory is None:
+                memory = self._memories[place] = SimilarMemory(client, partial(self._indexes.index, kind), entries)
         memory.limit(entries)
         return memory
 
     def retain(self, clients: Collection[str]) -> None:
-        """Forget what all other clients remember."""
+        """Forget what all other clients remember, and what these did before their last memory."""
         with self._lock:
-            self._memories = {name: held for name, held in self._memories.items() if name in clients}
+            self._last = {name: place for name, place in self._last.items() if name in clients}
+            self._memories = {place: self._memories[place] for place in self._last.values()}
 
     def holders(self) -> Sequence[SimilarMemory]:
         """Return every memory, for who shares out this process's."""
         with self._lock:
-            return [memory for _, memory in self._memories.values()]
+            return [*self._memories.values()]
 
     def counts(self) -> Mapping[str, SimilarCounts]:
         """Return what was counted, by client."""
         with self._lock:
-            held = dict(self._memories)
-        return {name: memory.counts() for name, (_, memory) in sorted(held.items())}
+            held = {name: self._memories[place] for name, place in sorted(self._last.items())}
+        return {name: memory.counts() for name, memory in held.items()}

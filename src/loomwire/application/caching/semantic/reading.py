@@ -7,12 +7,13 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from loomwire.application.caching.semantic.words import (
+    AFTER_ME,
     ASKING,
     BEGINNINGS,
     CONTRACTIONS,
-    IDIOMS,
     MENTIONS,
     OPENERS,
+    POINTING,
     PROCEDURES,
     REQUESTS,
     TELLING,
@@ -90,11 +91,11 @@ def _first_lowered(words: list[str]) -> list[str]:
 
 
 def _without_request(words: list[str]) -> list[str]:
-    lowered = tuple(word.lower() for word in words[:4])
+    lowered = tuple(word.lower() for word in words[:5])
     for request in REQUESTS:
-        if lowered[: len(request)] == request:
+        if lowered[: len(request)] == request and (request[-1] != "me" or not AFTER_ME.isdisjoint(lowered[4:])):
             return words[2:]
-    if lowered[2:3] == ("please",) and lowered[1:2] == ("you",) and not BEGINNINGS.isdisjoint(lowered[3:]):
+    if lowered[2:3] == ("please",) and lowered[1:2] == ("you",) and not BEGINNINGS.isdisjoint(lowered[3:4]):
         return words[3:] if lowered[0] in {"can", "could", "would"} else words
     return words
 
@@ -103,7 +104,7 @@ def _expanded(words: list[str]) -> list[str]:
     """Write `what's` out where it begins the question; anywhere else it may be what is asked about."""
     at = next((len(telling) for telling in TELLING if _begins(words, telling)), 0)
     first = words[at] if len(words) > at + 2 else ""
-    if first in CONTRACTIONS and words[at + 1].lower() not in IDIOMS:
+    if first in CONTRACTIONS and words[at + 1].lower() in POINTING:
         return [*words[:at], *CONTRACTIONS[first], *words[at + 1 :]]
     return words
 

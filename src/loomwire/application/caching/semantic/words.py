@@ -37,14 +37,14 @@ TELLING: Final = (
 ASKING: Final = frozenset({"what", "who", "when", "where", "why", "how", "which", "whose", "whom"})
 
 BEGINNINGS: Final = ASKING | _words(
-    "is are was were do does did can could should would will has have had isn't aren't wasn't weren't don't doesn't "
-    "didn't can't couldn't shouldn't wouldn't won't what's who's where's how's when's why's tell give show write "
-    "explain describe list summarize summarise translate compare define convert calculate find make create generate "
-    "name recommend suggest"
+    "do does did can could should would don't doesn't didn't can't couldn't shouldn't wouldn't what's who's where's "
+    "how's when's why's tell give show write explain describe list summarize summarise translate compare define "
+    "convert calculate find make create generate name recommend suggest"
 )
-"""First words of requests: what stands before them may be a greeting."""
+"""First words of requests: what stands before them may be a greeting. Before `is it` it may be a name or a song."""
 
 OPENERS: Final = BEGINNINGS | _words(
+    "is are was were will has have had isn't aren't wasn't weren't won't "
     "in on at for with without if my an the there this that these those best it's that's there's"
 )
 """First words whose capital letter is that of the sentence and not of a name; `A` may be a note."""
@@ -54,11 +54,14 @@ CONTRACTIONS: Final[Mapping[str, tuple[str, str]]] = {
 }
 """First words that are written out."""
 
-IDIOMS: Final = _words("up app who")
-"""Words before which they are not: `what's up`, `what's app`, `who's who`."""
+POINTING: Final = _words("the a an my your our their this that these those")
+"""Words before which they are: `who's left it` is who has, `what's up` asks for nothing, and `what's app` is a name."""
+
+AFTER_ME: Final = ASKING | _words("a an the some about")
+"""Words before which `can you tell me` asks for no ability; `can you tell me apart` does."""
 
 PROCEDURES: Final = _words(
-    "add cancel configure connect convert copy create delete disable disconnect download enable export import install "
+    "cancel configure convert create delete disable disconnect download enable export import install "
     "merge reinstall remove rename reset restart restore sort uninstall update upgrade upload"
 )
 """What one does on purpose, step by step: only there `how do I`, `how can I` and `how to` ask for the same.

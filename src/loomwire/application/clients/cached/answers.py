@@ -53,12 +53,14 @@ class Answers:
         keeping: The terms.
     """
 
-    __slots__ = ("_keep_s", "_keeping", "_look_s")
+    __slots__ = ("_keep_s", "_keeping", "_look_s", "_ttl_s")
 
     def __init__(self, keeping: Keeping) -> None:
         """Look nowhere yet."""
         policy = keeping.policy
         self._keeping = keeping
+        # What was kept under longer terms, before an edit or by another process, is no longer fresh than that.
+        self._ttl_s = policy.ttl_s * (1 + policy.ttl_jitter)
         self._keep_s = max(policy.keep_s, WEEK_S if keeping.last_resort else 0.0)
         # How long a look may take by its own limits: only near the call's deadline does anybody watch it.
         self._look_s = sum(level.timeout_s for level in policy.levels if not isinstance(level, MemoryLevel))
@@ -73,14 +75,17 @@ class Answers:
             return NOTHING
         keeping = self._keeping
         entry = await self._entry(key, request.bound)
-        if entry is None or not (entry.is_fresh or entry.stale_s < keeping.policy.swr_s):
+        if entry is None:
+            return NOTHING
+        late_s = self._late_s(entry)
+        is_fresh = late_s < 0
+        if not (is_fresh or late_s < keeping.policy.swr_s):
             return NOTHING
         response = await self._read(key, entry)
         if response is None:
             return NOTHING
-        outcome = "hit" if entry.is_fresh else "stale"
-        keeping.tally.note("hits" if entry.is_fresh else "stale")
-        return Found(_from_cache(response, _step(entry.level, outcome)), not entry.is_fresh)
+        keeping.tally.note("hits" if is_fresh else "stale")
+        return Found(_from_cache(response, _step(entry.level, "hit" if is_fresh else "stale")), not is_fresh)
 
     async def similar(self, request: LLMRequest, key: CacheKey) -> Found:
         """Return what was kept for a question that means the same.
@@ -92,7 +97,7 @@ class Answers:
         if likeness is None:
             return NOTHING
         entry = await self._entry(likeness.key, request.bound)
-        response = await self._read(likeness.key, entry) if entry is not None and entry.is_fresh else None
+        response = None if entry is None or self._late_s(entry) >= 0 else await self._read(likeness.key, entry)
         if likeness.shadow:
             if response is not None:
                 self._keeping.tally.note("would_be")
@@ -148,13 +153,17 @@ class Answers:
         entry = await keeping.store.get(key)
         if entry is None:
             return None
-        is_good = bool(stale_s) and entry.stale_s < stale_s
+        is_good = bool(stale_s) and self._late_s(entry) < stale_s
         response = await self._read(key, entry) if is_good or keeping.last_resort else None
         if response is None:
             return None
         keeping.tally.note("stale")
         steps = (*error.steps, Step(LAYER, entry.level, "stale", error.reason))
         return _from_cache(response, *steps, degraded=not is_good)
+
+    def _late_s(self, entry: CacheEntry) -> float:
+        """Return for how many seconds an entry has been stale; less than 0 while it is fresh."""
+        return entry.age_s - min(entry.ttl_s, self._ttl_s)
 
     async def _likeness(self, request: LLMRequest, key: CacheKey) -> Likeness | None:
         similar, policy = self._keeping.similar, self._keeping.policy.semantic

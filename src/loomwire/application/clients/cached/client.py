@@ -97,7 +97,11 @@ class CachedClient(ILLMClient):
         place = self._place(request, key)
         try:
             response, is_shared = await keeping.flights.joined(
-                place, lambda: self._asked(found, request, place), until=until, unless=_broke_off
+                place,
+                lambda: self._asked(found, request, place),
+                until=until,
+                unless=_broke_off,
+                now=keeping.clock.now,
             )
         except LLMError as error:
             failed = error

@@ -45,7 +45,7 @@ class Seat(AbstractAsyncContextManager[LLMStream]):
 
     @override
     async def __aenter__(self) -> LLMStream:
-        until, clock = math.inf if self._bound is None else self._bound.at, self._keeping.clock
+        until, clock = self._until, self._keeping.clock
         while True:
             pump = self._pump()
             flight, is_mine = self._keeping.flights.boarded(
@@ -85,9 +85,13 @@ class Seat(AbstractAsyncContextManager[LLMStream]):
         self._reader = Reader(flight, pump, bound=bound, clock=self._keeping.clock, is_mine=is_mine)
         return self._reader
 
+    @property
+    def _until(self) -> float:
+        return math.inf if self._bound is None else self._bound.at
+
     async def _leave(self) -> None:
         flight, self._flight = self._flight, None
-        if flight is not None and flight.left():
+        if flight is not None and flight.left(late=self._keeping.clock.now() >= self._until):
             await flight.cancelled()
 
 

@@ -236,11 +236,26 @@ def test_a_memory_outlives_a_reload_as_long_as_its_vectors_are_comparable() -> N
     assert len(it) == 1
     other = memories.memory("planner", "numpy", b"other", 10)
     assert other is not it
-    assert memories.holders() == [other]
+    assert memories.holders() == [it, other]
     assert memories.memory("helper", "numpy", b"other", 10) is not other
     assert list(memories.counts()) == ["helper", "planner"]
     memories.after_fork()
+    memories.retain({"helper", "planner"})
+    assert it not in memories.holders()
+    assert other in memories.holders()
     memories.retain({"helper"})
     assert list(memories.counts()) == ["helper"]
     with pytest.raises(ConfigError):
         memories.memory("planner", "usearch", b"model", 10)
+
+
+def test_a_configuration_that_is_not_adopted_takes_no_memory_away() -> None:
+    memories = SimilarMemories(PlainIndexes())
+    it = memories.memory("planner", "numpy", b"model", 10)
+    it.add(asked("red"), key(1))
+    memories.memory("planner", "numpy", b"other", 10)
+    # What was in force is built once more.
+    assert memories.memory("planner", "numpy", b"model", 10) is it
+    memories.retain({"planner"})
+    assert memories.holders() == [it]
+    assert memories.counts()["planner"].entries == 1

@@ -187,6 +187,21 @@ async def test_an_old_answer_is_a_miss() -> None:
     assert (await saved.client.generate(HI)).text == "two"
 
 
+@pytest.mark.parametrize(("swr_s", "text", "how"), [(0.0, "new", ()), (20.0, "old", ("cache dict stale",))])
+async def test_a_lifetime_that_was_made_shorter_holds_for_what_is_kept_already(
+    swr_s: float, text: str, how: tuple[str, ...]
+) -> None:
+    before = Saved(["old"], replace(ALWAYS, ttl_jitter=0.0))
+    await before.client.generate(HI)
+    after = Saved(["new"], replace(ALWAYS, ttl_s=10.0, ttl_jitter=0.0, swr_s=swr_s), clock=before.clock)
+    after.place.kept.update(before.place.kept)
+    await before.clock.advance(9.9)
+    assert told(await after.client.generate(HI)) == ("cache dict hit",)
+    await before.clock.advance(0.1)
+    answer = await after.client.generate(HI)
+    assert (answer.text, told(answer)) == (text, how)
+
+
 async def test_an_old_answer_is_given_at_once_while_one_new_one_is_fetched_behind_it() -> None:
     go = asyncio.Event()
 

@@ -237,6 +237,30 @@ async def test_a_reader_with_more_time_than_the_stream_does_not_read_along() -> 
     assert (await plain).cached
 
 
+async def test_a_stream_that_was_too_slow_for_one_reader_is_left_to_those_who_read_it() -> None:
+    leaf, saved = fed()
+    first, hasty = Read(saved, until(100.0)), Read(saved, until(1.0))
+    await saved.clock.advance(1.0)
+    assert isinstance(hasty.task.exception(), StreamInterruptedError)
+    newcomer = Read(saved, until(2.0))
+    await turns()
+    assert leaf.begun == 2
+    leaf.feed(ONE, ONE, END, END)
+    assert [(await one.task).cached for one in (first, newcomer)] == [False, False]
+
+
+async def test_a_call_that_hangs_keeps_only_those_waiting_who_came_before_anybodys_time_was_over() -> None:
+    saved = Saved([Reply("late", delay_s=50.0), "soon"])
+    first, hasty = ask(saved, until(100.0)), ask(saved, until(1.0))
+    await saved.clock.advance(1.1)
+    # The deadline is a layer above.
+    hasty.cancel()
+    await turns()
+    assert (await saved.client.generate(until(3.0))).text == "soon"
+    await saved.clock.advance(49.0)
+    assert ((await first).text, saved.sent) == ("late", 2)
+
+
 LATE = LLMTimeoutError("late", reason="deadline")
 
 
