@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from typing import Final, Protocol, Self
 
 from loomwire.application.caching.canonical import Unordered, canonical
@@ -11,6 +12,7 @@ from loomwire.application.selection.table import rule_of
 from loomwire.domain.caching.entries import CacheKey
 from loomwire.domain.config import ClientConfig, LLMConfig
 from loomwire.domain.requests import LLMRequest
+from loomwire.domain.values import JSON
 
 SCHEMA: Final = "loomwire/key/1"
 """Changes when equal digests would no longer mean equal requests."""
@@ -96,7 +98,7 @@ class RequestKeys:
         ('chat', 32)
     """
 
-    __slots__ = ("_balance", "_digests", "_known", "_namespace", "_policy", "_seeded", "_steady")
+    __slots__ = ("_balance", "_cold", "_digests", "_namespace", "_policy", "_seeded", "_steady")
 
     def __init__(self, config: ClientConfig) -> None:
         """Prepare what all requests have in common."""
@@ -108,9 +110,10 @@ class RequestKeys:
         owner = None if shared else config.name
         targets = Unordered(config.targets) if policy.equivalent else config.targets
         self._digests = Digests("generate", owner, policy.equivalent, policy.truncated, targets)
-        defaults = [target.parameters for target in config.targets]
-        self._seeded = all(one.seed is not None for one in defaults)
-        self._steady = all(one.seed is not None or one.temperature == 0 for one in defaults)
+        seedless = [target for target in config.targets if target.parameters.seed is None]
+        self._seeded = not seedless
+        self._cold = not any(_warms(target.extra) for target in seedless)
+        self._steady = self._cold and all(target.parameters.temperature == 0 for target in seedless)
 
     def __call__(self, request: LLMRequest) -> CacheKey | None:
         """Return where the answer of a request is kept; None when nothing tells it from others for sure.
@@ -127,17 +130,20 @@ class RequestKeys:
 
         Mode `deterministic_only` takes what every target would be asked with temperature 0 or a seed, and what says
         "use" or "refresh" itself. Whether there is a temperature is for the request and the configuration to say: a
-        provider's own default is not known.
+        provider's own default is not known, and a temperature among the vendor fields is sent in place of theirs.
         """
         policy, said = self._policy, request.cache
         if said == "off" or policy.is_off:
             return False
-        if policy.mode == "always" or said is not None:
+        return policy.mode == "always" or said is not None or self._is_steady(request)
+
+    def _is_steady(self, request: LLMRequest) -> bool:
+        temperature = request.parameters.temperature
+        if self._seeded or request.parameters.seed is not None:
             return True
-        parameters = request.parameters
-        if parameters.seed is not None or parameters.temperature == 0:
-            return True
-        return self._steady if parameters.temperature is None else self._seeded
+        if request.extra and _warms(request.extra):
+            return False
+        return self._cold if temperature == 0 else self._steady and temperature is None
 
 
 def _namespace_of(client: str) -> str:
@@ -145,6 +151,12 @@ def _namespace_of(client: str) -> str:
         return client
     # Never cut: two long names may begin alike.
     return hashlib.sha256(client.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _warms(extra: Mapping[str, JSON]) -> bool:
+    # Some vendors have it one block below.
+    blocks = (extra, *(block for block in extra.values() if isinstance(block, Mapping)))
+    return any(block.get("temperature", 0) != 0 for block in blocks)
 
 
 def _may_choose(config: ClientConfig) -> bool:

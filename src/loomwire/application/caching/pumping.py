@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import math
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
 from typing import Final, TypeAlias
 
 from typing_extensions import override
@@ -14,13 +16,14 @@ from loomwire.application.caching.flight import Flight
 from loomwire.application.caching.replay import interrupted
 from loomwire.application.scopes import within
 from loomwire.domain.errors import LLMError, LLMTimeoutError
-from loomwire.domain.events import Finished, StreamEvent, StreamRestarted, UsageUpdate
+from loomwire.domain.events import Finished, StreamEvent, StreamRestarted, ToolCallEnd, UsageUpdate
 from loomwire.domain.ports.client import LLMStream
 from loomwire.domain.ports.clock import IClock
 from loomwire.domain.pricing import FREE, Usage
 from loomwire.domain.reports.steps import Step
 from loomwire.domain.requests import Bound
 from loomwire.domain.responses import LLMResponse
+from loomwire.domain.values import JSON, ToolCall
 
 LAYER: Final = "cache"
 NOTHING_USED: Final = Usage()
@@ -138,7 +141,7 @@ class Reader(LLMStream):
         if not self.finished:
             raise interrupted("the stream has not been read to its end", self._tape[: self._index])
         response = self._flight.result()
-        return response if self._is_mine else shared(response)
+        return own(response) if self._is_mine else shared(response)
 
     @property
     @override
@@ -164,7 +167,9 @@ class Reader(LLMStream):
         event = self._tape[self._index]
         self._index += 1
         self._read = True
-        return UsageUpdate(NOTHING_USED) if isinstance(event, UsageUpdate) and not self._is_mine else event
+        if isinstance(event, UsageUpdate) and not self._is_mine:
+            return UsageUpdate(NOTHING_USED)
+        return ToolCallEnd(event.index, _own_call(event.call)) if isinstance(event, ToolCallEnd) else event
 
     async def _awaited(self) -> None:
         if self._broken is not None:
@@ -203,12 +208,32 @@ class Reader(LLMStream):
             raise
 
 
+def own(response: Answered) -> Answered:
+    """Return an answer as it is for one of several: arguments of tool calls are what his tools may work on."""
+    if not response.tool_calls:
+        return response
+    twin = copy.copy(response)
+    # As with_step does it: nobody has seen the twin yet.
+    twin.__dict__.update(tool_calls=tuple(map(_own_call, response.tool_calls)))
+    return twin
+
+
 def shared(response: Answered) -> Answered:
     """Return the answer as it is for those who did not send for it: it cost them nothing, and says `cached`."""
-    twin = response.with_step(Step(LAYER, "", "shared"))
-    # As with_step does it: nobody has seen the twin yet.
+    twin = own(response).with_step(Step(LAYER, "", "shared"))
     twin.__dict__.update(usage=NOTHING_USED, cost=FREE, cached=True)
     return twin
+
+
+def _own_call(call: ToolCall) -> ToolCall:
+    given = call.arguments
+    return call if given is None else replace(call, arguments={name: _own(value) for name, value in given.items()})
+
+
+def _own(value: JSON) -> JSON:
+    if isinstance(value, Mapping):
+        return {name: _own(one) for name, one in value.items()}
+    return [*map(_own, value)] if isinstance(value, Sequence) and not isinstance(value, str) else value
 
 
 def ends_too_soon(flight: Flight[object], now: float, until: float) -> bool:

@@ -44,7 +44,7 @@ class TypedLLMClient(Generic[T]):
     `total_attempts` of the call, with what was wrong. Usage, cost and steps of all answers are summed. Not asked again
     are an answer cut by the token limit, a refusal, one stopped by a content filter, a stand-in (`degraded`), and a
     call of the request's own tools: nobody here may run them. A host that wants tools and then an object runs the tools
-    with `ILLMClient` first.
+    with `ILLMClient` first. No call fails by an answer that came from a cache: the last one is asked for anew, once.
 
     Args:
         source: Where each call leases its client.
@@ -107,13 +107,23 @@ class TypedLLMClient(Generic[T]):
             read = self._read(asked, response)
             if not isinstance(read, Misfit):
                 return spending.total(read)
-            if reasks <= 0 or not read.again or not self._may_send(target, bound, spending):
+            again = self._again(asked, response, read, reasks)
+            if again is None or not self._may_send(target, bound, spending):
                 failure = read.error(self.schema.name, response)
                 spending.charge(failure)
                 raise failure
             reasks -= 1
             spending.note(self._step("reasked", "output_invalid", started, f"{response.provider}/{response.model}"))
-            asked = asked.corrected(response, read.problems)
+            asked = again
+
+    @staticmethod
+    def _again(asked: Asked, response: LLMResponse[str], misfit: Misfit, reasks: int) -> Asked | None:
+        if not misfit.again:
+            return None
+        if reasks > 0:
+            return asked.corrected(response, misfit.problems)
+        # Nothing was sent for it, and it would fail every such call for as long as it is kept.
+        return asked.anew() if response.cached else None
 
     def _read(self, asked: Asked, response: LLMResponse[str]) -> LLMResponse[T] | Misfit:
         ended = dead_end(asked, response)

@@ -61,7 +61,8 @@ def vector_bytes(provider: str, model: str, vector: Vector) -> bytes | None:
     """Return a vector in the form in which it is kept: a head, both names, its numbers, 32 bits each, low byte first.
 
     Returns:
-        None for one whose numbers 32 bits cannot hold without loss or are not finite, an empty one, and whatever is no vector.
+        None for one whose numbers 32 bits cannot hold without loss or are not finite, an empty one, and whatever is no
+        vector.
     """
     numbers = _narrowed(vector)
     names = [name.encode("utf-8", "surrogatepass") for name in (provider, model)]

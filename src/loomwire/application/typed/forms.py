@@ -40,6 +40,11 @@ class Asked:
         """Tell whether a server that nobody knows may have refused the schema rather than the question."""
         return self.guessed and error.status is not None and error.reason in _SCHEMA_REFUSED
 
+    def anew(self) -> Asked | None:
+        """Return the same, answered by nothing that was kept; None when it is that already."""
+        request = self.request
+        return None if request.cache == "refresh" else replace(self, request=replace(request, cache="refresh"))
+
     def corrected(self, response: LLMResponse[str], problems: Sequence[str]) -> Asked:
         """Return the conversation with the answer and what was wrong with it."""
         listed = "\n".join(f"- {problem}" for problem in problems)

@@ -23,6 +23,7 @@ _FIRST_REST_S: Final = 1.0
 _LONGEST_REST_S: Final = 60.0
 _PATIENCE_S: Final = 5.0
 _MOST_OWED: Final = 16
+_MOST_DOUBTED: Final = 4096
 _log: Final = logging.getLogger("loomwire.cache")
 _T = TypeVar("_T")
 _Owed: TypeAlias = CacheKey | str | None
@@ -64,8 +65,9 @@ class Shielded(ICacheStrategy):
     rest. That the level swallowed a failure shows in its `statistics().errors`. A line is logged when the first rest
     begins, and one when the level works again.
 
-    What should have been purged while it could not be is purged before anything is got from it again; that is known in
-    this process only, and nowhere after its end.
+    What should have been purged while it could not be is purged before anything is got from it again, and what stands at
+    a key where something newer could not be set is never got; that is known in this process only, and not after its
+    end.
 
     Args:
         inner: The level.
@@ -94,6 +96,7 @@ class Shielded(ICacheStrategy):
         self._is_trying = False
         self._rested_at = 0.0
         self._owed: frozenset[_Owed] = frozenset()
+        self._doubted: set[CacheKey] = set()
         self.after_fork()
         _shields.add(self)
 
@@ -112,6 +115,10 @@ class Shielded(ICacheStrategy):
         if not self._may_ask() or (self._owed and not await self._pay()):
             self._count(misses=1)
             return None
+        if key in self._doubted:
+            await self._forgotten(key, self._timeout_s)
+            self._count(misses=1)
+            return None
         entry, is_known = await self._looked(key)
         if not is_known:
             self._count(misses=1)
@@ -121,10 +128,15 @@ class Shielded(ICacheStrategy):
     async def set(self, key: CacheKey, value: bytes, *, ttl_s: float, keep_s: float = 0.0) -> None:
         if self._unprepared is not None:
             await self._prepare(self._unprepared)
-        if not self._may_ask() or (self._owed and not await self._pay()):
-            self._count(refused=1)
-            return
-        await self._tried(self.inner.set(key, value, ttl_s=ttl_s, keep_s=keep_s), self._timeout_s)
+        is_kept = False
+        try:
+            if self._may_ask() and (not self._owed or await self._pay()):
+                _, is_kept = await self._tried(self.inner.set(key, value, ttl_s=ttl_s, keep_s=keep_s), self._timeout_s)
+            else:
+                self._count(refused=1)
+        finally:
+            if not is_kept or self._doubted:
+                self._doubt(key, is_kept=is_kept)
 
     @override
     async def invalidate(self, key: CacheKey) -> bool:
@@ -148,7 +160,7 @@ class Shielded(ICacheStrategy):
 
     @override
     async def entries(self, namespace: str | None = None, limit: int = 20) -> Sequence[EntryFacts]:
-        found = await self._tried(self.inner.entries(namespace, limit), _PATIENCE_S)
+        found, _ = await self._tried(self.inner.entries(namespace, limit), _PATIENCE_S)
         return () if found is None or self._owed else found
 
     @override
@@ -202,35 +214,48 @@ class Shielded(ICacheStrategy):
             self._worked()
         return entry, True
 
-    async def _tried(self, doing: Awaitable[_T], within_s: float) -> _T | None:
+    async def _tried(self, doing: Awaitable[_T], within_s: float) -> tuple[_T | None, bool]:
+        """Have something done; return what it gave, and whether nothing speaks against that it was done."""
         failures, works = self._failures, self._works
         try:
             async with asyncio.timeout(within_s):
                 found = await doing
         except TimeoutError:
             self._was_late(works)
-            return None
+            return None, False
         except Exception as error:  # noqa: BLE001  # as above
             self._broke(type(error).__name__)
-            return None
+            return None, False
         except asyncio.CancelledError:
             self._left()
             raise
         self._judge(failures)
-        return found
+        return found, failures == self._failures
 
     async def _forgotten(self, what: _Owed, within_s: float) -> bool | None:
         """Have the level forget something, and remember that when it failed."""
-        inner, failures = self.inner, self._failures
+        inner = self.inner
         forgetting = inner.invalidate(what) if isinstance(what, CacheKey) else inner.clear(what)
         is_done = False
         try:
-            found = await self._tried(forgetting, within_s)
-            is_done = failures == self._failures
+            found, is_done = await self._tried(forgetting, within_s)
         finally:
             with self._lock:
                 self._owed = _owing(self._owed - {what} if is_done else self._owed | {what})
+                if is_done and isinstance(what, CacheKey):
+                    self._doubted.discard(what)
         return found
+
+    def _doubt(self, key: CacheKey, *, is_kept: bool) -> None:
+        """Remember that something older may stand at a key, or that it does no more."""
+        with self._lock:
+            if is_kept:
+                self._doubted.discard(key)
+                return
+            self._doubted.add(key)
+            if len(self._doubted) > _MOST_DOUBTED:
+                self._owed = _owing(self._owed | {each.namespace for each in self._doubted})
+                self._doubted.clear()
 
     async def _pay(self) -> bool:
         """Forget what should have been forgotten; tell whether nothing is owed any more."""

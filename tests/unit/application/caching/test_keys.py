@@ -397,6 +397,29 @@ def test_every_target_must_be_asked_for_the_same_answer_again(
     assert RequestKeys(config).keeps(replace(ASK, parameters=asked)) is kept
 
 
+WARM: Mapping[str, JSON] = {"temperature": 0.9}
+
+
+@pytest.mark.parametrize(
+    ("default", "extra", "asked", "kept"),
+    [
+        (COLD, WARM, NONE, False),
+        (COLD, {"options": WARM}, NONE, False),
+        (COLD, {"options": WARM}, COLD, False),
+        (SEEDED, WARM, COLD, True),
+        (COLD, WARM, Parameters(seed=1), True),
+        (COLD, {"temperature": 0, "options": {"num_ctx": 1}}, NONE, True),
+        (NONE, {"x": 1}, COLD, True),
+    ],
+)
+def test_a_temperature_among_the_vendor_fields_is_the_one_that_counts(
+    default: Parameters, extra: Mapping[str, JSON], asked: Parameters, kept: bool
+) -> None:
+    target, request = replace(TARGET, parameters=default), replace(ASK, parameters=asked)
+    assert RequestKeys(client(replace(target, extra=extra))).keeps(request) is kept
+    assert RequestKeys(client(target)).keeps(replace(request, extra=extra)) is kept
+
+
 def test_digests_of_other_operations_and_values_differ() -> None:
     digests = [
         digest_of("embed"),

@@ -12,6 +12,7 @@ from loomwire.domain.caching.entries import CacheKey
 from loomwire.domain.caching.policies import DiskLevel, MemoryLevel
 from loomwire.infrastructure.caching.stores import CacheStores
 from loomwire.infrastructure.vectors.table import SimilarityIndexes
+from support.chains import turns
 from support.shelves import DictStore, OneStore
 
 
@@ -104,8 +105,7 @@ async def test_a_purge_that_is_cancelled_forgets_what_is_on_the_levels_that_answ
     caches = CacheStates(TwoStores(inner, outer), SimilarityIndexes())
     await inner.set(CacheKey("planner", bytes(32)), b"old", ttl_s=60)
     task = asyncio.create_task(caches.purge())
-    while not outer.left_inside:
-        await asyncio.sleep(0)
+    await turns()
     task.cancel()
     await asyncio.wait([task])
     assert (task.cancelled(), inner.kept) == (True, {})

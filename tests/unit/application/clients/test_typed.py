@@ -383,6 +383,30 @@ async def test_no_call_is_sent_more_often_than_it_may_be_however_often_it_asks(b
     assert len(stage.client.requests) == sends
 
 
+KEPT = says("kept", cached=True, steps=(Step("cache", "memory", "hit"),))
+
+
+async def test_an_answer_that_was_kept_is_asked_for_again_as_any_other() -> None:
+    stage = Stage(KEPT, replace(KEPT, output="", text='{"value": 4}'))
+    assert (await stage.typed.generate(ASK)).output == 4
+    assert [request.cache for request in stage.client.requests] == [None, None]
+
+
+@pytest.mark.parametrize("reasks", [0, 1])
+async def test_no_call_fails_by_what_was_kept(reasks: int) -> None:
+    stage = Stage(*[KEPT] * (reasks + 1), says(), reasks=reasks)
+    assert (await stage.typed.generate(ASK)).output == 3
+    *before, last = stage.client.requests
+    assert [request.cache for request in before] == [None] * (reasks + 1)
+    assert (last.cache, last.messages) == ("refresh", before[-1].messages)
+
+
+async def test_what_was_asked_for_anew_is_so_once() -> None:
+    stage = Stage(KEPT, KEPT, reasks=0)
+    await stage.failure()
+    assert [request.cache for request in stage.client.requests] == [None, "refresh"]
+
+
 async def test_a_decoder_without_reasons_still_gives_one() -> None:
     error = await Stage(says("three"), reasks=0, schema=Number(problems=())).failure()
     assert error.problems == ("$: the answer does not fit",)

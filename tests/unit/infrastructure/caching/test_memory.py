@@ -373,3 +373,30 @@ def test_a_child_has_what_its_parent_kept_and_waits_for_none_of_its_threads() ->
     may_go.set()
     busy.join()
     assert asyncio.run(there(used, 1)) == [0]
+
+
+async def test_a_clock_that_runs_backwards_while_somebody_sweeps_disturbs_nobody() -> None:
+    clock = FakeClock()
+    back: list[float] = []
+    cache = MemoryCache(MemoryLevel(10**7), now=lambda: clock.now() - sum(back))
+    await filled(cache, 1000, ttl_s=1.0)
+    await clock.advance(10.0)
+    sweeping = asyncio.create_task(cache.sweep())
+    await asyncio.sleep(0)
+    back.append(5.0)
+    await cache.set(key(5), PIECE, ttl_s=1.0)
+    await sweeping
+    assert (cache.statistics().entries, await there(cache, 1000)) == (1, [5])
+
+
+async def test_the_oldest_is_who_is_there_longest_in_any_namespace() -> None:
+    clock = FakeClock()
+    cache = MemoryCache(MemoryLevel(10**7), now=clock.now)
+    for number, namespace in enumerate(("planner", "other", "planner")):
+        await cache.set(key(number, namespace), PIECE, ttl_s=100.0)
+        await clock.advance(1.0)
+    assert cache.statistics().oldest_s == 3.0
+    await cache.set(key(0), PIECE, ttl_s=100.0)
+    assert cache.statistics().oldest_s == 2.0
+    await cache.clear("other")
+    assert cache.statistics().oldest_s == 1.0

@@ -16,6 +16,7 @@ from loomwire.domain.caching.entries import CacheEntry, CacheKey, CacheStatistic
 from loomwire.domain.ports.caching.cache import ICacheStrategy
 from loomwire.infrastructure.caching import shielded as shields
 from loomwire.infrastructure.caching.shielded import Shielded
+from support.chains import turns
 
 FACTS = EntryFacts("odd", "planner", "00" * 32, 1, 0.0, 1.0, 1)
 
@@ -175,7 +176,7 @@ async def test_after_three_failures_in_a_row_the_level_rests_twice_as_long_each_
         assert shielded.statistics().resting_s == rest_s
         hands.now += rest_s - 0.001
         await fails(shielded)
-        await shielded.set(key("a"), b"1", ttl_s=9)
+        await shielded.set(key("b"), b"1", ttl_s=9)
         assert odd.looks == looks, "it was asked while it rests"
         hands.now += 0.002
         await fails(shielded)
@@ -257,7 +258,7 @@ async def test_who_is_cancelled_is_cancelled_and_the_next_one_may_try(
     odd.is_down, odd.waits = False, for_ever
     doings: tuple[Callable[[], Coroutine[object, object, object]], ...] = (
         lambda: shielded.get(key("a")),
-        lambda: shielded.set(key("a"), b"1", ttl_s=1),
+        lambda: shielded.set(key("b"), b"1", ttl_s=1),
     )
     for doing in doings:
         hands.now += 1.5
@@ -458,3 +459,59 @@ def test_a_child_has_a_lock_of_its_own(shielded: Shielded, odd: Odd) -> None:
     assert os.waitpid(child, 0)[1] == 0
     shields._after_fork()
     assert asyncio.run(shielded.get(key("a"))) is not None
+
+
+@pytest.mark.parametrize("how", ["fails", "rests", "is late", "is cancelled"])
+async def test_what_is_there_is_not_returned_once_something_newer_could_not_be_set(
+    shielded: Shielded, odd: Odd, hands: Hands, how: str
+) -> None:
+    await shielded.set(key("a"), b"old", ttl_s=9)
+    await shielded.set(key("b"), b"old", ttl_s=9)
+    odd.is_down = how in {"fails", "rests"}
+    odd.waits = at_once if odd.is_down else for_ever
+    if how == "rests":
+        await fails(shielded)
+    task = asyncio.create_task(shielded.set(key("a"), b"new", ttl_s=9))
+    await asyncio.sleep(0)
+    if how == "is cancelled":
+        task.cancel()
+    await asyncio.wait([task])
+    odd.is_down, odd.waits = False, at_once
+    hands.now += 5
+    assert await shielded.get(key("a")) is None
+    assert key("a") not in odd.data, "others still get it there"
+    assert await shielded.get(key("b")) is not None
+    await shielded.set(key("a"), b"newer", ttl_s=9)
+    entry = await shielded.get(key("a"))
+    assert entry is not None
+    assert entry.value == b"newer"
+
+
+async def test_when_too_much_could_not_be_set_to_remember_its_namespace_is_purged(
+    shielded: Shielded, odd: Odd, hands: Hands
+) -> None:
+    await shielded.set(key("a"), b"old", ttl_s=9)
+    odd.is_down = True
+    await fails(shielded)
+    for number in range(5000):
+        await shielded.set(key(f"{number}"), b"new", ttl_s=9)
+    odd.is_down = False
+    hands.now += 5
+    await shielded.get(key("a"))
+    assert odd.asked == ["planner"]
+
+
+async def test_what_is_owed_is_owed_still_when_it_is_late_while_others_are_answered(
+    shielded: Shielded, odd: Odd
+) -> None:
+    await shielded.set(key("a"), b"old", ttl_s=9)
+    odd.is_down = True
+    await shielded.invalidate(key("a"))
+    odd.is_down, odd.waits = False, for_ever
+    paying = asyncio.create_task(shielded.get(key("a")))
+    await turns()
+    odd.waits = at_once
+    await shielded.entries()
+    assert await paying is None
+    assert await shielded.get(key("a")) is None
+    assert odd.data == {}

@@ -171,3 +171,10 @@ def test_the_table_costs_no_import_of_numpy() -> None:
     code = "import sys, loomwire.infrastructure.vectors.table as t; t.SimilarityIndexes().check('numpy'); "
     code += "sys.exit('numpy' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_numpy_index_of_one_vector_takes_the_room_of_one() -> None:
+    # Each turn of a conversation is a context of its own, and most of them hold one question.
+    index = NumpyIndex(1536)
+    index.add(1, [1.0] * 1536)
+    assert index.held_bytes() == 4 * 1536

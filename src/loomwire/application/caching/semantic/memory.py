@@ -24,6 +24,8 @@ IndexMaker: TypeAlias = Callable[[int], ISimilarityIndex]
 _PENDING: Final = 256
 _BESIDE: Final = 600
 """Bytes that Python takes for one entry beside its text and its vector, measured: 420 here, the rest in the index."""
+_CONTEXT: Final = 800
+"""Bytes that one more context takes, measured: its index and its key. Each turn of a conversation is one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +200,8 @@ class SimilarMemory(IMemoryHolder):
         with self._lock:
             vectors = sum(index.held_bytes() for index in self._indexes.values())
             pending = sum(4 * len(asked.vector) + len(asked.question) for asked in self._pending.values())
-            return vectors + pending + self._characters + _BESIDE * len(self._entries)
+            beside = _BESIDE * len(self._entries) + _CONTEXT * len(self._indexes)
+            return vectors + pending + self._characters + beside
 
     @override
     def allow(self, share: float) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import math
 import random
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
+from contextvars import ContextVar
 from typing import Final, TypeVar
 
 from loomwire.application.caching.keys import digest_of
@@ -22,6 +23,8 @@ T = TypeVar("T", bound=JSON)
 _VERSION: Final = 1
 _LONGEST_NAMESPACE: Final = 200
 _OPERATION: Final = "host"
+_FETCHING: Final[ContextVar[tuple[Hashable, ...]]] = ContextVar("loomwire_fetching", default=())
+"""For whom a `fetch` runs, the outermost first."""
 
 
 class LLMCache:
@@ -109,12 +112,13 @@ class LLMCache:
         Args:
             namespace: What can be purged as a whole, 1 to 200 characters.
             *parts: What it is the value of.
-            fetch: Gets the value; it must not ask for the same value itself.
+            fetch: Gets the value; it cannot ask for the same value itself, and two must not ask for each other's.
             ttl_s: For how many seconds to keep it; None takes the configured lifetime.
             tenant: On whose behalf.
 
         Raises:
-            LLMValidationError: A part or what was fetched is no JSON, or `ttl_s` or the namespace is out of its range.
+            LLMValidationError: A part or what was fetched is no JSON, `ttl_s` or the namespace is out of its range, or
+                `fetch` asks for its own value.
             Exception: What `fetch` raised, to each caller as a copy of its own; it is not kept.
         """
         key, lifetime = _key(namespace, parts, tenant), self._lifetime(ttl_s)
@@ -125,12 +129,19 @@ class LLMCache:
             def is_void() -> bool:
                 return fetching.is_void or purges.count(namespace) != purged
 
+            # Whoever comes after a purge begins anew.
+            flight = (_OPERATION, key, fetching, purged)
+            outer = _FETCHING.get()
+            if flight in outer:
+                # It would wait for itself, also after everybody else has left.
+                raise LLMValidationError("fetch asks for the value that it fetches", hint="Ask the source itself.")
+
             async def work() -> bytes:
+                _FETCHING.set((*outer, flight))
                 kept = await self._kept(key)
                 return await self._fetched(key, fetch, lifetime, is_void) if kept is None else kept
 
-            # Whoever comes after a purge begins anew.
-            raw, _ = await self._caches.flights.joined((_OPERATION, key, fetching, purged), work)
+            raw, _ = await self._caches.flights.joined(flight, work)
         value: T = json.loads(raw)["value"]
         return value
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from typing_extensions import override
 
 from loomwire.application.caching.flight import Flight
-from loomwire.application.caching.pumping import Answered, Pump, shared
+from loomwire.application.caching.pumping import Answered, Pump, own, shared
 from loomwire.application.caching.replay import ReplayedStream
 from loomwire.application.caching.terms import Keeping
 from loomwire.application.clients.cached.answers import NOTHING, Answers, Found
@@ -46,6 +46,8 @@ class CachedClient(ILLMClient):
     - Whoever sent pays: what came from a cache, or from another's call, has usage 0, cost 0 and `cached`, and a step of
       layer `cache` that says how: hit, stale, similar or shared.
     - An answer is kept before it, or the end of its stream, is handed out; a stream that does not end is not kept.
+    - What was asked for before a purge is handed out to those who asked, and neither kept nor shared after it.
+    - What was too slow for one caller is joined by no other one: a call that hangs harms those who wait for it already.
     - Nothing that goes wrong with a cache is an error of the call, and no look takes longer than its deadline.
     - When no target answered, an old answer may: with the steps of the failed call, and `degraded` where it is the last
       resort of `on_exhausted: stale_cache`.
@@ -107,7 +109,7 @@ class CachedClient(ILLMClient):
             failed = error
         else:
             if not is_shared:
-                return response
+                return own(response)
             keeping.tally.note("shared")
             return shared(response)
         try:

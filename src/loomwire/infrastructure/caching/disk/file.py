@@ -15,10 +15,12 @@ from typing import Final, final
 from urllib.parse import quote
 
 from loomwire.infrastructure.caching.disk.schema import (
+    HEAD_BYTES,
     VERSION,
     ForeignSchemaError,
     blank,
     check_schema,
+    read_head,
     read_version,
 )
 
@@ -121,7 +123,7 @@ class DiskFile:
         """Delete the file, when it is ours, so that nothing that was kept there is ever found again.
 
         Raises:
-            OSError: It cannot be deleted.
+            OSError, sqlite3.Error: It cannot be deleted.
         """
         with self._alone(_OPENING_S), suppress(FileNotFoundError):
             if self.is_same or self._version() is not None:
@@ -163,15 +165,19 @@ class DiskFile:
         return ""
 
     def _version(self) -> int | None:
+        if not self.path.is_file():
+            return None
         # By SQLite, which keeps the file open as long as it has to: who closes a file himself gives up every lock that
         # his process holds on it, also those of another container. Immutable: no log and no journal is looked at.
         try:
             with closing(sqlite3.connect(self._uri("mode=ro&immutable=1"), uri=True)) as connection:
                 return read_version(connection)
         except sqlite3.DatabaseError as error:
-            if is_damage(error):
-                return None
-            raise
+            if not is_damage(error):
+                raise
+        # It may have been ours once, and nobody has it open.
+        with self.path.open("rb") as file:
+            return read_head(file.read(HEAD_BYTES))
 
     def _make(self) -> None:
         self._remove_sides()

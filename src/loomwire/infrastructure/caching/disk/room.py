@@ -204,7 +204,7 @@ class DiskRoom:
     def _remove(self) -> bool:
         try:
             self._file.remove()
-        except OSError as error:
+        except _FAILURES as error:
             self._handle(error)
             return False
         self.debts.forgive()

@@ -9,7 +9,10 @@ APPLICATION_ID: Final = 0x4C774331
 """Tells our files from other SQLite files."""
 VERSION: Final = 1
 """Of the schema; a file of a later version is left alone."""
+HEAD_BYTES: Final = 100
+"""What of a file's beginning `read_head` needs."""
 
+_MAGIC: Final = b"SQLite format 3\x00"
 _PAGE: Final = 8192
 _WRITE_AHEAD: Final = b"\x02\x02"
 
@@ -52,6 +55,13 @@ def blank() -> bytes:
         connection.close()
     # A memory database knows no write-ahead log; these two bytes of the header say that a file has one.
     return made[:18] + _WRITE_AHEAD + made[20:]
+
+
+def read_head(head: bytes) -> int | None:
+    """Return the schema version of a damaged file of ours by its first `HEAD_BYTES` bytes; None for any other file."""
+    if len(head) < HEAD_BYTES or not head.startswith(_MAGIC) or int.from_bytes(head[68:72], "big") != APPLICATION_ID:
+        return None
+    return int.from_bytes(head[60:64], "big")
 
 
 def read_version(connection: sqlite3.Connection) -> int | None:

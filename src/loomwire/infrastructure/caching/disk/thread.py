@@ -52,7 +52,8 @@ class DiskThread:
         self._begin()
 
     def _begin(self) -> None:
-        self._lock = threading.Lock()
+        # Reentrant: the collector may call `stop` of a cache that nobody has any more while this thread holds it.
+        self._lock = threading.RLock()
         # Held while the file is in use, so that nobody forks then; no loop ever waits for it.
         self.in_use = threading.Lock()
         self._queue: queue.SimpleQueue[AnyJob | None] = queue.SimpleQueue()

@@ -262,3 +262,20 @@ async def test_the_memory_of_the_process_is_watched_before_anything_is_kept() ->
     await cache.set("space", 1, value=1)
     await cache.remember("space", 2, fetch=Source())
     assert begun == [0, 1]
+
+
+@pytest.mark.parametrize("apart", [False, True])
+async def test_a_fetch_that_asks_for_its_own_value_is_told_and_waits_for_nobody(*, apart: bool) -> None:
+    cache, before = LLMCache(states_over(), CachePolicy), asyncio.all_tasks()
+
+    async def other() -> JSON:
+        return await asyncio.create_task(itself("a")) if apart else await itself("a")
+
+    async def itself(name: str) -> JSON:
+        return await cache.remember("space", name, fetch=other if name == "b" else lambda: itself("b"))
+
+    with pytest.raises(LLMValidationError, match="asks for the value that it fetches"):
+        await itself("a")
+    await asyncio.sleep(0)
+    assert asyncio.all_tasks() == before
+    assert await cache.remember("space", "a", fetch=Source()) is not None

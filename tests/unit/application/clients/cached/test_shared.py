@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import copy
+from collections.abc import Mapping
 from dataclasses import replace
+from types import MappingProxyType
 
 import pytest
 
@@ -16,9 +18,10 @@ from loomwire.domain.errors import (
     LLMValidationError,
     StreamInterruptedError,
 )
-from loomwire.domain.events import StreamRestarted, TextDelta, UsageUpdate
+from loomwire.domain.events import StreamRestarted, TextDelta, ToolCallEnd, UsageUpdate
 from loomwire.domain.pricing import FREE, Usage
 from loomwire.domain.requests import Bound, LLMRequest
+from loomwire.domain.values import JSON, ToolCall
 from loomwire.testing import Reply
 from support.chains import HI, turns
 from support.falling import told
@@ -345,6 +348,29 @@ def test_two_loops_send_one_each_and_share_what_was_kept() -> None:
     assert asyncio.run(saved.client.generate(HI)).cached
     saved.place.kept.clear()
     assert not asyncio.run(saved.client.generate(HI)).cached
+
+
+async def test_nobodys_tools_change_the_arguments_of_anybody_else() -> None:
+    given: Mapping[str, JSON] = {"to": [1, {"a": "b"}]}
+    cut = ToolCall("d", "add", None, '{"to')
+    saved = Saved([Reply("", tool_calls=(ToolCall("c", "add", MappingProxyType(given)), cut), delay_s=1.0)])
+    calls = [ask(saved, HI), listen(saved, HI), ask(saved, HI)]
+    await saved.clock.advance(1.0)
+    answers = [await call for call in calls]
+    made = [answer.tool_calls[0].arguments for answer in answers]
+    assert (saved.sent, len(set(map(id, made)))) == (1, 3)
+    assert made == [given] * 3
+    assert {answer.tool_calls[1] for answer in answers} == {cut}
+
+
+async def test_readers_of_one_stream_have_arguments_of_their_own() -> None:
+    leaf, saved = fed()
+    readers = [Read(saved), Read(saved)]
+    leaf.feed(ToolCallEnd(0, ToolCall("c", "add", {"to": [1]})), END)
+    await turns()
+    made = [one.call for reader in readers for one in reader.events if isinstance(one, ToolCallEnd)]
+    assert [call.arguments for call in made] == [{"to": [1]}] * 2
+    assert made[0].arguments is not made[1].arguments
 
 
 async def test_thousands_at_once_are_one_request() -> None:

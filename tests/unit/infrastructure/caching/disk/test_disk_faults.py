@@ -232,6 +232,16 @@ async def test_what_is_no_file_or_another_users_is_left_alone(disk: Disk, caplog
     await cache.aclose()
 
 
+async def test_a_pipe_in_its_place_hangs_nobody_who_clears(disk: Disk) -> None:
+    os.mkfifo(disk.path)
+    cache = disk.cache()
+    await fill(cache, "a")
+    await cache.clear()
+    assert await value(cache, "a") is None
+    await cache.aclose()
+    assert disk.path.is_fifo()
+
+
 async def test_a_file_that_is_deleted_while_open_is_made_again(disk: Disk, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO", "loomwire.cache")
     cache = disk.cache()

@@ -284,3 +284,35 @@ def test_a_second_process_is_not_kept_out(disk: Disk) -> None:
     assert is_true_in_child(lambda: asyncio.run(look()))
     assert asyncio.run(value(cache, "a")) == b"a"
     asyncio.run(cache.aclose())
+
+
+async def test_two_caches_of_one_process_keep_their_locks_on_one_file(disk: Disk) -> None:
+    async def leave() -> bool:
+        last = disk.cache()
+        await fill(last, "b")
+        await last.aclose()
+        return True
+
+    waiting, going = os.pipe()
+
+    def go() -> None:
+        os.read(waiting, 1)
+        leave_after(leave)
+
+    # Before anything is open, since a fork closes it.
+    child = child_of(go)
+    cache, other = disk.cache(), disk.cache()
+    await fill(cache, "a")
+    assert await value(other, "a") == b"a"
+    await other.aclose()
+    os.write(going, b"!")
+    await asyncio.to_thread(os.waitpid, child, 0)
+    # SQLite deletes the log when the last one goes, and a process that lost its locks is nobody.
+    assert disk.beside("-wal").exists()
+    await fill(cache, "c")
+    late = disk.cache()
+    assert [await value(late, word) for word in "abc"] == [b"a", b"b", b"c"]
+    await late.aclose()
+    await cache.aclose()
+    os.close(waiting)
+    os.close(going)
