@@ -20,7 +20,7 @@ _UNITS: Final = ("KiB", "MiB", "GiB", "TiB")
 _SOURCES: Final = {
     "configured": "memory.limit",
     "cgroup": "the control group",
-    "machine": "a guess: with what the machine has left",
+    "machine": "a guess: the machine has no more",
 }
 _COLOURS: Final = {"normal": "green", "soft": "yellow", "high": "red", "critical": "red"}
 

@@ -2,45 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from loomwire.application.caching.states import CacheStates
 from loomwire.application.registry import ClientRegistry
-from loomwire.domain.caching.entries import CacheStatistics
-from loomwire.domain.values import JSON
 
 if TYPE_CHECKING:
     from dependency_injector import containers
 
-    from loomwire.application.caching.semantic.tallies import SimilarCounts
-    from loomwire.application.caching.tallies import CacheCounts
     from loomwire.application.caching.values.llm_cache import LLMCache
     from loomwire.application.memory.gate import MemoryGate
-
-
-@dataclass(frozen=True, slots=True)
-class CacheReport:
-    """What is kept now, and what caches did since the process started.
-
-    Attributes:
-        levels: Every open level, the fastest first.
-        clients: What the caches of each client did, by name.
-        similar: What those did that compare questions, by name; nothing where none does.
-    """
-
-    levels: Sequence[CacheStatistics]
-    clients: Mapping[str, CacheCounts]
-    similar: Mapping[str, SimilarCounts]
-
-    def to_dict(self) -> dict[str, JSON]:
-        """Return the report as JSON."""
-        return {
-            "levels": [level.to_dict() for level in self.levels],
-            "clients": {name: counts.to_dict() for name, counts in self.clients.items()},
-            "similar": {name: counts.to_dict() for name, counts in self.similar.items()},
-        }
+    from loomwire.container.keeping.report import CacheReport
 
 
 class CachingDoor:
@@ -81,4 +53,6 @@ class CachingDoor:
         """Return what is kept and what caches did so far; never waits, and shows no value."""
         caches: CacheStates = self.wiring.cache_states()
         levels = [level.statistics() for level in caches.stores.levels()]
+        from loomwire.container.keeping.report import CacheReport
+
         return CacheReport(levels, caches.counts(), caches.similar())

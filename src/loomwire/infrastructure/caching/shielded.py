@@ -65,9 +65,8 @@ class Shielded(ICacheStrategy):
     rest. That the level swallowed a failure shows in its `statistics().errors`. A line is logged when the first rest
     begins, and one when the level works again.
 
-    What should have been purged while it could not be is purged before anything is got from it again, and what stands at
-    a key where something newer could not be set is never got; that is known in this process only, and not after its
-    end.
+    What should have been purged while it could not be is purged before anything is got from it again. What stands where
+    something newer could not be set is never got. Both is known in this process only, and nowhere after its end.
 
     Args:
         inner: The level.

@@ -6,6 +6,7 @@ from dataclasses import replace
 from dependency_injector import containers, providers
 
 from loomwire.application.generation import build_generation
+from loomwire.application.pipeline import Parts
 from loomwire.application.registry import ClientRegistry
 from loomwire.container.keeping.door import CachingDoor
 from loomwire.domain.caching.policies import CachePolicy, MemoryLevel
@@ -17,16 +18,18 @@ from support.shelves import DictStore, OneStore, states_over
 class Door(CachingDoor):
     """What a container has of it."""
 
-    def __init__(self, made: ClientRegistry) -> None:
+    def __init__(self, made: ClientRegistry, works: Parts) -> None:
         self.states = states_over(DictStore())
         self.wiring = containers.DynamicContainer()
         self.wiring.cache_states = providers.Object(self.states)
+        self.wiring.parts = providers.Object(works)
         self._registry = made
 
 
 def door(policy: CachePolicy | None = None) -> Door:
     config = replace(snapshot("planner"), cache=policy or CachePolicy())
-    return Door(ClientRegistry(build_generation(1, config, parts(ScriptedClient(then="Hello.")))))
+    works = parts(ScriptedClient(then="Hello."))
+    return Door(ClientRegistry(build_generation(1, config, works)), works)
 
 
 async def test_a_host_keeps_on_the_levels_of_the_configuration_in_force() -> None:

@@ -177,6 +177,21 @@ async def test_a_value_on_its_way_to_a_slow_level_goes_again_when_it_was_purged_
     assert store.kept == {}
 
 
+@pytest.mark.parametrize("namespace", ["space", None])
+async def test_a_purge_from_outside_counts_for_what_is_being_fetched(namespace: str | None) -> None:
+    caches, old = states_over(store := DictStore()), Source("old", waits=True)
+    cache = LLMCache(caches, CachePolicy, lambda: 0.5)
+    before = asyncio.create_task(_remembered(cache, old))
+    await turns()
+    await caches.purge(namespace)
+    after = asyncio.create_task(_remembered(cache, Source("new")))
+    await turns()
+    old.gate.set()
+    assert (await before, await after) == ("old", "new")
+    assert await cache.get("space", "q") == "new"
+    assert len(store.kept) == 1
+
+
 async def test_another_namespace_is_spared() -> None:
     cache, other = cache_over(store := DictStore()), Source("other", waits=True)
     task = asyncio.create_task(_remembered(cache, other))
