@@ -63,7 +63,7 @@ class CachedEmbedder(IEmbedder):
         async for part in in_parts(request.texts):
             wanted.update((text, shelf.key(prefix, text)) for text in part)
         # One key for all orders of the same texts.
-        flight = (OPERATION, shelf.namespace, request.cache == "refresh", frozenset(wanted.values()))
+        flight = (OPERATION, shelf.namespace, request.cache == "refresh", frozenset(wanted.values()), shelf.purged())
         gathered, shared = await shelf.joined(flight, request, partial(self._gathered, request, wanted))
         vectors: list[Vector] = []
         async for part in in_parts(request.texts):
@@ -96,6 +96,7 @@ class CachedEmbedder(IEmbedder):
     async def _asked(
         self, request: EmbedRequest, wanted: Mapping[str, CacheKey], known: Mapping[str, _Known]
     ) -> _Gathered:
+        purged = self._shelf.purged()
         missing = tuple(text for text in wanted if text not in known)
         sent = await self._sent(request, missing)
         if known and _differ(sent, next(iter(known.values()))):
@@ -105,7 +106,7 @@ class CachedEmbedder(IEmbedder):
             steps = (*first.steps, *again.steps)
             sent = replace(again, usage=first.usage + again.usage, cost=first.cost + again.cost, steps=steps)
         fresh = dict(zip(missing, sent.vectors, strict=True))
-        await self._keep(request, wanted, fresh, sent)
+        await self._keep(request, {wanted[text]: one for text, one in fresh.items()}, sent, purged)
         return _Gathered(known, fresh, sent)
 
     def _renew(self, request: EmbedRequest, old: Mapping[str, CacheKey]) -> None:
@@ -144,14 +145,14 @@ class CachedEmbedder(IEmbedder):
         return response
 
     async def _keep(
-        self, request: EmbedRequest, wanted: Mapping[str, CacheKey], fresh: Mapping[str, Vector], sent: EmbedResponse
+        self, request: EmbedRequest, fresh: Mapping[CacheKey, Vector], sent: EmbedResponse, purged: int
     ) -> None:
         shelf = self._shelf
         kept = False
 
-        async def put(text: str) -> None:
+        async def put(key: CacheKey) -> None:
             nonlocal kept
-            kept |= await shelf.keep(wanted[text], vector_bytes(sent.provider, sent.model, fresh[text]))
+            kept |= await shelf.keep(key, vector_bytes(sent.provider, sent.model, fresh[key]), purged)
 
         await each(tuple(fresh), put, shelf.hurry(request))
         shelf.tally.note("kept" if kept else "refused")

@@ -48,7 +48,7 @@ class CachedReranker(IReranker):
         if prefix is None:
             return await self._inner.rerank(request)
         key = shelf.key(prefix, *request.documents)
-        flight = (OPERATION, key, request.cache == "refresh")
+        flight = (OPERATION, key, request.cache == "refresh", shelf.purged())
         found, shared = await shelf.joined(flight, request, partial(self._found, request, key))
         if isinstance(found, RerankResponse) and not shared:
             shelf.tally.note("misses")
@@ -83,8 +83,9 @@ class CachedReranker(IReranker):
 
     async def _asked(self, request: RerankRequest, key: CacheKey) -> RerankResponse:
         shelf = self._shelf
+        purged = shelf.purged()
         sent = await self._inner.rerank(request)
-        kept = await shelf.keep(key, ranking_bytes(sent) if _fits(sent, request) else None)
+        kept = await shelf.keep(key, ranking_bytes(sent) if _fits(sent, request) else None, purged)
         shelf.tally.note("kept" if kept else "refused")
         return sent
 

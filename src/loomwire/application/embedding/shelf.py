@@ -7,7 +7,7 @@ import math
 import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Iterable, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from hashlib import sha256
 from typing import Final, TypeVar
 
@@ -15,6 +15,7 @@ from loomwire.application.caching.canonical import silent_fields
 from loomwire.application.caching.flights import Flights
 from loomwire.application.caching.keys import SHARED, digest_of
 from loomwire.application.caching.states import CacheStates
+from loomwire.application.caching.purges import Purges
 from loomwire.application.caching.tallies import CacheTally
 from loomwire.application.pipeline import Parts
 from loomwire.application.resilience.stand_ins import is_exhausted
@@ -57,6 +58,7 @@ class Shelf:
         namespace: What can be purged as a whole.
         flights: Calls that are going on, for those who ask the same.
         tally: What is counted.
+        purges: How often what is kept was purged: nothing that was asked for before a purge is kept after it.
         clock: The time; None takes the system's.
         draw: Gives a number from 0 to 1, for the spread of lifetimes.
     """
@@ -67,6 +69,7 @@ class Shelf:
     namespace: str = "vectors"
     flights: Flights = field(default_factory=Flights)
     tally: CacheTally = field(default_factory=CacheTally)
+    purges: Purges = field(default_factory=Purges)
     clock: IClock | None = None
     draw: Callable[[], float] = random.random
 
@@ -99,6 +102,10 @@ class Shelf:
     async def found(self, key: CacheKey, stale_s: float = 0.0) -> CacheEntry | None:
         """Return what is kept and still fresh, or went stale less than so many seconds ago, or None."""
         entry = await self.store.get(key)
+        longest_s = self.policy.ttl_s * (1 + self.policy.ttl_jitter)
+        if entry is not None and entry.ttl_s > longest_s:
+            # It was kept under longer terms, before an edit or by another process.
+            entry = replace(entry, ttl_s=longest_s)
         return entry if entry is not None and (entry.is_fresh or entry.stale_s < stale_s) else None
 
     def stands_in(self, error: LLMError) -> bool:
@@ -109,12 +116,20 @@ class Shelf:
         """Have something old fetched anew while nobody waits, once at a time for all who got it."""
         self.flights.behind(key, work, until=math.inf if request.bound is None else request.bound.at)
 
-    async def keep(self, key: CacheKey, value: bytes | None) -> bool:
-        """Keep a value unless it is None or too large; tell whether it was."""
-        if value is None or len(value) > self.policy.max_entry:
+    def purged(self) -> int:
+        """Return how often what is kept here was purged; taken before something is asked for, and given to `keep`."""
+        return self.purges.count(self.namespace)
+
+    async def keep(self, key: CacheKey, value: bytes | None, purged: int) -> bool:
+        """Keep a value unless it is None, too large or older than a purge; tell whether it was."""
+        if value is None or len(value) > self.policy.max_entry or self.purged() != purged:
             return False
         spread = 1 + self.policy.ttl_jitter * (2 * self.draw() - 1)
         await self.store.set(key, value, ttl_s=max(self.policy.ttl_s * spread, 0.001), keep_s=self.policy.keep_s)
+        if self.purged() != purged:
+            # It was purged while it was on its way to a slow level.
+            await self.store.invalidate(key)
+            return False
         return True
 
     def hurry(self, request: CallTerms) -> Callable[[], bool]:
@@ -149,6 +164,7 @@ def shelf_of(config: ClientConfig, caches: CacheStates, parts: Parts) -> Shelf |
         namespace=SHARED if shared else namespace_of(config.name),
         flights=caches.flights,
         tally=caches.tally(config.name),
+        purges=caches.purges,
         clock=parts.clock,
         draw=parts.draw,
     )

@@ -243,6 +243,52 @@ async def test_equal_requests_at_the_same_time_are_one_whatever_the_order_of_the
     assert shelf.tally.counts().shared == 99
 
 
+async def test_nothing_that_was_asked_for_before_a_purge_is_kept_after_it() -> None:
+    gate = asyncio.Event()
+
+    async def until_then(_: EmbedRequest) -> None:
+        await gate.wait()
+
+    leaf = Watched(waits=until_then)
+    embedder, shelf = cached(leaf)
+    early = asyncio.create_task(_ask(embedder, ABC))
+    await turns()
+    shelf.purges.note(shelf.namespace)
+    late = asyncio.create_task(_ask(embedder, ABC))
+    await turns()
+    assert len(leaf.requests) == 2
+    gate.set()
+    assert len((await early).vectors) == len((await late).vectors) == 3
+    assert (await embedder.embed(ABC)).cached
+    assert shelf.tally.counts().refused == 1
+
+
+async def test_what_is_purged_on_its_way_to_a_slow_level_is_taken_back() -> None:
+    store = DictStore()
+    embedder, shelf = cached(priced(), store)
+    shelf.purges.note("another")
+    store.gate = asyncio.Event()
+    call = asyncio.create_task(_ask(embedder, replace(ABC, cache="refresh")))
+    await turns(20)
+    shelf.purges.note(None)
+    store.gate.set()
+    await call
+    assert store.kept == {}
+
+
+async def test_a_shorter_lifetime_holds_for_what_was_kept_under_a_longer_one() -> None:
+    clock, leaf = FakeClock(), priced()
+    store = DictStore(clock)
+    long, short = (
+        CachedEmbedder(leaf, Shelf(store=store, identity=b"m", policy=CachePolicy(ttl_s=ttl_s, ttl_jitter=0.0)))
+        for ttl_s in (3600.0, 10.0)
+    )
+    await long.embed(ABC)
+    await clock.advance(11.0)
+    assert (await long.embed(ABC)).cached
+    assert not (await short.embed(ABC)).cached
+
+
 async def test_a_cancelled_caller_does_not_harm_the_others_and_the_last_one_ends_it() -> None:
     leaf = Watched(waits=for_ever)
     embedder, _ = cached(leaf)

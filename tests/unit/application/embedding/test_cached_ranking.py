@@ -47,6 +47,23 @@ def cached(leaf: IReranker, store: DictStore | None = None) -> tuple[CachedReran
     return CachedReranker(leaf, shelf), shelf
 
 
+async def test_a_ranking_that_was_asked_for_before_a_purge_is_not_kept_after_it() -> None:
+    leaf = Counting()
+    reranker, shelf = cached(leaf)
+    call = asyncio.create_task(_ranked(reranker))
+    while not leaf.asked:
+        await turns(1)
+    shelf.purges.note(shelf.namespace)
+    await call
+    assert not (await reranker.rerank(PANDA)).cached
+    assert (await reranker.rerank(PANDA)).cached
+    assert leaf.asked == 2
+
+
+async def _ranked(reranker: CachedReranker) -> RerankResponse:
+    return await reranker.rerank(PANDA)
+
+
 async def test_the_same_documents_are_ranked_for_the_same_query_once() -> None:
     leaf = Counting()
     reranker, shelf = cached(leaf)
