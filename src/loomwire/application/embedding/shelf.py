@@ -14,8 +14,8 @@ from typing import Final, TypeVar
 from loomwire.application.caching.canonical import silent_fields
 from loomwire.application.caching.flights import Flights
 from loomwire.application.caching.keys import SHARED, digest_of
-from loomwire.application.caching.states import CacheStates
 from loomwire.application.caching.purges import Purges
+from loomwire.application.caching.states import CacheStates
 from loomwire.application.caching.tallies import CacheTally
 from loomwire.application.pipeline import Parts
 from loomwire.application.resilience.stand_ins import is_exhausted
