@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from typing_extensions import override
 
+from loomwire.domain.errors import LLMError
 from loomwire.domain.policies import WireLimits
 from loomwire.infrastructure.providers.wire.dialect import Framer
 from loomwire.infrastructure.transport.framing.ndjson import NDJSONDecoder
@@ -36,6 +37,11 @@ class LineFramer(Framer):
     @override
     def stray(self) -> bytes:
         return b"\n".join(self._stray)
+
+    @property
+    @override
+    def failure(self) -> LLMError | None:
+        return self._decoder.failure
 
     @property
     @override

@@ -26,6 +26,11 @@ class Framer(Protocol):
         """Text that is no stream of this framing but JSON, such as a bare error body; else empty."""
 
     @property
+    def failure(self) -> LLMError | None:
+        """What is wrong behind the events that `feed` returned last; nothing more is fed then."""
+        return None
+
+    @property
     def unfinished(self) -> bool:
         """After `flush`: the body ended in the middle of an event."""
         return False
@@ -35,7 +40,8 @@ class Framer(Protocol):
         """Take the next bytes and return the events they complete, each as name and data.
 
         Raises:
-            LLMProtocolError: An event is larger than allowed (too_large).
+            LLMProtocolError: An event is larger than allowed (too_large). When whole events came before it, they are
+                returned and `failure` holds it, so that no cut of the network changes what is delivered.
         """
 
     @abstractmethod

@@ -151,7 +151,9 @@ class WireStream(AnswerView):
         try:
             data = await self._chunks.__anext__()
             self._take(self._framer.feed(data))
-            return
+            failed = self._framer.failure
+            if failed is None:
+                return
         except StopAsyncIteration:
             self._at_end = True
         except LLMError as error:
@@ -203,6 +205,8 @@ class WireStream(AnswerView):
         raise llm_error("eof", "the connection ended inside the first event of the stream")
 
     def _take_failure(self, error: LLMError) -> None:
+        if self._failure is not None or self._answer.finished:
+            return
         if self._answer.finish_wire is None:
             self._fail(error)
             return

@@ -14,7 +14,7 @@ import msgspec
 
 from loomwire.domain.errors import LLMError, llm_error
 from loomwire.domain.policies import KIB, WireLimits
-from loomwire.infrastructure.transport.framing.pieces import BLANKS, too_large
+from loomwire.infrastructure.transport.framing.pieces import BLANKS, broken_off, too_large
 
 EXCEPTION: Final = "exception:"
 """Begins the name of a message that reports an error the service's interface knows; the error's name follows."""
@@ -63,10 +63,11 @@ class EventStreamDecoder:
         stray_limit: Bytes of stray text that are kept.
 
     Attributes:
+        failure: What is wrong behind the messages returned last; nothing more can be read then.
         unfinished: After `flush`: the body ended in the middle of a message.
     """
 
-    __slots__ = ("_have", "_known", "_limit", "_need", "_pieces", "_stray", "_stray_left", "unfinished")
+    __slots__ = ("_have", "_known", "_limit", "_need", "_pieces", "_stray", "_stray_left", "failure", "unfinished")
 
     def __init__(self, limit: int = WireLimits().event, stray_limit: int = WireLimits().error_body) -> None:
         """Start before the first byte."""
@@ -77,6 +78,7 @@ class EventStreamDecoder:
         self._need = _PRELUDE.size
         self._known: dict[bytes, _Kind] = {}
         self._stray: list[bytes] = []
+        self.failure: LLMError | None = None
         self.unfinished = False
 
     @property
@@ -89,7 +91,7 @@ class EventStreamDecoder:
 
         Raises:
             LLMProtocolError: They are no messages, or a checksum is wrong; or a message is larger than the limit
-                (too_large). Do not go on after it.
+                (too_large); and nothing whole came before it, else `failure` holds it. Do not go on after it.
         """
         if self._stray:
             self._keep_stray(data)
@@ -104,7 +106,12 @@ class EventStreamDecoder:
             return []
         data = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
         self._pieces.clear()
-        return self._cut(data)
+        messages: list[StreamMessage] = []
+        try:
+            self._cut(data, messages)
+        except LLMError as error:
+            self.failure = broken_off(error, messages)
+        return messages
 
     def flush(self) -> list[StreamMessage]:
         """Take the end of the body; nothing that is not closed is whole."""
@@ -124,8 +131,7 @@ class EventStreamDecoder:
         self._check_size(size, headers)
         return self._message(data, headers)
 
-    def _cut(self, data: bytes) -> list[StreamMessage]:
-        messages: list[StreamMessage] = []
+    def _cut(self, data: bytes, messages: list[StreamMessage]) -> None:
         at, end = 0, len(data)
         self._need = _PRELUDE.size
         while end - at >= _PRELUDE.size:
@@ -144,7 +150,6 @@ class EventStreamDecoder:
         self._have = end - at
         if self._have:
             self._pieces.append(data[at:] if at else data)
-        return messages
 
     def _check_size(self, size: int, headers: int) -> None:
         payload = size - headers - _AROUND

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 
+from loomwire.domain.errors import LLMError
 from loomwire.domain.policies import WireLimits
-from loomwire.infrastructure.transport.framing.pieces import BLANKS, BOM, is_json, too_large
+from loomwire.infrastructure.transport.framing.pieces import BLANKS, BOM, broken_off, is_json, too_large
 
 _QUOTE = ord('"')
 _COMMA = ord(",")
@@ -26,6 +27,7 @@ class JSONStreamDecoder:
         limit: Bytes of the largest value.
 
     Attributes:
+        failure: What is wrong behind the values returned last; nothing more can be read then.
         unfinished: After `flush`: the body ended in the middle of a value.
     """
 
@@ -39,6 +41,7 @@ class JSONStreamDecoder:
         "_limit",
         "_tail",
         "_tail_size",
+        "failure",
         "unfinished",
     )
 
@@ -53,19 +56,34 @@ class JSONStreamDecoder:
         self._base = 0
         self._is_fresh = True
         self._begun = False
+        self.failure: LLMError | None = None
         self.unfinished = False
 
     def feed(self, data: bytes) -> list[bytes]:
         """Take the next bytes and return the values they complete.
 
         Raises:
-            LLMProtocolError: A value is larger than the limit (too_large). Do not go on after it.
+            LLMProtocolError: A value is larger than the limit (too_large) and nothing whole came before it; else
+                `failure` holds it. Do not go on after it.
         """
         data = self._held + data
         self._held = b""
         if not self._begun:
             data = self._start(data)
         values: list[bytes] = []
+        try:
+            self._cut(data, values)
+        except LLMError as error:
+            self.failure = broken_off(error, values)
+        return values
+
+    def flush(self) -> list[bytes]:
+        """Take the end of the body and return the last value if it is whole JSON, else set `unfinished`."""
+        rest = self._ended(b"")
+        self.unfinished = bool(self._held) or (bool(rest) and not is_json(rest))
+        return [rest] if rest and not self.unfinished else []
+
+    def _cut(self, data: bytes, values: list[bytes]) -> None:
         at = start = 0
         while at < len(data):
             if self._in_text:
@@ -81,13 +99,6 @@ class JSONStreamDecoder:
                     values.append(value)
                 start = ends + dropped
         self._keep(data[start:])
-        return values
-
-    def flush(self) -> list[bytes]:
-        """Take the end of the body and return the last value if it is whole JSON, else set `unfinished`."""
-        rest = self._ended(b"")
-        self.unfinished = bool(self._held) or (bool(rest) and not is_json(rest))
-        return [rest] if rest and not self.unfinished else []
 
     def _start(self, data: bytes) -> bytes:
         if self._is_fresh:

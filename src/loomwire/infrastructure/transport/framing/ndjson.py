@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from loomwire.domain.errors import LLMError
 from loomwire.domain.policies import WireLimits
-from loomwire.infrastructure.transport.framing.pieces import BLANKS, BOM, is_json, too_large
+from loomwire.infrastructure.transport.framing.pieces import BLANKS, BOM, broken_off, is_json, too_large
 
 
 class NDJSONDecoder:
@@ -13,10 +14,11 @@ class NDJSONDecoder:
         limit: Bytes of the longest line.
 
     Attributes:
+        failure: What is wrong behind the lines returned last; nothing more can be read then.
         unfinished: After `flush`: the body ended in the middle of a line of JSON.
     """
 
-    __slots__ = ("_begun", "_limit", "_tail", "_tail_size", "unfinished")
+    __slots__ = ("_begun", "_limit", "_tail", "_tail_size", "failure", "unfinished")
 
     def __init__(self, limit: int = WireLimits().event) -> None:
         """Start before the first byte."""
@@ -24,13 +26,15 @@ class NDJSONDecoder:
         self._tail: list[bytes] = []
         self._tail_size = 0
         self._begun = False
+        self.failure: LLMError | None = None
         self.unfinished = False
 
     def feed(self, data: bytes) -> list[bytes]:
         """Take the next bytes and return the lines they complete.
 
         Raises:
-            LLMProtocolError: A line is larger than the limit (too_large). Do not go on after it.
+            LLMProtocolError: A line is larger than the limit (too_large) and nothing whole came before it; else
+                `failure` holds it. Do not go on after it.
         """
         if b"\n" not in data:
             if data:
@@ -41,9 +45,13 @@ class NDJSONDecoder:
         self._tail.clear()
         self._tail_size = 0
         rest = lines.pop()
-        whole = [stripped for stripped in map(self._line, lines) if stripped]
-        if rest:
-            self._keep(rest)
+        whole: list[bytes] = []
+        try:
+            whole.extend(filter(None, map(self._line, lines)))
+            if rest:
+                self._keep(rest)
+        except LLMError as error:
+            self.failure = broken_off(error, whole)
         return whole
 
     def flush(self) -> list[bytes]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sized
+
 import msgspec
 
 from loomwire.domain.errors import LLMError, llm_error
@@ -17,6 +19,19 @@ def is_json(data: bytes) -> bool:
     except (ValueError, RecursionError):
         return False
     return True
+
+
+def broken_off(error: LLMError, before: Sized) -> LLMError:
+    """Return what is wrong behind pieces that are whole, without the frames that hold what came.
+
+    What came before a fault is right however the network cut it, so it is delivered first.
+
+    Raises:
+        LLMError: `error` itself, when nothing came before it.
+    """
+    if not before:
+        raise error
+    return error.with_traceback(None)
 
 
 def too_large(what: str, limit: int) -> LLMError:

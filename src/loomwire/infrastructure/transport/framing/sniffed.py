@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from loomwire.domain.errors import LLMError
 from loomwire.domain.policies import WireLimits
 from loomwire.infrastructure.transport.framing.json_stream import JSONStreamDecoder
 from loomwire.infrastructure.transport.framing.pieces import BLANKS, BOM, is_json
@@ -39,6 +40,12 @@ class SniffedDecoder:
         return b"" if self._sse is None or self._is_stray_read else self._sse.stray
 
     @property
+    def failure(self) -> LLMError | None:
+        """What is wrong behind the events returned last; nothing more can be read then."""
+        framer = self._sse or self._values
+        return None if framer is None else framer.failure
+
+    @property
     def unfinished(self) -> bool:
         """After `flush`: the body ended in the middle of an event."""
         framer = self._sse or self._values
@@ -48,7 +55,8 @@ class SniffedDecoder:
         """Take the next bytes and return the events they complete.
 
         Raises:
-            LLMProtocolError: An event is larger than the limit (too_large). Do not go on after it.
+            LLMProtocolError: An event is larger than the limit (too_large) and nothing whole came before it; else
+                `failure` holds it. Do not go on after it.
         """
         if self._sse is not None:
             return self._sse.feed(data)

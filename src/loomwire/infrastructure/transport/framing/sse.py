@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from loomwire.domain.errors import LLMError
 from loomwire.domain.policies import WireLimits
-from loomwire.infrastructure.transport.framing.pieces import BLANKS, BOM, is_json, too_large
+from loomwire.infrastructure.transport.framing.pieces import BLANKS, BOM, broken_off, is_json, too_large
 
 _DONE = b"[DONE]"
 
@@ -36,6 +37,7 @@ class SSEDecoder:
         stray_limit: Bytes of stray text that are kept.
 
     Attributes:
+        failure: What is wrong behind the events returned last; nothing more can be read then.
         unfinished: After `flush`: the body ended in the middle of an event.
     """
 
@@ -50,6 +52,7 @@ class SSEDecoder:
         "_stray_left",
         "_tail",
         "_tail_size",
+        "failure",
         "unfinished",
     )
 
@@ -65,6 +68,7 @@ class SSEDecoder:
         self._size = 0
         self._stray: list[bytes] = []
         self._stray_left = stray_limit
+        self.failure: LLMError | None = None
         self.unfinished = False
 
     @property
@@ -76,7 +80,8 @@ class SSEDecoder:
         """Take the next bytes and return the events they complete.
 
         Raises:
-            LLMProtocolError: An event or line is larger than the limit (too_large). Do not go on after it.
+            LLMProtocolError: An event or line is larger than the limit (too_large) and nothing whole came before it;
+                else `failure` holds it. Do not go on after it.
         """
         whole = self._whole_events(data)
         if whole is not None:
@@ -99,9 +104,13 @@ class SSEDecoder:
         lines = data.split(b"\n")
         self._tail_size = 0
         rest = lines.pop()
-        events = self._events(lines)
-        if rest:
-            self._keep(rest)
+        events: list[SSEEvent] = []
+        try:
+            self._read(lines, events)
+            if rest:
+                self._keep(rest)
+        except LLMError as error:
+            self.failure = broken_off(error, events)
         return events
 
     def flush(self) -> list[SSEEvent]:
@@ -161,8 +170,7 @@ class SSEDecoder:
         self._begun = True
         return [SSEEvent(data[7:cut].decode("utf-8", "replace"), data[cut + 7 : end])]
 
-    def _events(self, lines: list[bytes]) -> list[SSEEvent]:
-        events: list[SSEEvent] = []
+    def _read(self, lines: list[bytes], events: list[SSEEvent]) -> None:
         for line in lines:
             if line:
                 self._line(line)
@@ -170,7 +178,6 @@ class SSEDecoder:
                 events.append(self._dispatched())
             else:
                 self._name = ""
-        return events
 
     def _dispatched(self) -> SSEEvent:
         event = SSEEvent(self._name or "message", self._data[0] if len(self._data) == 1 else b"\n".join(self._data))

@@ -462,8 +462,11 @@ async def test_events_that_hold_no_answer_are_protocol_errors(data: bytes) -> No
 async def test_an_event_larger_than_allowed_is_an_error() -> None:
     small = replace(CONFIG, limits=WireLimits(event=2000))
     assert (await refused(playing(b"data: " + b"x" * 5000), small)).reason == "too_large"
-    _, error = await broken(playing(HEL, b"data: " + b"x" * 5000, pause_s=0.02), small)
-    assert (error.reason, error.partial_text) == ("too_large", "Hel")
+    for parts in ([HEL, b"data: " + b"x" * 5000], [HEL + b"data: " + b"x" * 5000]):
+        _, error = await broken(playing(*parts), small)
+        assert (error.reason, error.partial_text) == ("too_large", "Hel")
+    _, response = await streamed(playing(HEL + STOP + b"data: " + b"x" * 5000), small)
+    assert (response.text, response.complete) == ("Hel", True)
 
 
 async def test_a_server_that_does_not_stream_is_accepted_with_one_burst() -> None:
