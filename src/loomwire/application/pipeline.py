@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from loomwire.application.caching.keys import RequestKeys
 from loomwire.application.caching.states import CacheStates
@@ -14,18 +14,15 @@ from loomwire.application.caching.storable import equals_of
 from loomwire.application.caching.terms import Keeping, SimilarAnswers
 from loomwire.application.clients.cached.client import CachedClient
 from loomwire.application.clients.deadline import DeadlineClient
-from loomwire.application.clients.degraded import DegradedClient
 from loomwire.application.clients.fallback import FallbackClient
 from loomwire.application.clients.fitted import FittedClient
 from loomwire.application.clients.guarded import GuardedClient
-from loomwire.application.clients.hedged import HedgedClient
 from loomwire.application.clients.instructed import InstructedClient
 from loomwire.application.clients.resumed import ResumedClient
 from loomwire.application.clients.retrying import RetryingClient
 from loomwire.application.clients.timed import TimedClient
 from loomwire.application.guards.admitted import AdmittedClient
 from loomwire.application.guards.breaker import Breaker
-from loomwire.application.guards.limit import Limit
 from loomwire.application.guards.observe import Observe
 from loomwire.application.memory.gate import MemoryGate
 from loomwire.application.resilience.course import Retries
@@ -45,6 +42,9 @@ from loomwire.domain.ports.clock import IClock
 from loomwire.domain.ports.embedding import IEmbeddingFactory
 from loomwire.domain.ports.events import IEventSink
 from loomwire.domain.requests import PRIORITIES, Priority
+
+if TYPE_CHECKING:
+    from loomwire.application.guards.limit import Limit
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +109,9 @@ def build_client(config: ClientConfig, parts: Parts) -> ILLMClient:
     chain = DeadlineClient(chain, total_s=config.total_s, clock=parts.clock)
     exhausted = config.on_exhausted
     if exhausted.mode not in ("raise", "stale_cache"):
+        # What few clients have is imported where they have it, here and below: the start of a container is waited for.
+        from loomwire.application.clients.degraded import DegradedClient
+
         # Outside the deadline, which may be what a call ends with.
         answer = stand_in_of(config.name, exhausted)
         chain = DegradedClient(chain, answer, mode=exhausted.mode, total_s=config.total_s, clock=parts.clock)
@@ -212,6 +215,8 @@ def _build_target(client: str, option: Option, parts: Parts, retries: Retries) -
     for limit in limits_of(option, parts, config.parameters.max_tokens or config.capabilities.max_tokens):
         chain = GuardedClient(chain, limit)
     if config.retry.hedge:
+        from loomwire.application.clients.hedged import HedgedClient
+
         # Below the retry, so that it stays one attempt; above the guards, so that both sends are counted.
         chain = HedgedClient(chain, retries, parts.states.latencies.window(config.target))
     # The only retry there is.
@@ -242,6 +247,8 @@ def limits_of(option: Option, parts: Parts, answer_tokens: int | None) -> Iterat
     """
     config = option.config
     for key, policy in _rates(option):
+        from loomwire.application.guards.limit import Limit
+
         lane = parts.states.slots.lane(key, policy)
         yield Limit(
             lane,

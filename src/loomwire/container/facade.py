@@ -23,7 +23,6 @@ from loomwire.application.registry import ClientRegistry
 from loomwire.application.reload.drains import Drains
 from loomwire.application.reload.listeners import RejectedListener, Remove, UpdatedListener
 from loomwire.application.reload.manager import LLMConfigManager
-from loomwire.application.reload.results import ReloadResult
 from loomwire.application.reload.store import ConfigStore
 from loomwire.application.state.stats import CallStats
 from loomwire.container.detecting import Detecting
@@ -36,7 +35,6 @@ from loomwire.container.lifetime import Closing, Home, ending_with, watcher_of
 from loomwire.container.memory import MemoryDoor, keep_bounded
 from loomwire.container.operating.door import OperatingDoor
 from loomwire.container.operating.point import ControlPoint
-from loomwire.container.parents import Parent, parts_of
 from loomwire.container.pinning import Pinning
 from loomwire.container.resolving import Resolver
 from loomwire.container.wiring import Wiring
@@ -51,6 +49,8 @@ from loomwire.infrastructure.configuration.files import absolute
 from loomwire.infrastructure.providers.manager import ProviderManager
 
 if TYPE_CHECKING:
+    from loomwire.application.reload.results import ReloadResult
+    from loomwire.container.parents import Parent
     from loomwire.infrastructure.catalogue.detection.detector import Detection
 
 StrPath: TypeAlias = str | os.PathLike[str]
@@ -218,6 +218,8 @@ class LLMContainer(Resolver, HealthDoor, OperatingDoor, CachingDoor, MemoryDoor)
     ) -> Self:
         wiring = Wiring(config_root=providers.Object(Path(config)))
         if parent is not None:
+            from loomwire.container.parents import parts_of
+
             overrides = {**parts_of(parent, besides=overrides.keys()), **overrides}
         for name in overrides.keys() & wiring.providers.keys():
             part = overrides[name]

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import weakref
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from loomwire.application.health.group import ProviderGroup
 from loomwire.application.health.monitor import ProviderHealthMonitor, watch
@@ -15,93 +15,21 @@ from loomwire.application.loop_thread import LoopThread
 from loomwire.application.pipeline import client_key, target_key
 from loomwire.application.registry import ClientRegistry
 from loomwire.application.reload.drains import Drains
-from loomwire.application.reload.results import Rejection, SlowListener
 from loomwire.application.reload.store import ConfigStore
-from loomwire.application.state.breaking.permits import CircuitStatus
-from loomwire.application.state.counts import CallCounts
 from loomwire.domain.config import LLMConfig
 from loomwire.domain.errors import ClientRemovedError
 from loomwire.domain.policies import HealthPolicy
-from loomwire.domain.ports.pool import PoolStats
-from loomwire.domain.reports.health import ProviderHealth
-from loomwire.domain.reports.problems import Problem
-from loomwire.domain.reports.reach import Reach
-from loomwire.domain.values import JSON
-from loomwire.infrastructure.watching.watcher import ConfigWatcher, WatcherStatus
 
 if TYPE_CHECKING:
     from dependency_injector import containers
 
+    from loomwire.container.operating.report import ContainerHealth
+    from loomwire.domain.reports.health import ProviderHealth
+    from loomwire.domain.reports.reach import Reach
     from loomwire.infrastructure.health.prober import HealthProber
+    from loomwire.infrastructure.watching.watcher import ConfigWatcher
 
-
-@dataclass(frozen=True, slots=True)
-class ContainerHealth:
-    """The state of a container at one moment.
-
-    Attributes:
-        generation: Number of the configuration in force, from 1.
-        digest: Identifies its content.
-        files: The files it came from.
-        clients: Totals per client name.
-        targets: Totals per provider/model.
-        pool: Connections over all origins; all 0 while no networked provider was used.
-        in_flight: Calls and pinned runs that go on now, on whatever generation.
-        warnings: What the configuration's check found and let pass.
-        closed: The container refuses new calls.
-        age_s: Seconds since the generation came into force.
-        since: Per client the generation for which it was last built anew.
-        draining: Replaced generations that still have calls.
-        rejection: The edit that is bad and so not in force, or None.
-        rolled_back_to: The generation that is in force again instead of what the files say, or None.
-        watcher: What the watcher is doing; None when nobody watches.
-        listeners: Plain listeners of reloads that have been running for more than a second, or missed events since.
-        circuits: Every circuit, by name: each provider's, then its models'.
-        providers: How well each provider does, by name; what to do about it is in there.
-    """
-
-    generation: int
-    digest: str
-    files: tuple[str, ...]
-    clients: Mapping[str, CallCounts]
-    targets: Mapping[str, CallCounts]
-    pool: PoolStats
-    in_flight: int
-    warnings: tuple[Problem, ...]
-    closed: bool
-    age_s: float = 0.0
-    since: Mapping[str, int] = field(default_factory=dict)
-    draining: int = 0
-    rejection: Rejection | None = None
-    watcher: WatcherStatus | None = None
-    rolled_back_to: int | None = None
-    listeners: tuple[SlowListener, ...] = ()
-    circuits: tuple[CircuitStatus, ...] = ()
-    providers: tuple[ProviderHealth, ...] = ()
-
-    def to_dict(self) -> dict[str, JSON]:
-        """Return the health as JSON."""
-        return {
-            "schema": "loomwire/health/1",
-            "generation": self.generation,
-            "digest": self.digest,
-            "files": list(self.files),
-            "clients": {name: counts.to_dict() for name, counts in self.clients.items()},
-            "targets": {name: counts.to_dict() for name, counts in self.targets.items()},
-            "pool": asdict(self.pool),
-            "in_flight": self.in_flight,
-            "warnings": [problem.message for problem in self.warnings],
-            "closed": self.closed,
-            "age_s": round(self.age_s, 3),
-            "since": dict(self.since),
-            "draining": self.draining,
-            "rejection": None if self.rejection is None else self.rejection.to_dict(),
-            "rolled_back_to": self.rolled_back_to,
-            "listeners": [listener.to_dict() for listener in self.listeners],
-            "watcher": None if self.watcher is None else asdict(self.watcher),
-            "circuits": [circuit.to_dict() for circuit in self.circuits],
-            "providers": [provider.to_dict() for provider in self.providers],
-        }
+JUDGE: Final = "loomwire.application.health.judging"
 
 
 class Looking:
@@ -128,6 +56,8 @@ class Looking:
 
     def start(self) -> None:
         """Begin to look at providers without traffic in the background; closing the container ends it."""
+        # Here, because the loop that looks would stand still meanwhile.
+        importlib.import_module(JUDGE)
         with suppress(ClientRemovedError):
             self._threads.begin(watch(weakref.ref(self.monitor)))
 
@@ -148,6 +78,7 @@ class _FirstProbe:
         return await prober.look(target, policy)
 
     def _made(self) -> HealthProber:
+        importlib.import_module(JUDGE)
         made: HealthProber = self._wiring.health_prober()
         return made
 
@@ -167,6 +98,9 @@ class HealthDoor:
         self._drains.sweep()
         generation = self._registry.generation
         stats = self.wiring.call_stats()
+        # Whoever never asks spares 2 ms at the start.
+        from loomwire.container.operating.report import ContainerHealth
+
         targets = {t.target: target_key(t) for e in generation.entries.values() for t in e.config.targets}
         return ContainerHealth(
             generation=generation.number,

@@ -18,10 +18,11 @@ from loomwire.application.reload.store import ConfigStore
 from loomwire.domain.errors import WiringError
 from loomwire.domain.ports.config import IConfigSource
 from loomwire.infrastructure.configuration.source import FolderSource
-from loomwire.infrastructure.watching.watcher import ConfigWatcher
 
 if TYPE_CHECKING:
     from dependency_injector import containers
+
+    from loomwire.infrastructure.watching.watcher import ConfigWatcher
 
 AFTER_ERROR_S: Final = 1.0
 """For how long calls in flight may go on when an error left the container's block, in seconds."""
@@ -46,6 +47,8 @@ def watcher_of(source: IConfigSource | None, store: ConfigStore) -> ConfigWatche
         problem = f"WIR002 config_source: {kind} reads a configuration, and nobody can tell when it changes"
         hint = "Pass watch=False, and call reload() or `await areload()` when it may have changed."
         raise WiringError(f"the configuration cannot be watched: {problem}", problems=[problem], hint=hint)
+    from loomwire.infrastructure.watching.watcher import ConfigWatcher
+
     held = weakref.ref(store)
 
     def reload() -> None:

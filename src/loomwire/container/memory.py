@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import weakref
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from loomwire.application.memory.manager import MemoryManager
 from loomwire.application.pipeline import Parts
 from loomwire.application.reload.manager import LLMConfigManager
 from loomwire.domain.config import Snapshot
-from loomwire.domain.ports.memory import IMemoryProbe
+from loomwire.domain.ports.memory import IMemoryHolder, IMemoryProbe
 
 if TYPE_CHECKING:
     from dependency_injector import containers
@@ -38,7 +39,15 @@ def memory_manager(parts: Parts, probe: IMemoryProbe, snapshot: Snapshot) -> Mem
     caches, now, draw = parts.caches, parts.clock.now, parts.draw
     if caches is None:
         return MemoryManager(probe, parts.gate, snapshot.memory, now=now, draw=draw)
-    remembered = caches.memory_holders
+    # Weakly, because what caches know leads to the gate and so back here: a look that is under way while the container
+    # is collected would keep all of it, until somebody collects again.
+    known = weakref.ref(caches)
+
+    def remembered() -> Iterable[IMemoryHolder]:
+        """Return what clients that compare questions remember."""
+        living = known()
+        return () if living is None else living.memory_holders()
+
     return MemoryManager(probe, parts.gate, snapshot.memory, caches.stores, holders=remembered, now=now, draw=draw)
 
 

@@ -6,10 +6,12 @@ import gc
 import queue
 import subprocess
 import sys
+import threading
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from typing_extensions import override
 
 from loomwire import ILLMClient, LLMConfig, LLMContainer, LLMRequest
 from loomwire.application.caching.semantic.memory import Asked
@@ -22,6 +24,7 @@ from loomwire.container.memory import keep_bounded, memory_manager
 from loomwire.domain.caching.entries import CacheKey
 from loomwire.domain.caching.policies import MemoryPolicy
 from loomwire.domain.errors import LoomError
+from loomwire.domain.ports.memory import MemorySample
 from support.commands import environment
 from support.folders import folder
 from support.memory import MIB, StagedProbe, watchers
@@ -81,6 +84,27 @@ def test_a_container_that_is_dropped_ends_the_looking_with_its_last_client() -> 
     assert not watcher.is_alive()
 
 
+def test_a_look_that_is_under_way_while_its_container_is_collected_is_the_last_one() -> None:
+    begun, may_end = threading.Event(), threading.Event()
+
+    class SlowProbe(StagedProbe):
+        @override
+        def sample(self, limit_bytes: int | None) -> MemorySample:
+            begun.set()
+            may_end.wait(SOON_S)
+            return super().sample(limit_bytes)
+
+    held = [LLMContainer.of(CLIENTS, overrides={"memory_probe": SlowProbe()})]
+    held[0].sync_client("greeter").generate(LLMRequest.of("hi"))
+    (watcher,) = watchers()
+    assert begun.wait(SOON_S)
+    with pytest.warns(ResourceWarning, match="dropped without close"):
+        _drop(held)
+    may_end.set()
+    watcher.join(SOON_S)
+    assert not watcher.is_alive()
+
+
 def test_a_new_configuration_changes_the_running_manager(tmp_path: Path) -> None:
     with LLMContainer.open(folder(tmp_path), watch=False) as container:
         assert container.memory.policy == container.configs.snapshot.memory
@@ -129,6 +153,6 @@ def test_parts_without_caches_have_a_manager_too(tmp_path: Path) -> None:
         assert memory_manager(parts, StagedProbe(), container.configs.snapshot).report().holders == ()
 
 
-def _drop(held: list[ILLMClient]) -> None:
+def _drop(held: list[ILLMClient] | list[LLMContainer]) -> None:
     held.clear()
     gc.collect()

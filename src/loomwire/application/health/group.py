@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from loomwire.application.forks import renew_after_fork
 from loomwire.application.generation import Generation, unknown_name
@@ -16,9 +16,11 @@ from loomwire.domain.config import ClientConfig, LLMConfig
 from loomwire.domain.errors import ClientRemovedError, ConfigError
 from loomwire.domain.policies import BalancePolicy
 from loomwire.domain.ports.client import ILLMClient
-from loomwire.domain.reports.health import ProviderHealth, ProviderStatistics
 from loomwire.domain.requests import LLMRequest, refuse_no_request
 from loomwire.domain.responses import LLMResponse
+
+if TYPE_CHECKING:
+    from loomwire.domain.reports.health import ProviderHealth, ProviderStatistics
 
 NAME: Final = "(any model)"
 """What records and tallies call the client; no configured one can have this name."""

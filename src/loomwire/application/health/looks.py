@@ -6,20 +6,22 @@ import asyncio
 import logging
 import threading
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from loomwire.application.forks import renew_after_fork
-from loomwire.application.health.facts import Look
 from loomwire.application.health.flights import Flights
 from loomwire.domain.config import LLMConfig
 from loomwire.domain.errors import LoomError
 from loomwire.domain.faults import FAULTS
 from loomwire.domain.policies import HealthPolicy
 from loomwire.domain.ports.clock import IClock
-from loomwire.domain.reports.reach import Reach
 from loomwire.domain.values import Secret
 
-Probe: TypeAlias = Callable[[LLMConfig, HealthPolicy], Awaitable[Reach]]
+if TYPE_CHECKING:
+    from loomwire.application.health.facts import Look
+    from loomwire.domain.reports.reach import Reach
+
+Probe: TypeAlias = "Callable[[LLMConfig, HealthPolicy], Awaitable[Reach]]"
 """Looks at the provider of a target. A failure is what it found, and is not raised."""
 
 Place: TypeAlias = tuple[str, str, str | None, tuple[Secret, ...]]
@@ -86,6 +88,9 @@ class Looks:
             _tell(target.name, before, look.reach)
 
     async def _probed(self, target: LLMConfig, policy: HealthPolicy) -> Look:
+        from loomwire.application.health.facts import Look
+        from loomwire.domain.reports.reach import Reach
+
         try:
             reach = await self._probe(target, policy)
         except LoomError as error:

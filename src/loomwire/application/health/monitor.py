@@ -9,19 +9,20 @@ import threading
 import weakref
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from itertools import chain
-from typing import Final, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from loomwire.application.forks import renew_after_fork
-from loomwire.application.health.gathering import Moment
-from loomwire.application.health.judging import provider_health, provider_stats, target_health
 from loomwire.application.health.looks import Looks, Probe
 from loomwire.application.pipeline import Parts, target_key
 from loomwire.application.registry import ClientSource
 from loomwire.domain.config import LLMConfig
 from loomwire.domain.errors import UnknownNameError
 from loomwire.domain.policies import HealthPolicy
-from loomwire.domain.reports.health import ProviderHealth, ProviderStatistics
 from loomwire.domain.values import listed
+
+if TYPE_CHECKING:
+    from loomwire.application.health.gathering import Moment
+    from loomwire.domain.reports.health import ProviderHealth, ProviderStatistics
 
 Group: TypeAlias = Sequence[LLMConfig]
 
@@ -71,12 +72,18 @@ class ProviderHealthMonitor:
         Raises:
             UnknownNameError: No client in force has a target of that provider.
         """
+        # What judges takes 8 ms to import, which the start of a container does not wait for.
+        from loomwire.application.health.gathering import Moment
+
         groups = self._groups(provider)
         moment = Moment(self._parts)
         return tuple(self._judged(group, moment) for _, group in sorted(groups.items()))
 
     def stats(self) -> ProviderStatistics:
         """Return what was sent to each provider of the configuration in force, and to all of them."""
+        from loomwire.application.health.judging import provider_stats
+        from loomwire.domain.reports.health import ProviderStatistics
+
         counts = {
             name: [self._parts.stats.counts(target_key(target)) for target in group]
             for name, group in sorted(self._groups(None).items())
@@ -100,6 +107,8 @@ class ProviderHealthMonitor:
         interval_s = self._policy.interval_s
         due = [] if interval_s <= 0 else [name for name in groups if now >= self._due_at(name, now)]
         if due:
+            from loomwire.application.health.gathering import Moment
+
             for name in due:
                 self._postpone(name, now)
             moment, since = Moment(self._parts), now - interval_s
@@ -132,6 +141,8 @@ class ProviderHealthMonitor:
         return {name: tuple(group.values()) for name, group in known.items() if provider in (None, name)}
 
     def _judged(self, group: Group, moment: Moment) -> ProviderHealth:
+        from loomwire.application.health.judging import provider_health, target_health
+
         facts = [moment.facts(target, self._looks.of(target)) for target in group]
         return provider_health(facts, [target_health(each) for each in facts], self._looks.worst_of(group))
 

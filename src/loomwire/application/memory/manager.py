@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-import logging
 import random
 import threading
 import time
 import weakref
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from typing import Final, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from loomwire.application.forks import renew_after_fork
-from loomwire.application.memory.accounts import Accounts, MemoryUse
 from loomwire.application.memory.gate import RETRY_AFTER_S, MemoryGate
-from loomwire.application.memory.holders import Holders
-from loomwire.application.memory.levels import ORDER, Pressure, is_below, next_pressure
-from loomwire.application.memory.relief import Relief
-from loomwire.application.memory.report import LevelChange, Looked, MemoryReport
-from loomwire.application.memory.telling import ChangeListeners, line_of
 from loomwire.application.memory.thread import MemoryThread
-from loomwire.application.memory.track import Track
 from loomwire.domain.caching.policies import MemoryPolicy
 from loomwire.domain.ports.caching.cache import ICacheStores
-from loomwire.domain.ports.memory import IMemoryHolder, IMemoryProbe, MemorySample
+from loomwire.domain.ports.memory import IMemoryHolder, IMemoryProbe
+
+if TYPE_CHECKING:
+    from loomwire.application.memory.accounts import MemoryUse
+    from loomwire.application.memory.levels import Pressure
+    from loomwire.application.memory.looks import Looks
+    from loomwire.application.memory.report import LevelChange, MemoryReport
 
 Remove: TypeAlias = Callable[[], None]
 
@@ -31,7 +29,6 @@ FIRST_S: Final = 0.25
 """Longest wait for the first look, in seconds: nothing of it falls into the start of a process."""
 
 _JITTER: Final = 0.2
-_log: Final = logging.getLogger("loomwire.memory")
 
 
 class MemoryManager:
@@ -83,32 +80,30 @@ class MemoryManager:
         # Weakly, because the gate holds what it begins: whoever holds a client holds the gate, and so the manager.
         self._gate = weakref.ref(gate)
         self._policy = policy
+        self._stores = stores
+        self._more = holders
         self._now = now
         self._draw = draw
-        self._holders = Holders(stores, holders)
-        self._relief = Relief(probe, self._holders, gate, now)
-        self._accounts = Accounts()
-        self._listeners = ChangeListeners()
-        self._track = Track(now())
-        self._failing = self._closed = self._armed = False
-        self._calm = 0
+        self._began = now()
+        self._made: Looks | None = None
+        self._closed = self._armed = False
         self._thread = MemoryThread(self)
-        self._looking = threading.Lock()
+        self._looking, self._making = threading.Lock(), threading.Lock()
         renew_after_fork(self)
 
     def after_fork(self) -> None:
         """Look anew in a child, from its first call on."""
-        self._looking = threading.Lock()
-        self._accounts.after_fork()
+        self._looking, self._making = threading.Lock(), threading.Lock()
         self._thread.after_fork()
-        self._track.after_fork()
+        if self._made is not None:
+            self._made.after_fork()
         if self._armed:
             self.arm()
 
     @property
     def level(self) -> Pressure:
         """How short of memory the process is: normal, soft, high, critical."""
-        return self._track.level
+        return "normal" if self._made is None else self._made.level
 
     @property
     def policy(self) -> MemoryPolicy:
@@ -150,7 +145,7 @@ class MemoryManager:
         Returns:
             What ends it sooner.
         """
-        return self._holders.add(holder)
+        return self._looks.holders.add(holder)
 
     def on_change(self, listener: Callable[[LevelChange], object]) -> Remove:
         """Call a plain function after every change of the level, on the manager's thread; it must not take long.
@@ -160,7 +155,7 @@ class MemoryManager:
         Returns:
             What ends it.
         """
-        return self._listeners.add(listener)
+        return self._looks.listeners.add(listener)
 
     def track_memory_usage(self, operation: str, size: int) -> MemoryUse:
         """Count what an operation takes, until what this returns is closed, left as a block, or dropped.
@@ -169,7 +164,9 @@ class MemoryManager:
             operation: Names it in reports; no more than 256 are told apart, so no identifiers.
             size: Bytes that it really takes; `resize` of what this returns when that changes.
         """
-        return MemoryUse(self._accounts, operation, size)
+        from loomwire.application.memory.accounts import MemoryUse
+
+        return MemoryUse(self._looks.accounts, operation, size)
 
     def wait_s(self) -> float:
         """Return how long to wait for the next look: the interval, give or take a fifth, in seconds.
@@ -184,62 +181,34 @@ class MemoryManager:
         """Look once and do what is to be done. Reads files, so never on an event loop. Never raises."""
         # A host's own probe or log handler may raise: without this thread calls would be refused for ever.
         with suppress(Exception):
+            looks = self._looks
             with self._looking:
-                change = None if self._closed else self._looked()
+                change = None if self._closed else looks.look(self._policy)
+                if self._armed and looks.level != "normal":
+                    # Looked at by hand before the first call: somebody has to find that there is memory again.
+                    self.start()
             if change is not None:
-                self._listeners.tell(change)
-                _log.log(*line_of(change))
+                looks.tell(change)
 
     def report(self) -> MemoryReport:
         """Return who holds how much, what the last looks found, and what was done. Reads no file."""
-        return self._track.report(self._holders.held(), self._accounts.accounts(), self._now(), running=self.running)
+        return self._looks.report(running=self.running)
 
     @property
     def running(self) -> bool:
         """Whether the process is looked at again and again."""
         return self._thread.running
 
-    def _looked(self) -> LevelChange | None:
-        old, policy = self._track.level, self._policy
-        try:
-            sample = self._probe.sample(policy.limit_bytes)
-            self._calm = self._calm + 1 if is_below(old, sample.share, policy) else 0
-            level = next_pressure(old, sample.share, policy, guessed=sample.source == "machine", calm=self._calm)
-            eases = level == "critical" and old in ("normal", "soft")
-            if eases:
-                # What is kept goes before a call is refused for it.
-                self._give("high", sample, rises=True)
-                sample = self._probe.sample(policy.limit_bytes)
-                level = "critical" if sample.share >= policy.critical else "high"
-        except Exception as error:  # noqa: BLE001  # whatever the probe meets, calls go on
-            return self._left_alone(error)
-        if self._failing:
-            self._failing = False
-            _log.info("the memory of this process can be looked at again")
-        self._track.looked(Looked(sample, level, self._now()))
-        self._give(level, sample, rises=not eases and ORDER.index(level) > ORDER.index(old))
-        return self._entered(level, sample)
+    @property
+    def _looks(self) -> Looks:
+        made = self._made
+        if made is None:
+            # Takes 10 ms to import, which no start of a container waits for: the first look is on a thread.
+            from loomwire.application.memory.looks import Looks
 
-    def _give(self, level: Pressure, sample: MemorySample, *, rises: bool) -> None:
-        for action in self._relief.give(level, sample, self._policy, rises=rises):
-            self._track.did(action)
-
-    def _entered(self, level: Pressure, sample: MemorySample) -> LevelChange | None:
-        old = self._track.level
-        if self._armed and level != "normal":
-            # Looked at by hand before the first call: somebody has to find that there is memory again.
-            self.start()
-        if level == old:
-            return None
-        self._calm = 0
-        change = LevelChange(old, level, sample.rss_bytes, sample.limit_bytes, sample.source, self._now())
-        self._track.changed(change)
-        return change
-
-    def _left_alone(self, error: Exception) -> LevelChange | None:
-        self._track.failed()
-        if not self._failing:
-            self._failing = True
-            _log.warning("memory is not watched: this process cannot be looked at (%s)", type(error).__name__)
-        self._relief.undo()
-        return self._track.reset(self._now())
+            gate = self._gate() or MemoryGate()
+            with self._making:
+                made = self._made = self._made or Looks(
+                    self._probe, gate, self._stores, self._more, now=self._now, began=self._began
+                )
+        return made

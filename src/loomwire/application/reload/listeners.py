@@ -9,8 +9,8 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Generic, TypeAlias, TypeVar
 
+from loomwire.application.reload.adoptions import Diff
 from loomwire.application.reload.ear import Ear
-from loomwire.application.reload.results import Diff
 from loomwire.application.reload.telling import Teller
 from loomwire.domain.config import Snapshot
 from loomwire.domain.errors import LLMValidationError

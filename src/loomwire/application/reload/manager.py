@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from loomwire.application.loop_thread import refuse_in_loop
 from loomwire.application.registry import ClientRegistry
 from loomwire.application.reload.listeners import RejectedListener, Remove, UpdatedListener
-from loomwire.application.reload.results import Adoption, Rejection, ReloadResult, SlowListener
 from loomwire.application.reload.store import ConfigStore
 from loomwire.domain.config import ClientConfig, Snapshot
+
+if TYPE_CHECKING:
+    from loomwire.application.reload.results import Adoption, Rejection, ReloadResult, SlowListener
 
 
 class LLMConfigManager:

@@ -8,22 +8,25 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from loomwire.application.forks import renew_after_fork
 from loomwire.application.generation import Generation, build_generation, renewed_generation
 from loomwire.application.pipeline import Parts
 from loomwire.application.registry import ClientRegistry
+from loomwire.application.reload.adoptions import Adoption, Diff
 from loomwire.application.reload.drains import Drains
 from loomwire.application.reload.guards import shrinkage
 from loomwire.application.reload.listeners import Listeners, RejectedListener, Remove, UpdatedListener
 from loomwire.application.reload.living import forget_removed, restate
-from loomwire.application.reload.results import Adoption, Diff, Outcome, Rejection, ReloadResult, SlowListener
 from loomwire.application.reload.telling import Teller
 from loomwire.domain.config import Snapshot
 from loomwire.domain.errors import ConfigError, UnknownNameError
 from loomwire.domain.ports.config import ConfigReading, IConfigSource
 from loomwire.domain.reports.problems import Problem
+
+if TYPE_CHECKING:
+    from loomwire.application.reload.results import Outcome, Rejection, ReloadResult, SlowListener
 
 KEPT: Final = 10
 """Generations that the history remembers."""
@@ -269,6 +272,8 @@ class ConfigStore:
 
     def _refused(self, digest: str, problems: tuple[Problem, ...]) -> ReloadResult:
         if self._rejection is None or self._rejection.digest != digest:
+            from loomwire.application.reload.results import Rejection
+
             self._rejection = rejection = Rejection(digest, self._today(), problems)
             kept = self._registry.generation
             self.rejected.tell(lambda listener: listener(kept.snapshot, problems))
@@ -284,6 +289,9 @@ class ConfigStore:
         diff: Diff = Diff(),
         problems: tuple[Problem, ...] = (),
     ) -> ReloadResult:
+        # Nobody has reloaded anything while a container starts.
+        from loomwire.application.reload.results import ReloadResult
+
         return ReloadResult(outcome, self._registry.generation.number, digest, diff, problems)
 
     def _adoption(self, generation: Generation, diff: Diff, rolled_back_to: int | None) -> Adoption:

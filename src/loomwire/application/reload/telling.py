@@ -7,11 +7,13 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from functools import partial
-from typing import Final, final
+from typing import TYPE_CHECKING, Final, final
 
 from loomwire.application.forks import renew_after_fork
 from loomwire.application.reload.ear import Call, Ear
-from loomwire.application.reload.results import SlowListener
+
+if TYPE_CHECKING:
+    from loomwire.application.reload.results import SlowListener
 
 SLOW_S: Final = 1.0
 """Longest wait for a plain listener: then the others are told without it, and `health()` shows it."""
@@ -60,6 +62,8 @@ class Teller:
     @property
     def slow(self) -> tuple[SlowListener, ...]:
         """The listeners that take too long now, and those that missed something because they did."""
+        from loomwire.application.reload.results import SlowListener
+
         with self._lock:
             late = [ear for ear in self._running.values() if ear.ran() >= self._slow_s]
             lossy = [ear for ear in self._lossy if not ear.gone]

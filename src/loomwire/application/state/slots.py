@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Collection, Mapping
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from loomwire.application.forks import renew_after_fork
-from loomwire.application.state.pacing.lane import Lane
-from loomwire.application.state.pacing.statistics import LaneStatistics
 from loomwire.domain.policies import RatePolicy
 from loomwire.domain.ports.clock import IClock
+
+if TYPE_CHECKING:
+    from loomwire.application.state.pacing.lane import Lane
+    from loomwire.application.state.pacing.statistics import LaneStatistics
 
 
 class LaneKey(NamedTuple):
@@ -52,6 +54,9 @@ class Slots:
 
         Called at build time. Who waits goes on waiting under the new limits, and what was used stays used.
         """
+        # Imported by the first target that has a limit.
+        from loomwire.application.state.pacing.lane import Lane
+
         with self._lock:
             lane = self._lanes.get(key)
             if lane is None:

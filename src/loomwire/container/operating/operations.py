@@ -12,9 +12,9 @@ from loomwire.application.caching.states import CacheStates
 from loomwire.application.memory.manager import MemoryManager
 from loomwire.application.selection.route import Dropped, Kept, Route
 from loomwire.application.state.circuits import Circuits
-from loomwire.container.health import ContainerHealth
 from loomwire.container.operating.caches import MOST_SHOWN, listed, namespaces_of, purged, told
 from loomwire.container.operating.needs import RouteNeeds
+from loomwire.container.operating.report import ContainerHealth
 from loomwire.domain.config import ClientConfig, LLMConfig
 from loomwire.domain.errors import ClientRemovedError, LLMValidationError
 from loomwire.domain.reports.health import HealthState, ProviderHealth

@@ -18,7 +18,6 @@ from loomwire.domain.caching.policies import DiskLevel, Level, MemoryLevel, Redi
 from loomwire.domain.ports.caching.cache import ICacheStores, ICacheStrategy
 from loomwire.domain.values import Secret
 from loomwire.infrastructure.caching.memory import MemoryCache
-from loomwire.infrastructure.caching.tiered import TieredCache
 
 if TYPE_CHECKING:
     from loomwire.infrastructure.caching.disk.cache import DiskCache
@@ -64,11 +63,11 @@ class CacheStores(ICacheStores):
     def store(self, levels: tuple[Level, ...]) -> ICacheStrategy:
         with self._lock:
             if self._closed:
-                return TieredCache(())
+                return _as_one(())
             parts = tuple(dict.fromkeys(map(self._opened, levels)))
             known = self._joined.get(parts)
             if known is None:
-                known = self._joined[parts] = parts[0] if len(parts) == 1 else TieredCache(parts)
+                known = self._joined[parts] = parts[0] if len(parts) == 1 else _as_one(parts)
             return known
 
     @override
@@ -168,6 +167,13 @@ def _place(level: Level) -> _Place:
             assert_never(level)
 
 
+def _as_one(levels: Sequence[ICacheStrategy]) -> ICacheStrategy:
+    # Most containers have one level.
+    from loomwire.infrastructure.caching.tiered import TieredCache
+
+    return TieredCache(levels)
+
+
 def _kept(held: dict[_Place, T], wanted: Collection[_Place]) -> dict[_Place, T]:
     return {place: each for place, each in held.items() if place in wanted}
 
@@ -178,7 +184,7 @@ def _close(gone: Sequence[ICacheStrategy]) -> None:
 
 async def _close_all(gone: Sequence[ICacheStrategy]) -> None:
     # As one cache, so that a level that breaks its promise keeps no other one open.
-    await TieredCache(gone).aclose()
+    await _as_one(gone).aclose()
 
 
 _stores: weakref.WeakSet[CacheStores] = weakref.WeakSet()

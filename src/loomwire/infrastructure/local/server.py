@@ -9,18 +9,27 @@ import weakref
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import nullcontext
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from loomwire.domain.errors import LLMError, llm_error
 from loomwire.domain.ports.clock import IClock
 from loomwire.domain.requests import Bound
-from loomwire.infrastructure.local.engine import Engine, LoadError, start_engine
-from loomwire.infrastructure.local.settings import LocalSettings, file_complaint
 
-Starter: TypeAlias = Callable[[LocalSettings], Engine]
+if TYPE_CHECKING:
+    from loomwire.infrastructure.local.engine import Engine
+    from loomwire.infrastructure.local.settings import LocalSettings
+
+Starter: TypeAlias = "Callable[[LocalSettings], Engine]"
 """Loads a model and serves it; blocks, and raises `LoadError`."""
 
 _Loading: TypeAlias = "Future[Engine | str]"
+
+
+def started(settings: LocalSettings) -> Engine:
+    """Load a model and serve it; see `start_engine`, which is imported here because few processes have such a model."""
+    from loomwire.infrastructure.local.engine import start_engine
+
+    return start_engine(settings)
 
 
 class LocalServer:
@@ -34,7 +43,7 @@ class LocalServer:
         start: How.
     """
 
-    def __init__(self, settings: LocalSettings, start: Starter = start_engine) -> None:
+    def __init__(self, settings: LocalSettings, start: Starter = started) -> None:
         """Start nothing yet."""
         self.settings = settings
         self._start = start
@@ -99,6 +108,9 @@ class LocalServer:
         return loading
 
     def _run(self, loading: _Loading) -> None:
+        from loomwire.infrastructure.local.engine import LoadError
+        from loomwire.infrastructure.local.settings import file_complaint
+
         found: Engine | str
         try:
             found = file_complaint(self.settings.model_path) or self._start(self.settings)
@@ -154,7 +166,7 @@ class LocalServers:
         start: How engines are started.
     """
 
-    def __init__(self, start: Starter = start_engine) -> None:
+    def __init__(self, start: Starter = started) -> None:
         """Hold no lease."""
         self._start = start
         self._leases: weakref.WeakSet[LocalLease] = weakref.WeakSet()

@@ -9,10 +9,18 @@ from typing import TYPE_CHECKING
 from typing_extensions import override
 
 from loomwire.domain.ports.memory import IMemoryProbe, LimitSource, MemorySample
-from loomwire.infrastructure.memory.cgroups import GroupMemory, group_memory
 
 if TYPE_CHECKING:
     import psutil
+
+    from loomwire.infrastructure.memory.cgroups import GroupMemory
+
+
+def _own_group() -> GroupMemory | None:
+    # As psutil: needed at the first look.
+    from loomwire.infrastructure.memory.cgroups import group_memory
+
+    return group_memory()
 
 
 class ProcessProbe(IMemoryProbe):
@@ -25,7 +33,7 @@ class ProcessProbe(IMemoryProbe):
         group: Says what the control group allows.
     """
 
-    def __init__(self, group: Callable[[], GroupMemory | None] = group_memory) -> None:
+    def __init__(self, group: Callable[[], GroupMemory | None] = _own_group) -> None:
         """Look at nothing yet."""
         self._group = group
         self._process: psutil.Process | None = None

@@ -19,10 +19,8 @@ from loomwire.domain.ports.models import IModelRegistry
 from loomwire.domain.ports.pool import IConnectionPool
 from loomwire.domain.pricing import Prices
 from loomwire.domain.requests import LLMRequest
-from loomwire.infrastructure.local.engine import Engine
 from loomwire.infrastructure.local.refusals import refused, unknown
 from loomwire.infrastructure.local.server import LocalServers
-from loomwire.infrastructure.local.settings import local_problems, local_settings
 from loomwire.infrastructure.providers.known import Merging, known
 from loomwire.infrastructure.providers.placing import Endpoints, chatless, check_key, checked_place, placed
 from loomwire.infrastructure.providers.rows.kinds import Also, DialectType, ProviderType
@@ -33,6 +31,7 @@ from loomwire.infrastructure.recordings.pools import Replays
 
 if TYPE_CHECKING:
     from loomwire.domain.ports.counting import ITokenCounter
+    from loomwire.infrastructure.local.engine import Engine
     from loomwire.infrastructure.providers.counting.dialect import CountDialect
 
 _ClientMaker: TypeAlias = Callable[[LLMConfig, IClock], ILLMClient]
@@ -171,6 +170,8 @@ class ClientFactory(ILLMClientFactory):
         yield from _added_problems(config, dialect, spoken)
 
     def _served(self, config: LLMConfig, dialect: Dialect) -> ILLMClient:
+        from loomwire.infrastructure.local.settings import local_problems, local_settings
+
         for found in local_problems(config):
             raise found
         importlib.import_module("loomwire.infrastructure.transport.pool")
@@ -186,6 +187,7 @@ class ClientFactory(ILLMClientFactory):
 
     def _served_counter(self, config: LLMConfig, dialect: CountDialect) -> ITokenCounter:
         importlib.import_module("loomwire.infrastructure.transport.pool")
+        from loomwire.infrastructure.local.settings import local_settings
         from loomwire.infrastructure.providers.counting.client import WireCounter
         from loomwire.infrastructure.providers.vectors.local import LocalCounter, Served
 
@@ -208,6 +210,8 @@ class ClientFactory(ILLMClientFactory):
 
     def _place_problems(self, config: LLMConfig, row: ProviderType, spoken: Also) -> Iterator[ConfigError]:
         if _is_served(config, row):
+            from loomwire.infrastructure.local.settings import local_problems
+
             yield from local_problems(config)
         else:
             yield from _caught(lambda: checked_place(placed(config, row, spoken), self._endpoints))

@@ -11,7 +11,6 @@ from typing_extensions import override
 
 from loomwire.domain.errors import ConfigError
 from loomwire.infrastructure.providers.operating.operations import ProviderOperations
-from loomwire.infrastructure.providers.registering import Registration, check_registration, unfit
 from loomwire.infrastructure.providers.rows.kinds import DialectType, ProviderType
 from loomwire.infrastructure.providers.table import DIALECTS, PROVIDERS
 
@@ -124,6 +123,9 @@ class ProviderManager(ProviderOperations):
             ConfigError: The row cannot work (out_of_range), or a name is taken (defined_twice); the message says by
                 whom. Nothing was added.
         """
+        # Imported by the first that brings something of its own: few do.
+        from loomwire.infrastructure.providers.registering import Registration, check_registration
+
         given = Registration(row, dialects or {})
         with self._lock:
             check_registration(given, {**self._dialects, **DIALECTS}, package)
@@ -191,6 +193,8 @@ class ProviderManager(ProviderOperations):
             raise unfit_again(known)
 
     def _take(self, name: str, points: Sequence[EntryPoint]) -> None:
+        from loomwire.infrastructure.providers.registering import Registration, unfit
+
         who = " and ".join(map(_package, points))
         if len(points) > 1:
             raise unfit(name, who, "both offer a type of this name", "defined_twice")
@@ -214,6 +218,8 @@ class ProviderManager(ProviderOperations):
 
     def _refuse_taken(self, name: str, package: str, new: object, taken: Mapping[str, object], kind: str = "") -> None:
         if name in taken and taken[name] != new:
+            from loomwire.infrastructure.providers.registering import unfit
+
             owner = self._owners.get(kind + name, OURS)
             what = "dialect" if kind else "type"
             raise unfit(name, package, f"the {what} {name!r} is there already, of {owner}", "defined_twice")

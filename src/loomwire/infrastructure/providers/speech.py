@@ -11,7 +11,6 @@ import msgspec
 from loomwire.domain.config import LLMConfig
 from loomwire.domain.errors import ConfigError
 from loomwire.infrastructure.local.refusals import refused, unknown
-from loomwire.infrastructure.local.settings import LOCAL_OPTIONS
 from loomwire.infrastructure.providers.quirks import Quirks
 from loomwire.infrastructure.providers.rows.kinds import Also, DialectType, ProviderType
 from loomwire.infrastructure.providers.table import DIALECTS
@@ -102,7 +101,11 @@ def _check_version(config: LLMConfig, row: ProviderType, quirks: Quirks) -> None
 
 def _overridden(config: LLMConfig, row: ProviderType, quirks: Quirks) -> Quirks:
     """Return quirks, overridden by `options.quirks` of the configuration."""
-    known_options = ("quirks", *row.options, *(LOCAL_OPTIONS if row.in_process else ()))
+    known_options = ("quirks", *row.options)
+    if row.in_process:
+        from loomwire.infrastructure.local.settings import LOCAL_OPTIONS
+
+        known_options += LOCAL_OPTIONS
     for option in config.options:
         if option not in known_options:
             raise unknown(f"provider {config.name!r} has the unknown option", option, known_options, key=(option,))

@@ -10,7 +10,6 @@ from loomwire.domain.reports.problems import Problem
 from loomwire.infrastructure.configuration.files import absolute
 from loomwire.infrastructure.configuration.scalars import Plain
 from loomwire.infrastructure.configuration.tree import ConfigTree
-from loomwire.infrastructure.control.places import LONGEST, is_too_long
 
 
 def control_problems(
@@ -33,6 +32,8 @@ def control_problems(
     path = ("control", "socket")
     if not isinstance(named, str) or not named or path in tree.failed:
         return
+    from loomwire.infrastructure.control.places import LONGEST, is_too_long
+
     if not has_sockets:
         hint = "Nothing else fails; nobody can ask a process here."
         yield tree.problem("not_in_force", "this system has no unix sockets", path, severity="warning", hint=hint)

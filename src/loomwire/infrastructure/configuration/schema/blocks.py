@@ -21,6 +21,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from loomwire.domain.policies import KIB, MIB
+from loomwire.infrastructure.configuration.schema.on_demand import OnDemand
 
 _SIZE = re.compile(r"([0-9]{1,15}) ?(B|KiB|MiB|GiB)")
 _FUNCTION = re.compile(r"[A-Za-z_][A-Za-z0-9_.]*:[A-Za-z_][A-Za-z0-9_.]*")
@@ -243,10 +244,12 @@ class Reload(Block):
     allow_shrink: bool = Field(default=False, description="An edit may remove most clients, or the files' `end: true`.")
 
 
-BalanceBlock: TypeAlias = Annotated[Balance, BeforeValidator(policy_as_block, json_schema_input_type=Balance | Policy)]
+BalanceBlock: TypeAlias = Annotated[
+    OnDemand[Balance], BeforeValidator(policy_as_block, json_schema_input_type=OnDemand[Balance] | Policy)
+]
 """A `Balance`, or its policy alone."""
 ClientBalanceBlock: TypeAlias = Annotated[
-    ClientBalance, BeforeValidator(policy_as_block, json_schema_input_type=ClientBalance | Policy)
+    OnDemand[ClientBalance], BeforeValidator(policy_as_block, json_schema_input_type=OnDemand[ClientBalance] | Policy)
 ]
 """A `ClientBalance`, or its policy alone."""
 
@@ -291,6 +294,6 @@ def mode_as_block(value: JsonValue) -> JsonValue:
 
 
 ExhaustedBlock: TypeAlias = Annotated[
-    Exhausted, BeforeValidator(mode_as_block, json_schema_input_type=Exhausted | Literal["raise"])
+    OnDemand[Exhausted], BeforeValidator(mode_as_block, json_schema_input_type=OnDemand[Exhausted] | Literal["raise"])
 ]
 """An `Exhausted`, or its mode alone."""

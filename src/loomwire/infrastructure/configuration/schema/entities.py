@@ -26,6 +26,7 @@ from loomwire.infrastructure.configuration.schema.blocks import (
     WireSizes,
 )
 from loomwire.infrastructure.configuration.schema.keeping import ClientCacheBlock
+from loomwire.infrastructure.configuration.schema.on_demand import OnDemand
 
 NAME_PATTERN: Final = "^[a-z][a-z0-9_-]{0,63}$"
 _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")
@@ -105,8 +106,9 @@ class Parameters(Block):
         json_schema_extra={"x-unit": "share from 0 to 1"},
     )
     max_tokens: Tokens | None = Field(default=None, description="Longest answer, reasoning included.")
+    # list[Text] and not list, here and below: to read the signature of that takes pydantic 3 ms.
     stop: Annotated[list[Text], Field(max_length=16)] = Field(
-        default_factory=list, description="Texts that end the answer; at most 16."
+        default_factory=list[Text], description="Texts that end the answer; at most 16."
     )
     seed: int | None = Field(
         default=None,
@@ -156,10 +158,12 @@ class Tuned(Block):
     """The blocks that a provider, a model and a client may have of their own."""
 
     timeouts: Timeouts | None = Field(default=None, description="How long things may take here.")
-    retry: Retry | None = Field(default=None, description="When the same target is asked again, here.")
-    retry_budget: RetryBudget | None = Field(default=None, description="How many retries there are in all, here.")
-    breaker: Breaker | None = Field(default=None, description="When a failing target is left alone, here.")
-    limits: WireSizes | None = Field(default=None, description="How much may be sent and received here.")
+    retry: OnDemand[Retry] | None = Field(default=None, description="When the same target is asked again, here.")
+    retry_budget: OnDemand[RetryBudget] | None = Field(
+        default=None, description="How many retries there are in all, here."
+    )
+    breaker: OnDemand[Breaker] | None = Field(default=None, description="When a failing target is left alone, here.")
+    limits: OnDemand[WireSizes] | None = Field(default=None, description="How much may be sent and received here.")
 
 
 class Provider(Tuned):
@@ -175,7 +179,7 @@ class Provider(Tuned):
     )
     region: Text | None = Field(default=None, description="Where in the world, for type bedrock, such as us-east-1.")
     api_key: Key | None = Field(default=None, description='The key, best as "${VARIABLE}" or "${file:/path}".')
-    keys: list[Key] = Field(default_factory=list, description="Several keys.")
+    keys: list[Key] = Field(default_factory=list[Key], description="Several keys.")
     headers: Headers = Field(default_factory=dict, description="Further headers of every request.")
     extra: dict[str, JsonValue] = Field(default_factory=dict, description="Vendor fields of every request body.")
     allow_private: bool = Field(default=False, description="The address may be private or on this machine.")
@@ -185,7 +189,7 @@ class Provider(Tuned):
         default_factory=dict,
         description="How the server differs from its dialect, by the dialect's names.",
     )
-    pool: Pool | None = Field(default=None, description="Connections to it.")
+    pool: OnDemand[Pool] | None = Field(default=None, description="Connections to it.")
     rules: OfflineEntries | None = Field(
         default=None, description="For type rule: a file in this folder, or the rules themselves."
     )
@@ -216,17 +220,17 @@ class Model(Tuned):
 
     provider: Name = Field(description="A name under `providers`.")
     model: Text = Field(description="The provider's own name of the model.")
-    parameters: Parameters = Field(default_factory=Parameters, description="How it should answer.")
-    capabilities: Capabilities = Field(default_factory=Capabilities, description="What it can do.")
+    parameters: Parameters = Field(default_factory=Parameters.model_construct, description="How it should answer.")
+    capabilities: Capabilities = Field(default_factory=Capabilities.model_construct, description="What it can do.")
     emulate_tools: bool = Field(
         default=True,
         description="Where `capabilities.tools` is false, describe tools in the prompt and read calls out of its text; "
         "false refuses requests with tools.",
     )
-    prices: Prices | None = Field(default=None, description="What it costs; null is unknown.")
-    tags: list[Text] = Field(default_factory=list, description="Free words of yours.")
+    prices: OnDemand[Prices] | None = Field(default=None, description="What it costs; null is unknown.")
+    tags: list[Text] = Field(default_factory=list[Text], description="Free words of yours.")
     extra: dict[str, JsonValue] = Field(default_factory=dict, description="Vendor fields of every request body.")
-    pool: Pool | None = Field(default=None, description="Connections to its provider.")
+    pool: OnDemand[Pool] | None = Field(default=None, description="Connections to its provider.")
 
 
 class Chooser(Block):
@@ -239,8 +243,8 @@ class Chooser(Block):
 class Client(Tuned):
     """What hosts resolve by name: models in order, and what holds for a whole call."""
 
-    models: list[Name] = Field(default_factory=list, description="Names under `models`, in order; at least one.")
-    pool: Chooser | None = Field(default=None, description="Models to choose from, instead of `models`.")
+    models: list[Name] = Field(default_factory=list[Name], description="Names under `models`, in order; at least one.")
+    pool: OnDemand[Chooser] | None = Field(default=None, description="Models to choose from, instead of `models`.")
     system: Text | None = Field(default=None, description="Instructions before every conversation that has none.")
     replay: Text | None = Field(
         default=None, description="A folder of recordings below this one, which answers instead of the network."

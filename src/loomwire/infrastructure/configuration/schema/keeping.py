@@ -11,6 +11,7 @@ from pydantic_core import PydanticCustomError
 from loomwire.domain.policies import MIB
 from loomwire.domain.values import Secret
 from loomwire.infrastructure.configuration.schema.blocks import Block, Pause, Seconds, Share, Size
+from loomwire.infrastructure.configuration.schema.on_demand import OnDemand
 
 LevelName: TypeAlias = Literal["memory", "disk", "redis"]
 KeepMode: TypeAlias = Literal["off", "deterministic_only", "always"]
@@ -85,7 +86,9 @@ class Semantic(Block):
 class ClientCache(Keep):
     """Which answers of one client are kept and for how long."""
 
-    semantic: Semantic | None = Field(default=None, description="Answers to questions that mean the same; null is off.")
+    semantic: OnDemand[Semantic] | None = Field(
+        default=None, description="Answers to questions that mean the same; null is off."
+    )
 
 
 class Disk(Block):
@@ -117,8 +120,8 @@ class CachePlaces(Block):
         default="lru",
         description="Who makes room in memory: the least recently used, the least often used, or who is stale next.",
     )
-    disk: Disk | None = Field(default=None, description="A file below the memory; null is none.")
-    redis: Redis | None = Field(default=None, description="A server below that; null is none.")
+    disk: OnDemand[Disk] | None = Field(default=None, description="A file below the memory; null is none.")
+    redis: OnDemand[Redis] | None = Field(default=None, description="A server below that; null is none.")
     cleanup: Pause = Field(default=60.0, description="Between two clean-ups of what is too old; 0 is never.")
 
 
@@ -142,9 +145,11 @@ class Memory(Block):
         return self
 
 
-CacheBlock: TypeAlias = Annotated[Cache, BeforeValidator(mode_as_keep, json_schema_input_type=Cache | KeepMode)]
+CacheBlock: TypeAlias = Annotated[
+    OnDemand[Cache], BeforeValidator(mode_as_keep, json_schema_input_type=OnDemand[Cache] | KeepMode)
+]
 """A `Cache`, or its mode alone."""
 ClientCacheBlock: TypeAlias = Annotated[
-    ClientCache, BeforeValidator(mode_as_keep, json_schema_input_type=ClientCache | KeepMode)
+    OnDemand[ClientCache], BeforeValidator(mode_as_keep, json_schema_input_type=OnDemand[ClientCache] | KeepMode)
 ]
 """A `ClientCache`, or its mode alone."""

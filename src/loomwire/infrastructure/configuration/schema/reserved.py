@@ -44,6 +44,7 @@ def _one_of(*fine: Plain) -> IsAbsent:
 
 
 _NOTHING_STOPS = "nothing would stop the spending"
+_QUIET_MS = Reload.model_construct().quiet_ms
 _NOT_LOOKED_AFTER = "this release does not do it yet"
 
 NOT_YET: Final[tuple[Reserved, ...]] = (
@@ -58,7 +59,12 @@ NOT_YET: Final[tuple[Reserved, ...]] = (
         for above in (("defaults",), ("providers", "*"), ("models", "*"))
     ),
     *(Reserved(("defaults", key), "warning", _NOT_LOOKED_AFTER, _empty) for key in ("ledger", "budget")),
-    Reserved(("defaults", "reload", "quiet_ms"), "warning", "20 milliseconds are waited", _one_of(Reload().quiet_ms)),
+    Reserved(
+        ("defaults", "reload", "quiet_ms"),
+        "warning",
+        "20 milliseconds are waited",
+        _one_of(_QUIET_MS),
+    ),
 )
 """Every key that is not in force."""
 

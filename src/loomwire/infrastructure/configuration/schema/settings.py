@@ -38,6 +38,7 @@ from loomwire.infrastructure.configuration.schema.control import Control
 from loomwire.infrastructure.configuration.schema.entities import Budget, Client, Model, Name, Provider, RateLimit
 from loomwire.infrastructure.configuration.schema.keeping import Cache, CacheBlock, CachePlaces, Memory
 from loomwire.infrastructure.configuration.schema.knowledge import Catalogue
+from loomwire.infrastructure.configuration.schema.on_demand import OnDemand
 
 
 class Defaults(Block):
@@ -47,32 +48,44 @@ class Defaults(Block):
     timeouts: Timeouts = Field(
         default_factory=Timeouts.model_construct, description="How long things may take, everywhere."
     )
-    retry: Retry = Field(default_factory=Retry.model_construct, description="When the same target is asked again.")
-    retry_budget: RetryBudget = Field(
+    retry: OnDemand[Retry] = Field(
+        default_factory=Retry.model_construct, description="When the same target is asked again."
+    )
+    retry_budget: OnDemand[RetryBudget] = Field(
         default_factory=RetryBudget.model_construct, description="How many retries a provider is given in all."
     )
-    breaker: Breaker = Field(
+    breaker: OnDemand[Breaker] = Field(
         default_factory=Breaker.model_construct, description="When a failing target is left alone."
     )
-    limits: WireSizes = Field(
+    limits: OnDemand[WireSizes] = Field(
         default_factory=WireSizes.model_construct, description="How much may be sent and received, everywhere."
     )
-    pool: Pool = Field(default_factory=Pool.model_construct, description="Connections to one origin, per event loop.")
-    rate: Rate = Field(default_factory=Rate.model_construct, description="How calls wait for the limits of a provider.")
+    pool: OnDemand[Pool] = Field(
+        default_factory=Pool.model_construct, description="Connections to one origin, per event loop."
+    )
+    rate: OnDemand[Rate] = Field(
+        default_factory=Rate.model_construct, description="How calls wait for the limits of a provider."
+    )
     cache: CacheBlock = Field(
         default_factory=Cache.model_construct, description="Which answers are kept and for how long."
     )
-    ledger: Ledger = Field(default_factory=Ledger.model_construct, description="How spending is written down.")
-    budget: BudgetRules = Field(default_factory=BudgetRules.model_construct, description="What budgets do.")
+    ledger: OnDemand[Ledger] = Field(
+        default_factory=Ledger.model_construct, description="How spending is written down."
+    )
+    budget: OnDemand[BudgetRules] = Field(default_factory=BudgetRules.model_construct, description="What budgets do.")
     balance: BalanceBlock = Field(
         default_factory=Balance.model_construct, description="In which order the models of a client are asked."
     )
-    health: Health = Field(
+    health: OnDemand[Health] = Field(
         default_factory=Health.model_construct, description="How targets without traffic are looked after."
     )
-    shutdown: Shutdown = Field(default_factory=Shutdown.model_construct, description="How the container closes.")
-    memory: Memory = Field(default_factory=Memory.model_construct, description="What happens when the process grows.")
-    reload: Reload = Field(
+    shutdown: OnDemand[Shutdown] = Field(
+        default_factory=Shutdown.model_construct, description="How the container closes."
+    )
+    memory: OnDemand[Memory] = Field(
+        default_factory=Memory.model_construct, description="What happens when the process grows."
+    )
+    reload: OnDemand[Reload] = Field(
         default_factory=Reload.model_construct, description="How edits of these files come into force."
     )
 
@@ -129,20 +142,24 @@ class Settings(BaseSettings):
     defaults: Defaults = Field(
         default_factory=Defaults.model_construct, description="What holds where nothing else is said."
     )
-    limits: dict[Name, RateLimit] = Field(
+    limits: dict[Name, OnDemand[RateLimit]] = Field(
         default_factory=dict, description="How fast providers, keys or models are asked."
     )
-    budgets: dict[Name, Budget] = Field(default_factory=dict, description="How much may be spent, by name.")
-    cache: CachePlaces = Field(
+    budgets: dict[Name, OnDemand[Budget]] = Field(default_factory=dict, description="How much may be spent, by name.")
+    cache: OnDemand[CachePlaces] = Field(
         default_factory=CachePlaces.model_construct, description="Where answers are kept, by all clients."
     )
-    memory: Memory | None = Field(default=None, description="What happens when the process grows.")
-    health: Health | None = Field(default=None, description="How targets without traffic are looked after.")
+    memory: OnDemand[Memory] | None = Field(default=None, description="What happens when the process grows.")
+    health: OnDemand[Health] | None = Field(default=None, description="How targets without traffic are looked after.")
     events: dict[str, JsonValue] = Field(default_factory=dict, description="Where events go.")
     hooks: dict[str, JsonValue] = Field(default_factory=dict, description="Code of the host around every call.")
     plugins: dict[str, JsonValue] = Field(default_factory=dict, description="Packages that add to loomwire.")
-    catalogue: Catalogue = Field(default_factory=Catalogue, description="What is known of models.")
-    control: Control = Field(default_factory=Control, description="Where a running process can be asked and operated.")
+    catalogue: OnDemand[Catalogue] = Field(
+        default_factory=Catalogue.model_construct, description="What is known of models."
+    )
+    control: OnDemand[Control] = Field(
+        default_factory=Control.model_construct, description="Where a running process can be asked and operated."
+    )
     state: dict[str, JsonValue] = Field(default_factory=dict, description="What several processes share.")
     end: Literal[True] | None = Field(
         default=None, description="Put `end: true` last: a file that is cut off lacks it."

@@ -5,13 +5,15 @@ from __future__ import annotations
 import weakref
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from loomwire.domain.errors import LLMValidationError
 from loomwire.domain.policies import BalancePolicy
-from loomwire.domain.reports.health import ProviderHealth, ProviderStatistics
 from loomwire.domain.requests import LLMRequest
 from loomwire.domain.responses import LLMResponse
+
+if TYPE_CHECKING:
+    from loomwire.domain.reports.health import ProviderHealth, ProviderStatistics
 
 
 class Group(Protocol):

@@ -15,16 +15,15 @@ from loomwire.domain.errors import CapabilityError, ConfigError
 from loomwire.domain.ports.clock import IClock
 from loomwire.domain.ports.embedding import BatchPolicy, IEmbedder, IEmbeddingFactory, IReranker
 from loomwire.domain.ports.pool import IConnectionPool
-from loomwire.infrastructure.local.engine import Engine
 from loomwire.infrastructure.local.refusals import unknown
 from loomwire.infrastructure.local.server import LocalLease, LocalServers
-from loomwire.infrastructure.local.settings import local_settings
 from loomwire.infrastructure.providers.placing import Endpoints, check_key, checked_place, placed
 from loomwire.infrastructure.providers.rows.kinds import Also, ProviderType
 from loomwire.infrastructure.providers.table import PROVIDERS
 from loomwire.infrastructure.recordings.pools import Replays
 
 if TYPE_CHECKING:
+    from loomwire.infrastructure.local.engine import Engine
     from loomwire.infrastructure.providers.embeddings.columns import Embeds, Place, Reranks
     from loomwire.infrastructure.providers.embeddings.dialect import EmbedDialect
     from loomwire.infrastructure.providers.rerank.dialect import RerankDialect
@@ -132,6 +131,8 @@ class EmbeddingFactory(IEmbeddingFactory):
         return LocalReranker(Served(config, self._lease(config, "ranks"), self._clock, wired))
 
     def _lease(self, config: LLMConfig, serves: Literal["vectors", "ranks"]) -> LocalLease:
+        from loomwire.infrastructure.local.settings import local_settings
+
         # The chat client looked at the file; this one may be built on an event loop, where nobody reads files.
         importlib.import_module("loomwire.infrastructure.transport.pool")
         return self._servers.lease(replace(local_settings(config), serves=serves))

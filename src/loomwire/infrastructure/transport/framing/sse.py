@@ -101,14 +101,9 @@ class SSEDecoder:
         if b"\r" in data:
             self._after_cr = data.endswith(b"\r")
             data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-        lines = data.split(b"\n")
-        self._tail_size = 0
-        rest = lines.pop()
         events: list[SSEEvent] = []
         try:
-            self._read(lines, events)
-            if rest:
-                self._keep(rest)
+            self._read(data.split(b"\n"), events)
         except LLMError as error:
             self.failure = broken_off(error, events)
         return events
@@ -171,6 +166,8 @@ class SSEDecoder:
         return [SSEEvent(data[7:cut].decode("utf-8", "replace"), data[cut + 7 : end])]
 
     def _read(self, lines: list[bytes], events: list[SSEEvent]) -> None:
+        self._tail_size = 0
+        rest = lines.pop()
         for line in lines:
             if line:
                 self._line(line)
@@ -178,6 +175,8 @@ class SSEDecoder:
                 events.append(self._dispatched())
             else:
                 self._name = ""
+        if rest:
+            self._keep(rest)
 
     def _dispatched(self) -> SSEEvent:
         event = SSEEvent(self._name or "message", self._data[0] if len(self._data) == 1 else b"\n".join(self._data))

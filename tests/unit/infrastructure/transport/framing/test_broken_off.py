@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Protocol
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
@@ -18,23 +17,16 @@ from loomwire.infrastructure.transport.framing.ndjson import NDJSONDecoder
 from loomwire.infrastructure.transport.framing.sniffed import SniffedDecoder
 from loomwire.infrastructure.transport.framing.sse import SSEDecoder
 from loomwire.testing.speakers.bedrock.frames import event
-from support.cuts import cut
+from support.cuts import Decoder, cut
 
 LIMIT = 30
-
-
-class Decoder(Protocol):
-    @property
-    def failure(self) -> LLMError | None: ...
-
-    def feed(self, data: bytes, /) -> Sequence[object]: ...
 
 
 def lines() -> LineFramer:
     return LineFramer(WireLimits(event=LIMIT))
 
 
-FRAMINGS: dict[str, tuple[Callable[[], Decoder], bytes, bytes]] = {
+FRAMINGS: dict[str, tuple[Callable[[], Decoder[object]], bytes, bytes]] = {
     "SSE, an endless line": (lambda: SSEDecoder(LIMIT), b'data: {"a":1}\n\n', b"data: " + b"x" * 90),
     "SSE, a long event": (lambda: SSEDecoder(LIMIT), b'data: {"a":1}\n\n', b"data: 12345678\n" * 5 + b"\n"),
     "SSE, a long line": (
@@ -55,7 +47,7 @@ FRAMINGS: dict[str, tuple[Callable[[], Decoder], bytes, bytes]] = {
 }
 
 
-def told(decoder: Decoder, parts: list[bytes]) -> tuple[list[object], str]:
+def told(decoder: Decoder[object], parts: list[bytes]) -> tuple[list[object], str]:
     found: list[object] = []
     for part in parts:
         try:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from loomwire.domain.errors import LLMProtocolError
 from loomwire.infrastructure.transport.framing.eventstream import MOST_HEADERS, EventStreamDecoder
 from loomwire.testing.speakers.bedrock.frames import event, exception, framed
-from support.cuts import cut
+from support.cuts import cut, fed
 
 ONE, TWO = event("messageStart", b'{"role":"assistant"}'), event("contentBlockDelta", b'{"p":"\n\r\n\n"}')
 SAID = [("messageStart", b'{"role":"assistant"}'), ("contentBlockDelta", b'{"p":"\n\r\n\n"}')]
@@ -24,7 +24,7 @@ SAID = [("messageStart", b'{"role":"assistant"}'), ("contentBlockDelta", b'{"p":
 def read(*parts: bytes, limit: int = 1000) -> tuple[list[tuple[str, bytes]], bytes, bool]:
     """Return messages, stray text, and whether the body was cut."""
     decoder = EventStreamDecoder(limit, 64)
-    found = [(each.event, each.data) for part in parts for each in decoder.feed(part)]
+    found: list[tuple[str, bytes]] = [*fed(decoder, parts)]
     found += [(each.event, each.data) for each in decoder.flush()]
     return found, decoder.stray, decoder.unfinished
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from loomwire.domain.errors import LLMProtocolError
 from loomwire.domain.policies import MIB
 from loomwire.infrastructure.transport.framing.json_stream import JSONStreamDecoder
-from support.cuts import cut
+from support.cuts import cut, fed
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text() | st.sampled_from(['"', "\\", '\\"', "[{", "}],"]),
@@ -41,7 +41,7 @@ TOKENS = st.sampled_from(
 
 def values(parts: list[bytes], limit: int = MIB) -> tuple[list[bytes], bool]:
     decoder = JSONStreamDecoder(limit)
-    found = [value for part in parts for value in decoder.feed(part)]
+    found = fed(decoder, parts)
     found += decoder.flush()
     return found, decoder.unfinished
 

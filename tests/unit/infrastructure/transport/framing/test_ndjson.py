@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 from loomwire.domain.errors import LLMProtocolError
 from loomwire.domain.policies import MIB
 from loomwire.infrastructure.transport.framing.ndjson import NDJSONDecoder
-from support.cuts import cut
+from support.cuts import cut, fed
 
 
 def lines(parts: list[bytes], limit: int = MIB) -> tuple[list[bytes], bool]:
     decoder = NDJSONDecoder(limit)
-    found = [line for part in parts for line in decoder.feed(part)]
+    found = fed(decoder, parts)
     found += decoder.flush()
     return found, decoder.unfinished
 

@@ -8,14 +8,14 @@ from hypothesis import strategies as st
 
 from loomwire.domain.errors import LLMProtocolError
 from loomwire.infrastructure.transport.framing.sniffed import SniffedDecoder
-from support.cuts import cut
+from support.cuts import cut, fed
 
 BARE = b'{\n  "error": {\n    "code": 499\n  }\n}'
 
 
 def events(parts: list[bytes], limit: int = 1000) -> tuple[list[tuple[str, bytes]], bytes, bool]:
     decoder = SniffedDecoder(limit, limit)
-    found: list[tuple[str, bytes]] = [event for part in parts for event in decoder.feed(part)]
+    found: list[tuple[str, bytes]] = [*fed(decoder, parts)]
     found += decoder.flush()
     return found, decoder.stray, decoder.unfinished
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from loomwire.domain.errors import LLMProtocolError
 from loomwire.domain.policies import MIB
 from loomwire.infrastructure.transport.framing.sse import SSEDecoder, SSEEvent
-from support.cuts import cut
+from support.cuts import cut, fed
 
 
 def whole(body: bytes, limit: int = MIB) -> tuple[list[SSEEvent], bool, bytes]:
@@ -22,7 +22,7 @@ def whole(body: bytes, limit: int = MIB) -> tuple[list[SSEEvent], bool, bytes]:
 
 def pieces(parts: list[bytes], limit: int = MIB) -> tuple[list[SSEEvent], bool, bytes]:
     decoder = SSEDecoder(limit)
-    events = [event for part in parts for event in decoder.feed(part)]
+    events = fed(decoder, parts)
     events += decoder.flush()
     return events, decoder.unfinished, decoder.stray
 
