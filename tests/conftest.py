@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import gc
+import os
+import signal
+import threading
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
+import coverage
 import pytest
 from blockbuster import blockbuster_ctx
 from hypothesis import HealthCheck, settings
@@ -13,8 +18,14 @@ TESTS = Path(__file__).parent
 FULL_TIMEOUT_S = 180.0
 
 # No deadline: the machine may be shared. A model that needs seconds to draw says so by its own settings.
+# Under CI the same examples every time (decision 0016).
 settings.register_profile(
-    "default", deadline=None, max_examples=60, print_blob=True, suppress_health_check=[HealthCheck.too_slow]
+    "default",
+    deadline=None,
+    derandomize=bool(os.environ.get("CI")),
+    max_examples=40,
+    print_blob=True,
+    suppress_health_check=[HealthCheck.too_slow],
 )
 settings.register_profile("full", settings.get_profile("default"), max_examples=1000)
 
@@ -55,6 +66,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
     """Choose the tier's depth and patience."""
+    # A run in the background of a script ignores Ctrl-C, and so would everything that it starts.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     full = bool(config.getoption("--full"))
     settings.load_profile("full" if full else "default")
     if full and config.getoption("--timeout") is None:
@@ -73,6 +87,21 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.section(title)
         for line in lines:
             terminalreporter.write_line(line)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, bool | None, bool | None]:
+    """Collect without looking for garbage, and set apart what then lives to the end.
+
+    Fifteen thousand tests and their modules are a million objects: looking through them takes half a second, which
+    every `gc.collect()` of a test would pay.
+    """
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
+        gc.freeze()
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
@@ -100,7 +129,17 @@ def anyio_backend() -> str:
 @pytest.fixture(scope="session", autouse=True)
 def loop_may_not_block() -> Iterator[None]:
     """Fail any call from loomwire that blocks a running loop, also loops that a sync test starts by itself."""
-    with blockbuster_ctx("loomwire") as watch:
-        # The coverage gate counts lines under a lock of its own, for which threads wait on a busy machine.
-        watch.functions["threading.Lock.acquire"].can_block_in("coverage/collector.py", "lock_data")
+    count_under_a_lock_that_nobody_watches()
+    with blockbuster_ctx("loomwire"):
         yield
+
+
+def count_under_a_lock_that_nobody_watches() -> None:
+    """Give the coverage gate a lock of another kind than its own plain one, of which every taking is judged.
+
+    It is taken at every call of ours, so judging took a quarter of the whole run; and a thread that waited for it was
+    taken for a loop that is blocked.
+    """
+    gate = coverage.Coverage.current()
+    if gate is not None and gate._collector is not None:
+        gate._collector.data_lock = threading.RLock()

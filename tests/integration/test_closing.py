@@ -78,13 +78,16 @@ async def test_calls_in_flight_end_by_themselves_and_new_ones_are_refused_meanwh
 
 
 async def test_what_goes_on_for_too_long_ends_with_a_typed_error_and_the_provider_is_hung_up_on() -> None:
-    async with opened() as (container, client, provider):
+    def late(request: ReceivedRequest) -> HttpReply | Reply:
+        return slow(request) if request.stream else Reply("late", delay_s=30.0)
+
+    async with opened(late) as (container, client, provider):
         call = asyncio.create_task(client.generate(HI))
         reading = asyncio.create_task(_read(client))
         await provider.until(lambda stats: stats.requests == 2)
         began = time.monotonic()
         await container.aclose(drain=0.02)
-        assert time.monotonic() - began < SLOW_S
+        assert time.monotonic() - began < 5
         for each in (call, reading):
             with pytest.raises(ClientRemovedError) as caught:
                 await each
@@ -238,6 +241,19 @@ async def test_a_blocking_stream_that_is_read_while_its_container_closes_is_ende
         await asyncio.to_thread(container.close, drain=0)
         with pytest.raises(ClientRemovedError):
             await reading
+
+
+async def test_a_blocking_stream_that_nobody_reads_while_its_container_closes_is_counted_off() -> None:
+    async with opened() as (container, _, _):
+
+        def read() -> None:
+            with container.sync_client("it").stream(HI) as stream:
+                next(stream)
+                container.close(drain=0)
+                assert container.health().in_flight == 1
+
+        await asyncio.to_thread(read)
+        assert container.health().in_flight == 0
 
 
 async def test_closing_from_synchronous_code_inside_a_loop_does_not_stop_the_loop() -> None:

@@ -44,14 +44,14 @@ WAITING: Final = frozenset({"hang", "hang_after_headers", "stall", "slow_loris",
 """Faults that mostly wait, so that they are played side by side; what memory they take, they take together."""
 
 LARGE: Final = frozenset(
-    {"endless_body", "endless_line", "endless_header", "gzip_bomb", "deep_json", "long_number", "byte_split"}
+    {"endless_body", "endless_line", "endless_header", "gzip_bomb", "deep_json", "long_number", "byte_split", "slow_ok"}
 )
-"""Faults that send much: what ends them is a limit, on a slow machine too, so they get a longer deadline."""
+"""Faults that a limit or the answer ends and no deadline, on a slow machine too, so they get a longer one."""
 
 _STATUS: Final = Path("/proc/self/status")
 _RESET: Final = Path("/proc/self/clear_refs")
 
-QUICK: Final = 8 * MIB
+QUICK: Final = 4 * MIB
 """What a stream may have where the table is only looked at: 64 MiB of small events keep a processor busy."""
 
 

@@ -13,6 +13,7 @@ import statistics
 import sys
 import tokenize
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import TypeAlias
 
@@ -23,6 +24,7 @@ FORBIDDEN_CALLS = {"eval", "exec", "compile", "os.system", "os.popen"}
 FORBIDDEN_MODULES = {"pickle", "marshal", "shelve", "subprocess", "jinja2", "dill", "cloudpickle"}
 TEST_DOUBLES = {"Mock", "MagicMock", "AsyncMock", "PropertyMock", "monkeypatch", "mocker"}
 LONGEST_SLEEP_S = 0.1
+SUSPECT = re.compile(r"[Mm]ock|monkeypatch|\bsleep")
 BENCH_MARKS = ("<!-- bench -->", "<!-- /bench -->")
 
 Function: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef
@@ -33,11 +35,18 @@ BRANCHES = (*CHOICES, ast.For, ast.AsyncFor, ast.While, ast.comprehension)
 BLOCKS = (ast.If, ast.For, ast.AsyncFor, ast.While, ast.Try, ast.TryStar, ast.With, ast.AsyncWith, ast.Match)
 
 
-def modules(package: Path) -> Iterator[tuple[str, str, ast.Module]]:
-    """Yield every module as its path in the package, its text and its tree."""
+def modules(package: Path, having: re.Pattern[str] = re.compile("")) -> Iterator[tuple[str, str, ast.Module]]:
+    """Yield every module whose text has something, as its path in the package, its text and its tree."""
     for path in sorted(package.rglob("*.py")):
         text = path.read_text(encoding="utf-8")
-        yield path.relative_to(package).as_posix(), text, ast.parse(text)
+        if having.search(text):
+            yield path.relative_to(package).as_posix(), text, parsed(text)
+
+
+@cache
+def parsed(text: str) -> ast.Module:
+    """Return the tree of a module, the same one to every rule; nobody changes it."""
+    return ast.parse(text)
 
 
 def dotted(node: ast.AST) -> str:
@@ -237,7 +246,7 @@ def sleep_remarks(name: str, node: ast.Call) -> Iterator[str]:
 def double_remarks(tests: Path) -> list[str]:
     """Test doubles that patch our own code, and sleeps."""
     remarks = []
-    for name, _, tree in modules(tests):
+    for name, _, tree in modules(tests, SUSPECT):
         remarks += [f"{name}:{line} imports {m}" for line, m in imported(tree) if m.startswith("unittest.mock")]
         for node in ast.walk(tree):
             word = node.arg if isinstance(node, ast.arg) else dotted(node).split(".")[-1]

@@ -68,11 +68,14 @@ def provider(kind: str, name: str, models: Path, box: Box) -> dict[str, JSON]:
 
 
 def configured(where: Path, kind: str, models: Path, box: Box, **extra: JSON) -> Path:
-    """Write YAML with the clients plain, tools, endless (never ends by itself) and return its folder."""
+    """Write YAML with the clients plain, tools, endless (never ends by itself) and return its folder.
+
+    They keep nothing: a question that is asked twice is answered twice by the engine.
+    """
     providers: dict[str, JSON] = {name: {**provider(kind, name, models, box), **extra} for name in NAMES}
     described: dict[str, JSON] = {name: {"provider": name, "model": name} for name in NAMES}
     described["endless"] = {"provider": "plain", "model": "plain", "extra": dict(ENDLESS)}
-    clients: dict[str, JSON] = {name: {"models": [name]} for name in described}
+    clients: dict[str, JSON] = {name: {"models": [name], "cache": {"mode": "off"}} for name in described}
     return folder(where / kind, clients=clients, providers=providers, models=described)
 
 

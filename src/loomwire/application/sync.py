@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import AbstractAsyncContextManager, AbstractContextManager, suppress
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from types import TracebackType
 
 from typing_extensions import override
 
+from loomwire.application.leases import LeasedStreaming
 from loomwire.application.loop_thread import LoopThread
 from loomwire.application.registry import ClientHandle, Reduced, not_pickled
 from loomwire.domain.errors import ClientRemovedError
@@ -62,9 +63,12 @@ class _SyncStreaming(AbstractContextManager[SyncStream]):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        # When the container is closed there is nothing left to leave: the stream's connection went with the loop.
-        with suppress(ClientRemovedError):
+        try:
             self._thread.run(self._exit(kind, error, trace), "use `async with client.stream(...)`")
+        except ClientRemovedError:
+            # The container is closed, and the stream's connection went with the loop.
+            if isinstance(self._inner, LeasedStreaming):
+                self._inner.forsake()
 
     async def _enter(self) -> LLMStream:
         return await self._inner.__aenter__()

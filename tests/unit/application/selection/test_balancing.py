@@ -82,8 +82,10 @@ def usual(chance: random.Random) -> float:
 
 
 @pytest.mark.parametrize("per_s", [2.0, 20.0, 200.0])
-def test_an_endpoint_that_fails_at_once_gets_a_twentieth_of_the_traffic_at_most(per_s: float) -> None:
-    for seed in range(5):
+def test_an_endpoint_that_fails_at_once_gets_a_twentieth_of_the_traffic_at_most(
+    pytestconfig: pytest.Config, per_s: float
+) -> None:
+    for seed in range(5 if pytestconfig.getoption("--full") else 2):
         traffic = played(
             lambda name, chance: None if name == "a/m" else usual(chance), calls=2000, per_s=per_s, seed=seed
         )
@@ -91,10 +93,12 @@ def test_an_endpoint_that_fails_at_once_gets_a_twentieth_of_the_traffic_at_most(
 
 
 @pytest.mark.parametrize("per_s", [20.0, 200.0])
-def test_a_slow_endpoint_leaves_the_slowest_calls_nearly_as_fast_as_without_it(per_s: float) -> None:
+def test_a_slow_endpoint_leaves_the_slowest_calls_nearly_as_fast_as_without_it(
+    pytestconfig: pytest.Config, per_s: float
+) -> None:
     # So many calls come before the first slow answer can tell that it is slow.
     unknown = int(per_s * HEALTHY_S * 10 * 2)
-    for seed in range(4):
+    for seed in range(4 if pytestconfig.getoption("--full") else 2):
         healthy = played(lambda _, chance: usual(chance), calls=4000, per_s=per_s, seed=seed)
         traffic = played(
             lambda name, chance: usual(chance) * (10 if name == "a/m" else 1), calls=4000, per_s=per_s, seed=seed

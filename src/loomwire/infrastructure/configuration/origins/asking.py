@@ -53,10 +53,10 @@ def row_says(path: KeyPath, values: Mapping[str, Plain], rows: Rows) -> tuple[st
         rows: Knows the types.
     """
     key, provider = path[2:], _provider_of(path, values)
+    type_ = provider.get("type")
     # What a provider may say itself is asked for there, and not at its models.
-    if not key or (path[0] == "models" and _is_of_provider(key)):
+    if not key or not isinstance(type_, str) or (path[0] == "models" and _is_of_provider(key)):
         return None
-    type_ = str(provider.get("type"))
     says = rows(type_)
     if key not in says or (key == ("allow_private",) and provider.get("base_url") is not None):
         return None
@@ -71,7 +71,8 @@ def rows_below(path: KeyPath, values: Mapping[str, Plain], rows: Rows) -> Iterat
         values: The whole configuration.
         rows: Knows the types.
     """
-    for key in rows(str(_provider_of(path, values).get("type"))):
+    type_ = _provider_of(path, values).get("type")
+    for key in rows(type_) if isinstance(type_, str) else ():
         if row_says((*path, *key), values, rows) is not None and _is_of_provider(key) == (path[0] == "providers"):
             yield (*path, *key)
 
