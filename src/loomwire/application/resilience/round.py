@@ -121,9 +121,9 @@ class Round:
         if self.steps:
             sent += sends_of(self.steps)
         now = self._terms.clock.now()
-        if any(one.target != option.target for one in self._left):
-            targets = len({option.target, *[one.target for one in self._left]})
-            share_s = max((bound.at - now) / targets, option.config.timeouts.min_attempt_s)
+        targets = {option.target, *[one.target for one in self._left]}
+        if len(targets) > 1:
+            share_s = max((bound.at - now) / len(targets), option.config.timeouts.min_attempt_s)
             enter_by = now + share_s
         elif not further and sent == bound.sent:
             return self._request
@@ -186,12 +186,14 @@ class Round:
 
     def _best(self) -> Option:
         left, now = self._left, self._terms.clock.now()
+        if not left[0].rest_s(now):
+            return left.pop(0)
         at = next((at for at, option in enumerate(left) if not option.rest_s(now)), None)
         if at is None:
             # Nobody is well. A rest is no reason to refuse; an open circuit is one.
             at = min(range(len(left)), key=lambda at: (not left[at].is_admitted, left[at].rest_s(now)))
             return left.pop(at)
-        self._passed |= at > 0
+        self._passed = True
         for passed in left[:at]:
             passed.noted_resting()
             reason = passed.resting.reason(now) or "circuit_open"

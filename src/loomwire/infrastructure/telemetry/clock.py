@@ -22,9 +22,8 @@ class SystemClock(IClock):
 
     __slots__ = ()
 
-    @override
-    def now(self) -> float:
-        return time.monotonic()
+    # The system's function itself: a call looks at the clock twenty times.
+    now = staticmethod(time.monotonic)
 
     @override
     async def sleep(self, seconds: float) -> None:
