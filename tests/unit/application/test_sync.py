@@ -155,6 +155,21 @@ def test_a_stream_that_is_open_when_its_container_closes_can_still_be_left() -> 
     assert loom_threads() == []
 
 
+def test_a_stream_that_is_left_after_closing_gives_its_lease_back_once() -> None:
+    registry = registry_of(ScriptedClient("one two"), "planner")
+    thread = LoopThread()
+    streaming = SyncLLMClient(registry.client("planner"), thread).stream(HI)
+    next(streaming.__enter__())
+    thread.close(nothing)
+    assert registry.generation.leases == 1
+    other = registry.lease("planner")
+    with other:
+        for _ in range(2):
+            streaming.__exit__(None, None, None)
+            assert registry.generation.leases == 1
+    assert registry.generation.leases == 0
+
+
 def test_an_interrupt_on_entering_a_stream_gives_its_lease_back() -> None:
     async def interrupted(_: LLMRequest) -> str:
         asyncio.get_running_loop().call_later(0.05, interrupt)
