@@ -3,8 +3,9 @@
 A package needs three things:
 
 1. A `Dialect`: pure functions of bytes that write requests and read answers, streams (`EventReader`, `Framer`) and
-   errors (`ErrorTable`, `provider_error`). It notes what it reads in the `Answer` it is given. What makes vendors of it
-   differ stands in a `Quirks` of its own: data only, because the table is read without the dialect.
+   errors (`ErrorTable`, `provider_error`). A `Framer` around one of the decoders here passes its `failure` on. It notes
+   what it reads in the `Answer` it is given. What makes vendors of it differ stands in a `Quirks` of its own: data
+   only, because the table is read without the dialect.
 2. A row: `ProviderType`, and a `DialectType` that says where the dialect and its speaker are. Neither is imported
    before a client is built.
 3. An entry point of the group `loomwire.providers`, whose name is the provider type's, and whose object is a

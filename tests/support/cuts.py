@@ -21,6 +21,9 @@ class Decoder(Protocol[T_co]):
     def feed(self, data: bytes, /) -> Sequence[T_co]:
         """Return the pieces that some bytes complete."""
 
+    def flush(self) -> Sequence[T_co]:
+        """Return what was whole but not closed."""
+
 
 def fed(decoder: Decoder[T], parts: Sequence[bytes]) -> list[T]:
     """Return what a decoder makes of the pieces of a body; raise what is wrong with it, wherever it stands."""

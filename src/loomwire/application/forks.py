@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 import weakref
 from abc import abstractmethod
-from typing import Protocol
+from typing import Final, Protocol
 
 
 class Forked(Protocol):
@@ -16,6 +17,9 @@ class Forked(Protocol):
     def after_fork(self) -> None:
         """Called in the child, before any other code of it runs."""
 
+
+NO_FORK: Final = threading.RLock()
+"""Held while a thread of ours imports: a child forked just then would inherit a module's lock that nobody releases."""
 
 _FORKED: weakref.WeakSet[Forked] = weakref.WeakSet()
 
@@ -32,3 +36,4 @@ def _renew_all() -> None:
 
 if sys.platform != "win32":  # pragma: no branch
     os.register_at_fork(after_in_child=_renew_all)
+    os.register_at_fork(before=NO_FORK.acquire, after_in_parent=NO_FORK.release, after_in_child=NO_FORK.release)

@@ -94,12 +94,6 @@ class LeasedStreaming(Streaming):
             if lease is not None:
                 lease.__exit__(kind, error, trace)
 
-    def forsake(self) -> None:
-        """Count the call off when its event loop is gone, so that nothing can be awaited. Idempotent, any thread."""
-        lease, self._lease = self._lease, None
-        if lease is not None:
-            lease.__exit__(None, None, None)
-
 
 class _LeasedStream(WrappedStream):
     """A stream whose reads are ended when closing does not wait for it any longer; between them nothing is."""

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Coroutine
+import weakref
+from abc import abstractmethod
+from collections.abc import Callable, Coroutine, Iterable
 from concurrent.futures import CancelledError, Future
 from contextlib import suppress
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from loomwire.application.forks import renew_after_fork
 from loomwire.domain.errors import ClientRemovedError, LLMValidationError
@@ -15,10 +17,21 @@ from loomwire.domain.errors import ClientRemovedError, LLMValidationError
 T = TypeVar("T")
 
 
+class Leavable(Protocol):
+    """What is open on a loop."""
+
+    @abstractmethod
+    async def leave(self) -> None:
+        """Leave it; called on the loop."""
+
+
 class LoopThread:
     """One event loop on one daemon thread, started by the first call and again after a fork.
 
     Safe for several threads: each call waits for its own result.
+
+    Attributes:
+        open: What is to be left before the loop ends; changed on the loop only.
     """
 
     def __init__(self) -> None:
@@ -28,6 +41,7 @@ class LoopThread:
         self._thread: threading.Thread | None = None
         self._inherited: list[asyncio.AbstractEventLoop] = []
         self._closed = False
+        self.open: weakref.WeakSet[Leavable] = weakref.WeakSet()
         renew_after_fork(self)
 
     def run(self, work: Coroutine[object, object, T], instead: str) -> T:
@@ -80,17 +94,17 @@ class LoopThread:
 
     def _start(self) -> asyncio.AbstractEventLoop:
         self._loop = loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._serve, args=(loop,), name="loomwire", daemon=True)
+        self._thread = threading.Thread(target=self._serve, args=(loop, self.open), name="loomwire", daemon=True)
         self._thread.start()
         return loop
 
     @staticmethod
-    def _serve(loop: asyncio.AbstractEventLoop) -> None:
+    def _serve(loop: asyncio.AbstractEventLoop, left_open: Iterable[Leavable]) -> None:
         asyncio.set_event_loop(loop)
         try:
             loop.run_forever()
             # Nothing is left after `close`; `end_soon` leaves it all to this thread.
-            loop.run_until_complete(_farewell(_nothing))
+            loop.run_until_complete(_farewell(left_open, _nothing))
         finally:
             loop.close()
 
@@ -105,7 +119,7 @@ class LoopThread:
         if loop is None or thread is None:
             return
         try:
-            asyncio.run_coroutine_threadsafe(_farewell(last), loop).result()
+            asyncio.run_coroutine_threadsafe(_farewell(self.open, last), loop).result()
         finally:
             loop.call_soon_threadsafe(loop.stop)
             thread.join()
@@ -132,6 +146,7 @@ class LoopThread:
             # Kept and never closed: closing it would take the parent's selector apart.
             self._inherited.append(self._loop)
         self._loop = self._thread = None
+        self.open = weakref.WeakSet()
 
 
 def refuse_in_loop(what: str, instead: str) -> None:
@@ -154,12 +169,13 @@ def _closed() -> ClientRemovedError:
     return ClientRemovedError("the container was closed before or during this call", reason="closed")
 
 
-async def _farewell(last: Callable[[], Coroutine[object, object, None]]) -> None:
+async def _farewell(left_open: Iterable[Leavable], last: Callable[[], Coroutine[object, object, None]]) -> None:
     current = asyncio.current_task()
     others = [task for task in asyncio.all_tasks() if task is not current]
     for task in others:
         task.cancel()
     await asyncio.gather(*others, return_exceptions=True)
+    await asyncio.gather(*(each.leave() for each in tuple(left_open)), return_exceptions=True)
     try:
         await last()
     finally:

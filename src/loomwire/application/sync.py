@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, suppress
 from types import TracebackType
 
 from typing_extensions import override
 
-from loomwire.application.leases import LeasedStreaming
 from loomwire.application.loop_thread import LoopThread
 from loomwire.application.registry import ClientHandle, Reduced, not_pickled
 from loomwire.domain.errors import ClientRemovedError
@@ -63,19 +62,23 @@ class _SyncStreaming(AbstractContextManager[SyncStream]):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        try:
+        # When the container is closed there is nothing left to leave: its loop left the stream before it ended.
+        with suppress(ClientRemovedError):
             self._thread.run(self._exit(kind, error, trace), "use `async with client.stream(...)`")
-        except ClientRemovedError:
-            # The container is closed, and the stream's connection went with the loop.
-            if isinstance(self._inner, LeasedStreaming):
-                self._inner.forsake()
+
+    async def leave(self) -> None:
+        """Leave the stream in place of whoever reads it."""
+        await self._inner.__aexit__(None, None, None)
 
     async def _enter(self) -> LLMStream:
-        return await self._inner.__aenter__()
+        stream = await self._inner.__aenter__()
+        self._thread.open.add(self)
+        return stream
 
     async def _exit(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._thread.open.discard(self)
         await self._inner.__aexit__(kind, error, trace)
 
 

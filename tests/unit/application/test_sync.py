@@ -155,18 +155,14 @@ def test_a_stream_that_is_open_when_its_container_closes_can_still_be_left() -> 
     assert loom_threads() == []
 
 
-def test_a_stream_that_is_left_after_closing_gives_its_lease_back_once() -> None:
+def test_a_stream_that_is_open_when_its_loop_ends_is_left_by_it() -> None:
     registry = registry_of(ScriptedClient("one two"), "planner")
     thread = LoopThread()
-    streaming = SyncLLMClient(registry.client("planner"), thread).stream(HI)
-    next(streaming.__enter__())
-    thread.close(nothing)
-    assert registry.generation.leases == 1
-    other = registry.lease("planner")
-    with other:
-        for _ in range(2):
-            streaming.__exit__(None, None, None)
-            assert registry.generation.leases == 1
+    with SyncLLMClient(registry.client("planner"), thread).stream(HI) as stream:
+        next(stream)
+        assert registry.generation.leases == 1
+        thread.close(nothing)
+        assert registry.generation.leases == 0
     assert registry.generation.leases == 0
 
 

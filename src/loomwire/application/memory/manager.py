@@ -7,10 +7,10 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Iterable
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from loomwire.application.forks import renew_after_fork
+from loomwire.application.forks import NO_FORK, renew_after_fork
 from loomwire.application.memory.gate import RETRY_AFTER_S, MemoryGate
 from loomwire.application.memory.thread import MemoryThread
 from loomwire.domain.caching.policies import MemoryPolicy
@@ -86,7 +86,7 @@ class MemoryManager:
         self._draw = draw
         self._began = now()
         self._made: Looks | None = None
-        self._closed = self._armed = False
+        self._closed = self._armed = self._has_looked = False
         self._thread = MemoryThread(self)
         self._looking, self._making = threading.Lock(), threading.Lock()
         renew_after_fork(self)
@@ -181,9 +181,11 @@ class MemoryManager:
         """Look once and do what is to be done. Reads files, so never on an event loop. Never raises."""
         # A host's own probe or log handler may raise: without this thread calls would be refused for ever.
         with suppress(Exception):
-            looks = self._looks
-            with self._looking:
+            # The first look imports what it needs, the probe's too.
+            with nullcontext() if self._has_looked else NO_FORK, self._looking:
+                looks = self._looks
                 change = None if self._closed else looks.look(self._policy)
+                self._has_looked = True
                 if self._armed and looks.level != "normal":
                     # Looked at by hand before the first call: somebody has to find that there is memory again.
                     self.start()
@@ -191,7 +193,10 @@ class MemoryManager:
                 looks.tell(change)
 
     def report(self) -> MemoryReport:
-        """Return who holds how much, what the last looks found, and what was done. Reads no file."""
+        """Return who holds how much, what the last looks found, and what was done.
+
+        Does not look itself. Before the first look it imports for some 10 ms.
+        """
         return self._looks.report(running=self.running)
 
     @property
@@ -204,7 +209,8 @@ class MemoryManager:
         made = self._made
         if made is None:
             # Takes 10 ms to import, which no start of a container waits for: the first look is on a thread.
-            from loomwire.application.memory.looks import Looks
+            with NO_FORK:
+                from loomwire.application.memory.looks import Looks
 
             gate = self._gate() or MemoryGate()
             with self._making:

@@ -35,6 +35,10 @@ class _Unpacker(Protocol):
         """What came after the end."""
 
     @abstractmethod
+    def copy(self) -> _Unpacker:
+        """Return another one that has read as much."""
+
+    @abstractmethod
     def decompress(self, data: bytes, max_length: int, /) -> bytes:
         """Return at most `max_length` bytes of what `data` stands for."""
 
@@ -62,9 +66,11 @@ class _Inflate:
             data = self._sniffed(data)
         while self._inflate is not None and data:
             inflate = self._inflate
+            before = inflate.copy()
             try:
                 piece = inflate.decompress(data, PIECE)
             except zlib.error:
+                yield from _before_damage(before, data)
                 raise Failed("protocol", "the compressed answer is damaged") from None
             data = self._next_member(inflate.unused_data) if inflate.eof else inflate.unconsumed_tail
             if piece:
@@ -99,6 +105,21 @@ class _Inflate:
         self._gone += size
         if self._gone > MIB and self._gone > self._ratio * consumed:
             raise Failed("too_large", f"the answer grows more than {self._ratio} times (limits.gzip_ratio)")
+
+
+def _before_damage(inflate: _Unpacker, data: bytes) -> Iterator[bytes]:
+    """Yield what stands before the damage, which zlib drops: what came whole counts, however the network cut it."""
+    while len(data) > 1:
+        half = len(data) // 2
+        trial = inflate.copy()
+        try:
+            piece = trial.decompress(data[:half], PIECE)
+        except zlib.error:
+            data = data[:half]
+            continue
+        inflate, data = trial, trial.unconsumed_tail + data[half:]
+        if piece:
+            yield piece
 
 
 class Decoder:

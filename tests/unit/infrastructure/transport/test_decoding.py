@@ -6,7 +6,7 @@ import gzip
 import json
 import random
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import pytest
@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from loomwire.domain.policies import MIB, WireLimits
 from loomwire.infrastructure.transport.decoding import PIECE, Decoder
 from loomwire.infrastructure.transport.failures import Failed
+from support.cuts import cut
 from support.wire_server import Exchange, answer, run_script, served_by_thread
 
 LIMITS = WireLimits()
@@ -32,6 +33,12 @@ def decoded(parts: Sequence[bytes], *codings: str, limits: WireLimits = LIMITS) 
     assert all(0 < len(piece) <= PIECE for piece in pieces if codings != ("identity",))
     decoder.finish()
     return b"".join(pieces)
+
+
+def pieces_of(parts: Sequence[bytes]) -> Iterator[bytes]:
+    decoder = Decoder(["gzip"], LIMITS)
+    for part in parts:
+        yield from decoder.feed(part)
 
 
 def by_one(data: bytes) -> list[bytes]:
@@ -56,6 +63,18 @@ def test_stacked_codings_are_undone_from_the_outside(data: bytes) -> None:
     packed = gzip.compress(zlib.compress(data))
     assert decoded([packed], "deflate", "gzip") == data
     assert decoded(by_one(packed), "deflate", "gzip") == data
+
+
+@given(st.binary(min_size=1, max_size=3000), st.lists(st.integers(0, 5000), max_size=4), st.booleans())
+def test_no_cut_changes_what_is_delivered_before_damage(data: bytes, places: list[int], noisy: bool) -> None:
+    packer = zlib.compressobj(wbits=zlib.MAX_WBITS | 16)
+    begin = packer.compress(data) + packer.flush(zlib.Z_FULL_FLUSH)
+    # No deflate block begins so; or all is well but for the checksum.
+    body = begin + b"\x07\xff" * 40 if noisy else gzip.compress(data)[:-8] + bytes(8)
+    found: list[bytes] = []
+    with pytest.raises(Failed) as caught:
+        found.extend(pieces_of(cut(body, places)))
+    assert (b"".join(found), caught.value.reason) == (data, "protocol")
 
 
 def test_what_is_flushed_is_delivered_before_the_end() -> None:

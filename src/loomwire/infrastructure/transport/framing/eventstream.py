@@ -93,6 +93,8 @@ class EventStreamDecoder:
             LLMProtocolError: They are no messages, or a checksum is wrong; or a message is larger than the limit
                 (too_large); and nothing whole came before it, else `failure` holds it. Do not go on after it.
         """
+        if self.failure is not None:
+            raise self.failure
         if self._stray:
             self._keep_stray(data)
             return []
@@ -115,6 +117,8 @@ class EventStreamDecoder:
 
     def flush(self) -> list[StreamMessage]:
         """Take the end of the body; nothing that is not closed is whole."""
+        if self.failure is not None:
+            raise self.failure
         rest = b"".join(self._pieces)
         self._pieces.clear()
         self._have = 0

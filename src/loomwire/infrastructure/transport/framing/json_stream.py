@@ -66,6 +66,8 @@ class JSONStreamDecoder:
             LLMProtocolError: A value is larger than the limit (too_large) and nothing whole came before it; else
                 `failure` holds it. Do not go on after it.
         """
+        if self.failure is not None:
+            raise self.failure
         data = self._held + data
         self._held = b""
         if not self._begun:
@@ -79,6 +81,8 @@ class JSONStreamDecoder:
 
     def flush(self) -> list[bytes]:
         """Take the end of the body and return the last value if it is whole JSON, else set `unfinished`."""
+        if self.failure is not None:
+            raise self.failure
         rest = self._ended(b"")
         self.unfinished = bool(self._held) or (bool(rest) and not is_json(rest))
         return [rest] if rest and not self.unfinished else []

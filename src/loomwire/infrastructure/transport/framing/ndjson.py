@@ -36,6 +36,8 @@ class NDJSONDecoder:
             LLMProtocolError: A line is larger than the limit (too_large) and nothing whole came before it; else
                 `failure` holds it. Do not go on after it.
         """
+        if self.failure is not None:
+            raise self.failure
         if b"\n" not in data:
             if data:
                 self._keep(data)
@@ -56,6 +58,8 @@ class NDJSONDecoder:
 
     def flush(self) -> list[bytes]:
         """Take the end of the body and return the last line if it is whole JSON, else set `unfinished`."""
+        if self.failure is not None:
+            raise self.failure
         rest = self._line(b"".join(self._tail))
         self._tail.clear()
         self._tail_size = 0

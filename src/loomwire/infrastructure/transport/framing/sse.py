@@ -83,6 +83,8 @@ class SSEDecoder:
             LLMProtocolError: An event or line is larger than the limit (too_large) and nothing whole came before it;
                 else `failure` holds it. Do not go on after it.
         """
+        if self.failure is not None:
+            raise self.failure
         whole = self._whole_events(data)
         if whole is not None:
             return whole
@@ -94,16 +96,9 @@ class SSEDecoder:
         if b"\n" not in data and b"\r" not in data:
             self._keep(data)
             return []
-        if self._tail:
-            self._tail.append(data)
-            data = b"".join(self._tail)
-            self._tail.clear()
-        if b"\r" in data:
-            self._after_cr = data.endswith(b"\r")
-            data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
         events: list[SSEEvent] = []
         try:
-            self._read(data.split(b"\n"), events)
+            self._read(self._lines(data), events)
         except LLMError as error:
             self.failure = broken_off(error, events)
         return events
@@ -113,6 +108,8 @@ class SSEDecoder:
 
         An event without its blank line counts as whole when its data is JSON or `[DONE]`; else `unfinished` is set.
         """
+        if self.failure is not None:
+            raise self.failure
         rest = b"".join(self._tail)
         self._tail.clear()
         self._tail_size = 0
@@ -164,6 +161,16 @@ class SSEDecoder:
             return None
         self._begun = True
         return [SSEEvent(data[7:cut].decode("utf-8", "replace"), data[cut + 7 : end])]
+
+    def _lines(self, data: bytes) -> list[bytes]:
+        if self._tail:
+            self._tail.append(data)
+            data = b"".join(self._tail)
+            self._tail.clear()
+        if b"\r" in data:
+            self._after_cr = data.endswith(b"\r")
+            data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        return data.split(b"\n")
 
     def _read(self, lines: list[bytes], events: list[SSEEvent]) -> None:
         self._tail_size = 0

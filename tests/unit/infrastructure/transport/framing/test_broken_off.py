@@ -77,3 +77,17 @@ def test_a_fault_behind_nothing_is_raised_at_once(name: str) -> None:
     with pytest.raises(LLMError):
         decoder.feed(fault)
     assert decoder.failure is None
+
+
+@pytest.mark.parametrize("name", FRAMINGS)
+def test_who_goes_on_after_a_fault_is_told_again(name: str) -> None:
+    make, whole, fault = FRAMINGS[name]
+    decoder = make()
+    decoder.feed(whole + fault)
+    assert decoder.failure is not None
+    with pytest.raises(LLMError) as caught:
+        decoder.feed(whole)
+    assert caught.value is decoder.failure
+    with pytest.raises(LLMError) as caught:
+        decoder.flush()
+    assert caught.value is decoder.failure
