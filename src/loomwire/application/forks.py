@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import threading
@@ -33,6 +34,9 @@ def _renew_all() -> None:
     for thing in tuple(_FORKED):
         thing.after_fork()
 
+
+# Imported before, so that a fork takes NO_FORK first and logging's lock then, as a thread that imports does.
+logging.getLogger("loomwire")
 
 if sys.platform != "win32":  # pragma: no branch
     os.register_at_fork(after_in_child=_renew_all)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import importlib
 import signal
+import subprocess
 import sys
 import threading
 from importlib.abc import Loader, MetaPathFinder
@@ -93,3 +94,34 @@ def test_a_child_that_is_forked_while_the_first_look_imports_can_import_the_same
         sys.meta_path.remove(slow)
         sys.modules.pop("slow_part", None)
     assert manager.report().sample is not None
+
+
+IMPORTING = """
+import loomwire.application.forks as forks
+import logging, os, threading
+
+held = threading.Event()
+
+
+def imports():
+    with forks.NO_FORK:
+        held.set()
+        forking.wait(0.3)
+        logging.getLogger("late")
+
+
+forking = threading.Event()
+thread = threading.Thread(target=imports)
+thread.start()
+held.wait()
+child = os.fork()
+if child == 0:
+    logging.getLogger("later")
+    os._exit(0)
+thread.join()
+raise SystemExit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+
+def test_a_fork_and_a_thread_that_imports_do_not_wait_for_each_other() -> None:
+    assert subprocess.run([sys.executable, "-c", IMPORTING], timeout=30, check=False).returncode == 0

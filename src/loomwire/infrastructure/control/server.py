@@ -61,8 +61,12 @@ class ControlServer:
             await asyncio.get_running_loop().create_future()
         finally:
             server.close()
-            for talk in self._talks:
+            # Who was let in and is not met yet is turned away.
+            self._at_once = 0
+            talks = tuple(self._talks)
+            for talk in talks:
                 talk.cancel()
+            await asyncio.gather(*talks, return_exceptions=True)
 
     def _met(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if len(self._talks) >= self._at_once:
@@ -72,6 +76,8 @@ class ControlServer:
         talk = asyncio.get_running_loop().create_task(self._talk(reader, writer))
         self._talks.add(talk)
         talk.add_done_callback(self._talks.discard)
+        # A task that is cancelled before its first step closes nothing.
+        talk.add_done_callback(lambda _: writer.close())
 
     async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:

@@ -9,7 +9,7 @@ import weakref
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import nullcontext
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from loomwire.domain.errors import LLMError, llm_error
 from loomwire.domain.ports.clock import IClock
@@ -30,6 +30,10 @@ def started(settings: LocalSettings) -> Engine:
     from loomwire.infrastructure.local.engine import start_engine
 
     return start_engine(settings)
+
+
+_inherited: Final[list[_Loading | None]] = []
+"""Kept: whoever drops the last hold of an engine stops it, and waits for threads that no child has."""
 
 
 class LocalServer:
@@ -53,6 +57,7 @@ class LocalServer:
         """Begin anew: the parent's engine and the thread that loads it are not here. Its users are."""
         # Reentrant, because the end of a user may come by garbage collection, in the middle of anything.
         self._lock = threading.RLock()
+        _inherited.append(getattr(self, "_loading", None))
         self._loading: _Loading | None = None
         self._calls = 0
         self._users = getattr(self, "_users", 0)
