@@ -17,6 +17,7 @@ from typing import Self, TypeAlias
 
 from loomwire.domain.policies import TransportPolicy
 from loomwire.domain.ports.pool import IConnectionPool, WireRequest
+from loomwire.infrastructure.control.listening import stop_listening
 
 LOCAL = TransportPolicy(allow_private=True)
 """What a test needs to talk to a loopback server."""
@@ -128,7 +129,7 @@ class WireServer:
 
     async def __aexit__(self, *_: object) -> None:
         if self._server is not None:
-            self._server.close()
+            await stop_listening(self._server)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -147,6 +148,8 @@ class WireServer:
         task = asyncio.get_running_loop().create_task(self._serve(reader, writer))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        # A task that is cancelled before its first step closes nothing.
+        task.add_done_callback(lambda _: writer.close())
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
@@ -199,12 +202,13 @@ async def raw_server(
         task = asyncio.get_running_loop().create_task(serve(reader, writer))
         tasks.add(task)
         task.add_done_callback(tasks.discard)
+        task.add_done_callback(lambda _: writer.close())
 
     listener = await asyncio.start_server(accept, "127.0.0.1", 0, limit=1024)
     try:
         yield listener.sockets[0].getsockname()[1]
     finally:
-        listener.close()
+        await stop_listening(listener)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

@@ -11,6 +11,7 @@ from typing import Final, TypeAlias
 
 from loomwire.domain.errors import LLMTemporaryError, LLMValidationError, LoomError
 from loomwire.domain.values import JSON
+from loomwire.infrastructure.control.listening import stop_listening
 from loomwire.infrastructure.control.protocol import LONGEST_QUESTION, Answer, Question, own_answer, read_question
 
 Work: TypeAlias = Callable[[Question], Awaitable[Mapping[str, JSON]]]
@@ -54,15 +55,18 @@ class ControlServer:
 
     async def run(self) -> None:
         """Serve until cancelled."""
-        server = await asyncio.start_unix_server(self._met, sock=self._listening, limit=LONGEST_QUESTION)
+        server = await asyncio.start_unix_server(
+            self._met, sock=self._listening, limit=LONGEST_QUESTION, start_serving=False
+        )
         try:
+            await server.start_serving()  # it pauses after it listens, so it may be cancelled
             self.began.set()
             # Not serve_forever: it waits for clients to leave.
             await asyncio.get_running_loop().create_future()
         finally:
-            server.close()
-            # Who was let in and is not met yet is turned away.
+            # Who is met from now on is turned away.
             self._at_once = 0
+            await stop_listening(server)
             talks = tuple(self._talks)
             for talk in talks:
                 talk.cancel()

@@ -13,6 +13,7 @@ from typing import Final, Self, TypeAlias, final
 from typing_extensions import override
 
 from loomwire.domain.values import JSON
+from loomwire.infrastructure.control.listening import stop_listening
 from loomwire.testing.certificates import TLS_FAULTS, Identity, Tls, identity
 from loomwire.testing.pacing import Pace
 from loomwire.testing.queued import Queued, wire_reply
@@ -27,8 +28,6 @@ from loomwire.testing.wire import HttpReply, Piece, ReceivedRequest
 
 _LOCAL: Final = ("127.0.0.1", 0)
 _HANDSHAKE_S: Final = 5.0
-_ACCEPTING: Final = 3
-"""Turns of the loop in which asyncio makes a connection of what it has accepted."""
 
 ScriptSource: TypeAlias = str | Path | Mapping[str, JSON] | Script
 """A YAML file, or what stands in one."""
@@ -247,10 +246,7 @@ class FakeProvider:
         servers, self._servers = self._servers, ()
         if not servers:
             return
-        for server in servers:
-            server.close()
-        for _ in range(_ACCEPTING):
-            await asyncio.sleep(0)
+        await stop_listening(*servers)
         playing = [task for connection in tuple(self._traffic.connections) if (task := connection.abort()) is not None]
         await asyncio.gather(*playing, return_exceptions=True)
         while self._traffic.connections:
