@@ -15,15 +15,9 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 # What tests and soaks share lies with the tests.
 sys.path.append(str(Path(__file__).resolve().parents[2] / "tests"))
-
-
-if TYPE_CHECKING:
-    from benchmarks.soak.figures import Measured
-    from benchmarks.soak.scenarios import Run
 
 
 class _Words(argparse.Namespace):
@@ -35,6 +29,7 @@ def main(arguments: Sequence[str]) -> int:
     """Run what is named, print, judge; return the exit code."""
     from benchmarks.soak.figures import lines, missed
     from benchmarks.soak.scenarios import SCENARIOS
+    from benchmarks.soak.stops import soaked
 
     parser = argparse.ArgumentParser(prog="python3 dev.py soak", description=(__doc__ or "").split("\n", 1)[0])
     parser.add_argument("names", nargs="*", metavar="NAME", help="which ones; without any they are listed")
@@ -53,15 +48,11 @@ def main(arguments: Sequence[str]) -> int:
     for name in words.names:
         scenario, began = SCENARIOS[name], time.monotonic()
         size = scenario.size if words.size is None else max(words.size, scenario.least)
-        measured = asyncio.run(_soaked(scenario.run, size))
+        measured = asyncio.run(soaked(scenario.run, size))
         print("\n".join(lines(name, size, measured)))
         print(f"soaked in {time.monotonic() - began:.0f} s\n", flush=True)
         failed = failed or bool(missed(measured))
     return int(failed)
-
-
-async def _soaked(run: Run, size: int) -> Sequence[Measured]:
-    return await run(size)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import msgspec
 
+from benchmarks.soak.stops import STOPS
 from benchmarks.soak.weather import FINE, Weather, asked_in, fault_of, reply_to
 from loomwire.testing import FakeProvider, Fault, ReceivedRequest, Reply
 from loomwire.testing.queued import After
@@ -46,6 +47,7 @@ class Counted(msgspec.Struct, frozen=True):
         input_tokens: What was billed.
         output_tokens: What was billed.
         faults: How often which fault was played.
+        stopped_s: For how long they stood still at most, because the machine did.
     """
 
     requests: int
@@ -54,6 +56,7 @@ class Counted(msgspec.Struct, frozen=True):
     input_tokens: int
     output_tokens: int
     faults: Mapping[str, int]
+    stopped_s: float
 
 
 class Endpoint:
@@ -116,7 +119,9 @@ class Endpoints:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write(msgspec.json.encode(told) + b"\n")
-        return msgspec.json.decode(await self._process.stdout.readline(), type=list[Counted])
+        counted = msgspec.json.decode(await self._process.stdout.readline(), type=list[Counted])
+        STOPS.note(max(one.stopped_s for one in counted))
+        return counted
 
 
 @asynccontextmanager
@@ -135,7 +140,9 @@ async def endpoints(count: int = 3) -> AsyncGenerator[Endpoints]:
     assert process.stdin is not None
     assert process.stdout is not None
     try:
-        yield Endpoints(process, msgspec.json.decode(await process.stdout.readline(), type=list[str]))
+        servers = Endpoints(process, msgspec.json.decode(await process.stdout.readline(), type=list[str]))
+        yield servers
+        await servers.counted()
     finally:
         process.stdin.close()
         await process.wait()
@@ -148,6 +155,7 @@ async def serve(count: int) -> None:
         fakes = [await stack.enter_async_context(FakeProvider(then=one, keep=1)) for one in served]
         for fake, one in zip(fakes, served, strict=True):
             fake.listen(one.ended)
+        await stack.enter_async_context(STOPS.watching())
         print(msgspec.json.encode([fake.base_url for fake in fakes]).decode(), flush=True)
         while line := await asyncio.to_thread(sys.stdin.readline):
             told = msgspec.json.decode(line, type=Told)
@@ -162,7 +170,13 @@ async def serve(count: int) -> None:
 def _counted(fake: FakeProvider, one: Endpoint) -> Counted:
     stats, billed = fake.stats, fake.books.overall.usage
     return Counted(
-        stats.requests, one.most, stats.open_connections, billed.input_tokens, billed.output_tokens, fake.faults
+        stats.requests,
+        one.most,
+        stats.open_connections,
+        billed.input_tokens,
+        billed.output_tokens,
+        fake.faults,
+        STOPS.longest_s,
     )
 
 

@@ -9,13 +9,15 @@ import pytest
 from benchmarks.soak.__main__ import main
 from benchmarks.soak.figures import Measured, lines, missed
 from benchmarks.soak.scenarios import SCENARIOS
+from benchmarks.soak.stops import STOPS, TOO_LONG_S, TRIES, Stops, soaked
+from loomwire.testing import FakeClock
 
 
 async def soak(name: str, share: float, record_property: Callable[[str, object], None]) -> list[str]:
     """Do a part of a soak, and return what missed its bar."""
     scenario = SCENARIOS[name]
     size = scenario.part(share)
-    measured = await scenario.run(size)
+    measured = await soaked(scenario.run, size, times=False)
     record_property("table", lines(name, size, measured))
     return missed(measured, times=False)
 
@@ -57,3 +59,36 @@ def test_a_soak_that_is_none_is_refused_with_the_names_there_are(capsys: pytest.
     with pytest.raises(SystemExit, match="2"):
         main(["outage", "nothing"])
     assert "there is no soak 'nothing'" in capsys.readouterr().err
+
+
+async def test_a_loop_that_does_not_get_on_is_seen() -> None:
+    clock = FakeClock()
+    stops = Stops(clock)
+    async with stops.watching():
+        await clock.advance(2)
+        assert stops.longest_s < 0.01
+        clock.move(5)
+        await clock.advance(0)
+        assert stops.longest_s > 4
+        stops.fresh()
+        await clock.advance(2)
+    assert stops.longest_s < 0.01
+
+
+@pytest.mark.parametrize(("stopped_s", "runs"), [(0.0, 1), (TOO_LONG_S, TRIES)])
+async def test_only_what_was_missed_while_the_machine_stood_still_is_soaked_again(
+    stopped_s: float, runs: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sizes: list[int] = []
+
+    async def miss(size: int) -> list[Measured]:
+        sizes.append(size)
+        STOPS.note(stopped_s)
+        return [Measured(title="right", value=size, bar=2)]
+
+    assert missed(await soaked(miss, 3)) == ["right: 3 , the bar is 2"]
+    assert sizes == [3] * runs
+    assert capsys.readouterr().out.count("stood still") == (runs if runs > 1 else 0)
+    sizes.clear()
+    assert missed(await soaked(miss, 1)) == []
+    assert sizes == [1]
