@@ -16,6 +16,7 @@ from loomwire.domain.ports.caching.cache import ICacheStrategy
 from loomwire.domain.values import Secret
 from loomwire.infrastructure.caching.redis_cache import RedisCache
 from loomwire.infrastructure.caching.shielded import Shielded
+from loomwire.testing import FakeClock
 from loomwire.testing.contracts.cache import CacheContract
 from support.fake_redis import fake_redis
 from support.real_redis import PROGRAM, real_redis
@@ -27,7 +28,11 @@ class TestRedisCache(CacheContract):
     counts: ClassVar[bool] = False
     lists: ClassVar[bool] = False
     sweeps: ClassVar[bool] = False
-    unit_s: ClassVar[float] = 0.09
+    clock: ClassVar[FakeClock] = FakeClock(1_000_000.0)
+
+    @override
+    async def let_pass(self, cache: ICacheStrategy, seconds: float) -> None:
+        self.clock.move(seconds)
 
     @override
     @asynccontextmanager
@@ -35,7 +40,8 @@ class TestRedisCache(CacheContract):
         running = fake_redis()
         # A thread is started and joined, which no loop may wait for.
         server = await asyncio.to_thread(running.__enter__)
-        cache = RedisCache(RedisLevel(Secret(server.url)))
+        server.now = self.clock.now
+        cache = RedisCache(RedisLevel(Secret(server.url)), wall=self.clock.now)
         await cache.prepare()
         try:
             yield cache
@@ -49,12 +55,18 @@ class TestShieldedRedisCache(TestRedisCache):
     @asynccontextmanager
     async def cache(self, limit_bytes: int) -> AsyncGenerator[ICacheStrategy]:
         async with super().cache(limit_bytes) as inner:
-            yield Shielded(inner, timeout_s=5, now=time.monotonic)
+            yield Shielded(inner, timeout_s=5, now=self.clock.now)
 
 
 @pytest.mark.full
 @pytest.mark.skipif(PROGRAM is None, reason="no redis-server: apt install redis-server")
 class TestRealRedisCache(TestRedisCache):
+    unit_s: ClassVar[float] = 0.2
+
+    @override
+    async def let_pass(self, cache: ICacheStrategy, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
     @override
     @asynccontextmanager
     async def cache(self, limit_bytes: int) -> AsyncGenerator[ICacheStrategy]:

@@ -91,8 +91,8 @@ class TestClock(ClockContract):
 
 
 class TestCache(CacheContract):
-    unit_s = 0.02
-    slack_s = 0.02
+    unit_s = 0.1
+    slack_s = 0.1
 
     @asynccontextmanager
     async def cache(self, limit_bytes: int) -> AsyncIterator[ICacheStrategy]:

@@ -60,6 +60,7 @@ class Account:
     failures: int = 0
     given: int = 0
     back: int = 0
+    answered: set[int] = field(default_factory=set)
     seen: list[tuple[int, bool, bool]] = field(default_factory=list)
 
     def become(self, state: str, now: float) -> None:
@@ -69,6 +70,7 @@ class Account:
         self.streak = self.answers = self.slow_answers = self.failures = self.given = self.back = 0
         if state == "closed":
             self.seen.clear()
+            self.answered.clear()
 
 
 class CircuitModel:
@@ -169,7 +171,11 @@ class CircuitModel:
             return
         if not item.leased:
             account.seen.append((self.bucket(), ending == "failed", slow))
-            account.streak = account.streak + 1 if ending == "failed" else 0
+            if ending == "succeeded":
+                account.answered.add(item.number)
+                account.streak = 0
+            elif all(number < item.number for number in account.answered):
+                account.streak += 1
             if self.should_open(ending, overtaken, slow=slow):
                 self.open()
         else:

@@ -71,8 +71,9 @@ class Circuit:
         self._streak = self._trips = self._proofs = self._slow_proofs = self._disproofs = 0
         self._probes: dict[Permit, float] = {}
         self._generation = 0
-        # Of this life: what gives permits their numbers, without a lock, and how many of them came back.
-        self._numbers, self._ended = count(), 0
+        # Of this life: what gives permits their numbers, without a lock, how many of them came back, and the number of
+        # the call that began last of those that were answered.
+        self._numbers, self._ended, self._answered = count(), 0, -1
         self._until = self._tried = self._spare_until = -math.inf
         self._error = ""
         self.hold: Hold = ""
@@ -107,6 +108,7 @@ class Circuit:
             self._ended += 1
             self.answered_at = now
             self._streak = 0
+            self._answered = max(self._answered, permit.number)
             slow = self.policy.slow_after_s is not None and self._is_slow(permit, now)
             self._window.add(now, failed=False, slow=slow)
             return self._opened(now, "slow_rate") if slow and is_too_slow(self.policy, self._window) else None
@@ -120,7 +122,8 @@ class Circuit:
             self._error = error
             if permit.leased:
                 return self._disproved(now)
-            self._streak += 1
+            # Of calls that hang, those of seconds give up at once, long after others that began later were answered.
+            self._streak += permit.number > self._answered
             self._window.add(now, failed=True, slow=self._is_slow(permit, now))
             overtaken = min(max(permit.number - self._ended, 0), MOST_OVERTAKEN)
             self._ended += 1
@@ -237,7 +240,7 @@ class Circuit:
         """Go on in a child: another thread of the parent may have held the lock, and the parent made the probes."""
         self._lock = threading.Lock()
         self._probes.clear()
-        self._numbers, self._ended = count(), 0
+        self._numbers, self._ended, self._answered = count(), 0, -1
 
     def _refused(self, now: float) -> Refused | None:
         if self.hold == "isolated":
@@ -338,7 +341,7 @@ class Circuit:
         self._streak = self._proofs = self._slow_proofs = self._disproofs = 0
         self._until = self._spare_until = -math.inf
         self._is_timed = False
-        self._numbers, self._ended = count(), 0
+        self._numbers, self._ended, self._answered = count(), 0, -1
         if state is _CLOSED:
             self._window.clear()
             self.tripped_at = None

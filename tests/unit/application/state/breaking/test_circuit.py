@@ -84,6 +84,22 @@ def test_calls_that_hang_open_it_with_the_eighth_that_gives_up_however_many_are_
     assert (bench.state, bench.reason) == (OPEN, "consecutive")
 
 
+def test_calls_that_hang_say_nothing_of_what_answered_others_that_began_later() -> None:
+    bench = Bench()
+    begun = [bench.permit() for _ in range(400)]
+    hanging = begun[::20]
+    for permit in begun:
+        if permit not in hanging:
+            bench.circuit.succeeded(permit)
+    # All of them give up in one turn of the loop: they began within milliseconds, or the loop stood still meanwhile.
+    for permit in hanging:
+        bench.circuit.failed(permit, "TIM004")
+    status = bench.circuit.status()
+    assert (status.state, status.consecutive, status.failures) == (CLOSED, 0, 20)
+    bench.fail(8)
+    assert (bench.state, bench.reason) == (OPEN, "consecutive")
+
+
 def test_permits_that_were_lost_put_off_an_opening_by_a_hundred_failures_at_most() -> None:
     bench = Bench()
     lost = [bench.permit() for _ in range(5_000)]
