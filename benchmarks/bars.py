@@ -5,6 +5,7 @@ Bars and goals are those of the design (first bar, goal). A missed bar fails the
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -71,3 +72,14 @@ ROWS: tuple[Row, ...] = (
     Row("reuse_sequential", "connection reuse, 1,000 calls", "%", 95, 99, more_is_better=True, in_baseline=False),
     Row("reuse_demo", "connection reuse, demo workload", "%", 70, 90, more_is_better=True, in_baseline=False),
 )
+
+TAKEN_FROM: Mapping[str, tuple[str, ...]] = {
+    "throughput": ("concurrent",),
+    "scale": ("few_clients", "many_clients"),
+    "imported_rss": ("bare", "imported"),
+    "container_rss": ("container",),
+    "client": ("further_clients",),
+    "client_rss": ("further_clients",),
+    "growth_objects": ("growth",),
+}
+"""The measurements of those rows that are not made of the one of their own name."""

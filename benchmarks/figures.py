@@ -5,10 +5,13 @@ from __future__ import annotations
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import Final, Self
 
 from benchmarks.machine import MIB
 from benchmarks.runs import Samples
+
+YARDSTICK: Final = "sequential"
+"""The measurement whose raw httpx says how fast the machine is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +49,7 @@ class Figure:
 
 def figures_of(samples: Samples) -> Mapping[str, Figure]:
     """Return the figure of every row."""
-    yardstick = statistics.median(_column(samples, "sequential", "httpx", "cpu"))
+    yardstick = statistics.median(_column(samples, YARDSTICK, "httpx", "cpu"))
 
     def alone(measure: str, field: str, scale: float) -> Figure:
         ours = _spread(samples, measure, "ours", field, scale)

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -115,25 +116,41 @@ def printed_by(command: _Argv, environment: Mapping[str, str]) -> str:
     return done.stdout
 
 
-def measure_all(*, quick: bool, say: Callable[[str], None], core: Path) -> Samples:
+def measure_all(
+    *,
+    quick: bool,
+    say: Callable[[str], None],
+    core: Path,
+    only: AbstractSet[str] | None = None,
+    before: Samples | None = None,
+) -> Samples:
     """Take every measurement.
 
     Args:
         quick: Fewer rounds.
         say: Told what is being measured.
         core: The Python whose start-up is measured: one that has what a user has.
+        only: Take these alone.
+        before: What was taken before, to which the new rounds are added.
 
     Raises:
         BenchmarkError: One could not be taken; the message says which and why.
     """
-    samples: dict[str, dict[str, list[Figures]]] = {}
+    samples = {
+        measure: {client: list(rounds) for client, rounds in by_client.items()}
+        for measure, by_client in (before or {}).items()
+    }
     server_core, client_core = server_and_client_core()
     with serving(server_core) as port:
         for plans in _turns():
+            if only is not None and only.isdisjoint(plan.measure for plan in plans):
+                continue
             say(" and ".join(plan.measure for plan in plans))
             _take(plans, samples, port, client_core, quick=quick)
-        say("start-up")
-        _start_up(samples, port, core, quick=quick)
+        startups = [name for name in STARTUPS if only is None or name in only]
+        if startups:
+            say("start-up")
+            _start_up(startups, samples, port, core, quick=quick)
     return samples
 
 
@@ -161,7 +178,14 @@ def _take(
             samples.setdefault(plan.measure, {}).setdefault(client, []).append(figures)
 
 
-def _start_up(samples: dict[str, dict[str, list[Figures]]], port: int, python: Path, *, quick: bool) -> None:
+def _start_up(
+    names: Sequence[str],
+    samples: dict[str, dict[str, list[Figures]]],
+    port: int,
+    python: Path,
+    *,
+    quick: bool,
+) -> None:
     with TemporaryDirectory(prefix="loomwire-bench-") as folder:
         few, many = Path(folder) / "few", Path(folder) / "many"
         for place, clients in ((few, NAMED), (many, NAMED + FURTHER)):
@@ -174,8 +198,10 @@ def _start_up(samples: dict[str, dict[str, list[Figures]]], port: int, python: P
             "networked": [str(ROOT / "config"), str(few)],
             "further_clients": [str(few), str(many), str(FURTHER)],
         }
-        for name, argv in words.items():
+        for name in names:
+            argv = words[name]
             code = ["-c", f"from benchmarks.startup import {name}; {name}()", *argv]
             child(code, python)  # the first run compiles modules and fills the file cache
             rounds = STARTUPS[name][1 if quick else 0]
-            samples[name] = {"ours": [child(code, python) for _ in range(rounds)]}
+            taken = samples.setdefault(name, {}).setdefault("ours", [])
+            taken += [child(code, python) for _ in range(rounds)]

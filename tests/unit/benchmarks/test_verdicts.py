@@ -10,8 +10,9 @@ import pytest
 from typing_extensions import override
 
 from benchmarks.__main__ import main
-from benchmarks.bars import ROWS, Row
+from benchmarks.bars import ROWS, TAKEN_FROM, Row
 from benchmarks.figures import Figure, Spread, figures_of
+from benchmarks.runs import PLANS, STARTUPS
 from benchmarks.table import table, wants_colour
 from benchmarks.verdicts import Baseline, Verdict, baseline_of, judge, read_baseline, write_baseline
 from benchmarks.worker import Figures
@@ -106,6 +107,13 @@ def every_sample(speed: float) -> dict[str, dict[str, list[Figures]]]:
 def test_every_row_of_the_table_has_a_figure_and_no_figure_is_without_a_row() -> None:
     assert set(figures_of(every_sample(1.0))) == {row.key for row in ROWS}
     assert len({row.key for row in ROWS}) == len(ROWS)
+
+
+def test_every_row_can_be_measured_once_more() -> None:
+    measured = {plan.measure for plan in PLANS} | set(STARTUPS)
+    taken_from = {row.key: TAKEN_FROM.get(row.key, (row.key,)) for row in ROWS}
+    assert {key: names for key, names in taken_from.items() if not measured.issuperset(names)} == {}
+    assert TAKEN_FROM.keys() <= taken_from.keys()
 
 
 def test_a_slower_machine_is_no_regression() -> None:
