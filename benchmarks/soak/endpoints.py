@@ -155,7 +155,7 @@ async def serve(count: int) -> None:
         fakes = [await stack.enter_async_context(FakeProvider(then=one, keep=1)) for one in served]
         for fake, one in zip(fakes, served, strict=True):
             fake.listen(one.ended)
-        await stack.enter_async_context(STOPS.watching())
+        stack.enter_context(STOPS.watching())
         print(msgspec.json.encode([fake.base_url for fake in fakes]).decode(), flush=True)
         while line := await asyncio.to_thread(sys.stdin.readline):
             told = msgspec.json.decode(line, type=Told)

@@ -174,7 +174,7 @@ class CircuitModel:
             if ending == "succeeded":
                 account.answered.add(item.number)
                 account.streak = 0
-            elif all(number < item.number for number in account.answered):
+            elif all(number < item.number + 4 * self.policy.consecutive for number in account.answered):
                 account.streak += 1
             if self.should_open(ending, overtaken, slow=slow):
                 self.open()

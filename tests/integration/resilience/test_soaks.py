@@ -10,7 +10,6 @@ from benchmarks.soak.__main__ import main
 from benchmarks.soak.figures import Measured, lines, missed
 from benchmarks.soak.scenarios import SCENARIOS
 from benchmarks.soak.stops import STOPS, TOO_LONG_S, TRIES, Stops, soaked
-from loomwire.testing import FakeClock
 
 
 async def soak(name: str, share: float, record_property: Callable[[str, object], None]) -> list[str]:
@@ -61,18 +60,16 @@ def test_a_soak_that_is_none_is_refused_with_the_names_there_are(capsys: pytest.
     assert "there is no soak 'nothing'" in capsys.readouterr().err
 
 
-async def test_a_loop_that_does_not_get_on_is_seen() -> None:
-    clock = FakeClock()
-    stops = Stops(clock)
-    async with stops.watching():
-        await clock.advance(2)
-        assert stops.longest_s < 0.01
-        clock.move(5)
-        await clock.advance(0)
-        assert stops.longest_s > 4
-        stops.fresh()
-        await clock.advance(2)
-    assert stops.longest_s < 0.01
+def test_a_process_that_stands_still_is_seen() -> None:
+    stops = Stops()
+    times = iter([10.0, 10.1, 10.25, 15.35, 15.45])
+    over = iter([False, False, False, True])
+    stops.look(lambda _: next(over), lambda: next(times))
+    assert stops.longest_s == pytest.approx(5.0)
+    stops.fresh()
+    with stops.watching():
+        pass
+    assert stops.longest_s < TOO_LONG_S
 
 
 @pytest.mark.parametrize(("stopped_s", "runs"), [(0.0, 1), (TOO_LONG_S, TRIES)])
@@ -86,8 +83,10 @@ async def test_only_what_was_missed_while_the_machine_stood_still_is_soaked_agai
         STOPS.note(stopped_s)
         return [Measured(title="right", value=size, bar=2)]
 
-    assert missed(await soaked(miss, 3)) == ["right: 3 , the bar is 2"]
+    measured = await soaked(miss, 3)
+    assert missed(measured) == ["right: 3 , the bar is 2"]
     assert sizes == [3] * runs
+    assert [one.value for one in measured[1:]] == ([runs] if runs > 1 else [])
     assert capsys.readouterr().out.count("stood still") == (runs if runs > 1 else 0)
     sizes.clear()
     assert missed(await soaked(miss, 1)) == []

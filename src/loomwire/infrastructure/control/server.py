@@ -66,10 +66,10 @@ class ControlServer:
         finally:
             # Who is met from now on is turned away.
             self._at_once = 0
-            await stop_listening(server)
             talks = tuple(self._talks)
             for talk in talks:
                 talk.cancel()
+            await stop_listening(server)
             await asyncio.gather(*talks, return_exceptions=True)
 
     def _met(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -217,6 +217,7 @@ class FakeProvider:
             raise RuntimeError("this provider is already running; one more needs an object of its own")
         script = await self._read()
         self._world = World(script, self._then)
+        self._traffic.is_over = False
         self._pace = self._pace or script.pace
         if self._leaves_tls:
             self._tls = script.tls
@@ -247,6 +248,8 @@ class FakeProvider:
         if not servers:
             return
         await stop_listening(*servers)
+        # A handshake may end later, and finds nobody.
+        self._traffic.is_over = True
         playing = [task for connection in tuple(self._traffic.connections) if (task := connection.abort()) is not None]
         await asyncio.gather(*playing, return_exceptions=True)
         while self._traffic.connections:

@@ -42,10 +42,15 @@ class Abortable(Protocol):
 
 
 class Traffic:
-    """The server's log, kept by its connections. Belongs to one loop."""
+    """The server's log, kept by its connections. Belongs to one loop.
+
+    Attributes:
+        is_over: The server has stopped, and breaks whatever connection is still made.
+    """
 
     def __init__(self, keep: int) -> None:
         """Start with nothing; remember the last `keep` requests."""
+        self.is_over = False
         self.connections: set[Abortable] = set()
         self.requests: deque[ReceivedRequest] = deque(maxlen=keep)
         self.failures: list[Exception] = []
@@ -65,6 +70,8 @@ class Traffic:
         self.accepted += 1
         self.connections.add(connection)
         self.changed()
+        if self.is_over:
+            connection.abort()
         return self.accepted
 
     def closed(self, connection: Abortable) -> None:

@@ -97,6 +97,25 @@ async def test_who_is_let_in_when_a_server_stops_is_closed(
         assert await is_left(client)
 
 
+async def test_a_handshake_that_ends_after_the_provider_is_answered_nothing() -> None:
+    async with FakeProvider("late", tls=True) as fake:
+        port, trusted = int(fake.base_url.rsplit(":", 1)[1].partition("/")[0]), fake.trusted
+        client = socket.socket()
+        client.setblocking(False)
+        await asyncio.get_running_loop().sock_connect(client, ("127.0.0.1", port))
+        for _ in range(7):
+            await asyncio.sleep(0)
+    async with asyncio.timeout(10):
+        said = b""
+        with suppress(OSError):
+            reader, writer = await asyncio.open_connection(sock=client, ssl=trusted, server_hostname="127.0.0.1")
+            writer.write(b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}")
+            said = await reader.read()
+            writer.close()
+    client.close()
+    assert said == b""
+
+
 async def test_a_server_that_is_closed_already_is_left_as_it_is() -> None:
     server = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0)
     server.close()

@@ -17,16 +17,19 @@ from loomwire.domain.policies import BreakerPolicy
 
 _CLOSED, _OPEN, _HALF_OPEN = CircuitState.CLOSED, CircuitState.OPEN, CircuitState.HALF_OPEN
 LEASE_S: Final = 605.0
+"""How long a probe may take before its permit is given to another: the longest attempt of the defaults and 5 s."""
 MOST_OVERTAKEN: Final = 100
 """So many earlier calls may still be under way and speak against opening; more could be permits that were lost."""
-"""How long a probe may take before its permit is given to another: the longest attempt of the defaults and 5 s."""
+LONG_OVERTAKEN: Final = 4
+"""A failure is no news when a call that began so many rows of `consecutive` later was answered."""
 
 
 class Circuit:
     """Lets calls through, or not, by how earlier ones ended.
 
     Closed, it opens when enough of the window's calls failed or were slow, or after so many failures in a row (more of
-    them where failures are common, so that it does not open by chance: see `reason_to_open`). Open,
+    them where failures are common, so that it does not open by chance: see `reason_to_open`; without those that are no
+    news: see `LONG_OVERTAKEN`). Open,
     it refuses for `open_s`, doubled every time it opens again, 20 % more or less, never above `open_max_s`; it begins
     with `open_s` again when it was closed for a whole window. Then it is half open: at most `probes` calls at once,
     whose `probes`-th answer closes it; a failure before the first answer opens it, after that the `probes`-th does.
@@ -122,8 +125,8 @@ class Circuit:
             self._error = error
             if permit.leased:
                 return self._disproved(now)
-            # Of calls that hang, those of seconds give up at once, long after others that began later were answered.
-            self._streak += permit.number > self._answered
+            # Calls that hang give up together, long after others that began far later were answered.
+            self._streak += permit.number > self._answered - LONG_OVERTAKEN * self.policy.consecutive
             self._window.add(now, failed=True, slow=self._is_slow(permit, now))
             overtaken = min(max(permit.number - self._ended, 0), MOST_OVERTAKEN)
             self._ended += 1
@@ -241,6 +244,9 @@ class Circuit:
         self._lock = threading.Lock()
         self._probes.clear()
         self._numbers, self._ended, self._answered = count(), 0, -1
+        # The parent's permits have numbers of the parent's.
+        self._generation += 1
+        self._entry = self._generation if self._state is _CLOSED else None
 
     def _refused(self, now: float) -> Refused | None:
         if self.hold == "isolated":
@@ -337,7 +343,6 @@ class Circuit:
     def _become(self, state: CircuitState, reason: str, now: float) -> None:
         self._generation += 1
         self._state, self._reason, self._since = state, reason, now
-        self._entry = self._generation if state is _CLOSED else None
         self._streak = self._proofs = self._slow_proofs = self._disproofs = 0
         self._until = self._spare_until = -math.inf
         self._is_timed = False
@@ -345,3 +350,5 @@ class Circuit:
         if state is _CLOSED:
             self._window.clear()
             self.tripped_at = None
+        # Last: a permit that is drawn without the lock belongs to the life before, or has a number of this one.
+        self._entry = self._generation if state is _CLOSED else None

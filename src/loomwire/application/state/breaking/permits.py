@@ -90,7 +90,7 @@ class CircuitStatus:
         calls: Calls in the window.
         failures: Failures in the window.
         slow: Slow calls in the window.
-        consecutive: Failures in a row, without those of calls that began before one that was answered.
+        consecutive: Failures in a row, without those of calls that began long before one that was answered.
         trips: How often it opened without having been well for a whole window in between.
         probes: Permits of a half-open circuit that are under way.
     """

@@ -84,7 +84,7 @@ def test_calls_that_hang_open_it_with_the_eighth_that_gives_up_however_many_are_
     assert (bench.state, bench.reason) == (OPEN, "consecutive")
 
 
-def test_calls_that_hang_say_nothing_of_what_answered_others_that_began_later() -> None:
+def test_calls_that_hang_say_nothing_of_what_answered_others_that_began_far_later() -> None:
     bench = Bench()
     begun = [bench.permit() for _ in range(400)]
     hanging = begun[::20]
@@ -95,9 +95,22 @@ def test_calls_that_hang_say_nothing_of_what_answered_others_that_began_later() 
     for permit in hanging:
         bench.circuit.failed(permit, "TIM004")
     status = bench.circuit.status()
-    assert (status.state, status.consecutive, status.failures) == (CLOSED, 0, 20)
-    bench.fail(8)
+    assert (status.state, status.consecutive, status.failures) == (CLOSED, 1, 20)
+    bench.fail(7)
     assert (bench.state, bench.reason) == (OPEN, "consecutive")
+
+
+def test_an_outage_is_seen_though_the_calls_it_met_began_before_some_that_were_answered() -> None:
+    bench = Bench()
+    met = [bench.permit() for _ in range(64)]
+    for permit in met[::2]:
+        bench.circuit.succeeded(permit)
+    failures = 0
+    for permit in met[1::2]:
+        if bench.state is CLOSED:
+            bench.circuit.failed(permit, "TIM004")
+            failures += 1
+    assert (bench.state, failures) == (OPEN, 30)
 
 
 def test_permits_that_were_lost_put_off_an_opening_by_a_hundred_failures_at_most() -> None:
@@ -112,8 +125,10 @@ def test_permits_that_were_lost_put_off_an_opening_by_a_hundred_failures_at_most
 
 def test_a_child_knows_that_the_calls_under_way_were_its_parents() -> None:
     bench = Bench()
+    bench.succeed(100)
     parents = [bench.permit() for _ in range(50)]
     bench.circuit.after_fork()
+    bench.circuit.succeeded(parents[-1])
     bench.fail(8)
     assert (bench.state, len(parents)) == (OPEN, 50)
 
