@@ -4,7 +4,8 @@
 
 Every dialect asks the fake provider, a process of its own, over real sockets. CPU times of the client, medians of
 rounds in which the dialects take turns, each right beside a turn of the yardstick. Exit code 1 when one is dearer than
-`BAR` times chat completions, per plain call, per call with a history and tools, or per streamed chunk.
+`BAR` times chat completions, per plain call, per call with a history and tools, or per streamed chunk: whoever
+is dearer is measured in nine further rounds first, and judged by the median of all.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import subprocess
 import sys
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import product
 from typing import Final, TypeAlias
 from urllib.parse import urlsplit
 
@@ -36,6 +38,7 @@ BAR: Final = 1.3
 """How much dearer than chat completions a dialect may be."""
 
 YARDSTICK: Final = "openai_chat"
+_ROUNDS: Final = 9
 _SHORT, _LONG = 20, 220
 _SAID: Final[Mapping[str, Reply]] = {
     "answer": Reply(ANSWER),
@@ -63,7 +66,13 @@ def main(arguments: Sequence[str]) -> int:
     server_core, core = server_and_client_core()
     pin(core)
     with _serving(server_core or 0) as url:
-        spent = asyncio.run(_measured(names, url, rounds=3 if words.quick else 9))
+        spent = asyncio.run(_measured(names, url, rounds=3 if words.quick else _ROUNDS))
+        dearer = [name for name in names if any(_ratio(by[name]) > BAR for by in spent.values())]
+        if dearer:
+            print(f"in further rounds: {', '.join(dearer)}", file=sys.stderr, flush=True)
+            further = asyncio.run(_measured([YARDSTICK, *dearer], url, _ROUNDS))
+            for measure, name in product(further, (YARDSTICK, *dearer)):
+                spent[measure][name].extend(further[measure][name])
     return _told(spent)
 
 
@@ -72,13 +81,17 @@ def _told(spent: Mapping[str, Mapping[str, _Pairs]]) -> int:
     print(f"{'dialect':18} {'measure':10} {'CPU':>9} {'x':>6}")
     for measure, by_dialect in spent.items():
         for name, pairs in by_dialect.items():
-            ratio = statistics.median(mine / theirs for mine, theirs in pairs)
+            ratio = _ratio(pairs)
             missed = missed or ratio > BAR
             word = "  MISSED" if ratio > BAR else ""
             seconds = statistics.median(mine for mine, _ in pairs)
             print(f"{name:18} {measure:10} {seconds * 1e6:6.1f} us {ratio:6.2f}{word}")
     print(f"the bar is {BAR} times {YARDSTICK}")
     return int(missed)
+
+
+def _ratio(pairs: _Pairs) -> float:
+    return statistics.median(mine / theirs for mine, theirs in pairs)
 
 
 async def _measured(names: Sequence[str], url: str, rounds: int) -> Mapping[str, Mapping[str, _Pairs]]:
